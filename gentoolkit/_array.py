@@ -1,0 +1,58 @@
+"""Checks and dtype rules shared by every kernel: what goes in is named, what comes out is float32 or wider."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def floating_dtype(**arrays) -> jnp.dtype:
+    """Returns the dtype a kernel computes in: float64 if any input is float64, float32 otherwise.
+
+    Args:
+      **arrays: arrays of any real dtype, by the name to use in an error.
+
+    Returns:
+      `float32` or `float64`.
+
+    Raises:
+      TypeError: an argument is not a real array.
+    """
+    wide = False
+    for name, array in arrays.items():
+        dtype = jnp.result_type(array)
+        if jnp.issubdtype(dtype, jnp.complexfloating) or not jnp.issubdtype(dtype, jnp.number):
+            raise TypeError(f"{name} must be a real array, got dtype {dtype}.")
+        wide |= dtype == jnp.float64
+    return jnp.dtype(jnp.float64 if wide else jnp.float32)
+
+
+def as_floating(**arrays) -> list[jax.Array]:
+    """Casts named arrays to their common `floating_dtype`, in the order given."""
+    dtype = floating_dtype(**arrays)
+    return [jnp.asarray(array, dtype) for array in arrays.values()]
+
+
+def check_univariate(**arrays) -> None:
+    """Refuses arrays that are not `[..., n]` with n >= 1 (`ValueError`, names the argument)."""
+    for name, array in arrays.items():
+        shape = jnp.shape(array)
+        if not shape or shape[-1] == 0:
+            raise ValueError(f"{name} must be a non-empty sample of shape [..., n], got {name}.shape = {shape}.")
+
+
+def check_samples(**arrays) -> None:
+    """Refuses arrays that are not `[..., n, d]` with n, d >= 1, or whose d disagree (`ValueError`)."""
+    for name, array in arrays.items():
+        shape = jnp.shape(array)
+        if len(shape) < 2 or 0 in shape[-2:]:
+            raise ValueError(f"{name} must be non-empty samples of shape [..., n, d], got {name}.shape = {shape}.")
+    if len({jnp.shape(array)[-1] for array in arrays.values()}) > 1:
+        shapes = ", ".join(f"{name}.shape = {jnp.shape(array)}" for name, array in arrays.items())
+        raise ValueError(f"The last axis (features) must agree: {shapes}.")
+
+
+def check_positive(**options) -> None:
+    """Refuses options that are not > 0 (`ValueError`). A traced value cannot be checked and passes."""
+    for name, value in options.items():
+        if not isinstance(value, jax.core.Tracer) and not np.all(np.asarray(value) > 0):
+            raise ValueError(f"{name} must be > 0, got {name} = {value}.")

@@ -1,0 +1,1 @@
+"""Distances and losses between samples and laws: exact, differentiable, linear in memory."""
