@@ -1,0 +1,49 @@
+"""The shape of the images that a network is made for, and the refusal of others."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+ImageShape = tuple[int, int, int]
+
+
+def as_image_shape(image_shape: Sequence[int], *, multiple_of: int = 1) -> ImageShape:
+    """Returns `(h, w, c)` as a tuple of positive ints, with h and w multiples of a number (`ValueError`)."""
+    shape = tuple(int(size) for size in image_shape)
+    if len(shape) != 3 or min(shape) < 1:
+        raise ValueError(f"image_shape must be (height, width, channels), all >= 1, got image_shape = {shape}.")
+    if shape[0] % multiple_of or shape[1] % multiple_of:
+        raise ValueError(
+            f"image_shape must have a height and width that are multiples of {multiple_of} for this network, "
+            f"got image_shape = {shape}."
+        )
+    return shape[0], shape[1], shape[2]
+
+
+def check_images(images: jax.Array, image_shape: ImageShape) -> None:
+    """Refuses arrays that are not `[b, h, w, c]` of the network's shape (`ValueError`, says what differs)."""
+    shape = jnp.shape(images)
+    if len(shape) != 4:
+        raise ValueError(f"images must be [b, h, w, c] with (h, w, c) = {image_shape}, got images.shape = {shape}.")
+    if shape[3] != image_shape[2]:
+        raise ValueError(
+            f"images must have {image_shape[2]} channel(s), the number that this network was made for, got "
+            f"{shape[3]} channel(s): images.shape = {shape}."
+        )
+    if shape[1:] != image_shape:
+        raise ValueError(
+            f"images must be of size {image_shape[0]} x {image_shape[1]}, the size that this network was made for, got "
+            f"{shape[1]} x {shape[2]}: images.shape = {shape}."
+        )
+
+
+def check_features(z: jax.Array, num: int, name: str) -> None:
+    """Refuses arrays that are not `[b, num]` (`ValueError`, names the argument)."""
+    if jnp.ndim(z) != 2 or jnp.shape(z)[1] != num:
+        raise ValueError(f"{name} must be [b, {num}], got {name}.shape = {jnp.shape(z)}.")
+
+
+def at_least_float32(x: jax.Array) -> jax.Array:
+    """Widens bfloat16 and float16; leaves float32 and float64."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
