@@ -144,7 +144,8 @@ def _notes(notes: Sequence[str]) -> str:
 
 
 def _curves(runs: Mapping[str, Run]) -> str:
-    names = sorted({name for run in runs.values() for name, points in run.metrics.items() if len(points) > 1})
+    # A metric that never changes (a count of images, say) stands in the table; a flat line tells nothing more.
+    names = sorted({name for run in runs.values() for name, p in run.metrics.items() if len({v for _, v in p}) > 1})
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(name.rsplit("/", 1)[0] if "/" in name else "", []).append(name)

@@ -1,0 +1,1 @@
+"""Experiments: one folder each, with a config, a binary, and a script for each table and figure of its paper."""

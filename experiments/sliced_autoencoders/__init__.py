@@ -1,0 +1,1 @@
+"""Sliced generative auto-encoders (Knop, Mazur, Tabor, Podolak, Spurek, "Sliced generative models")."""
