@@ -13,26 +13,22 @@ from gentoolkit.distances import _host_sort, _sorting_network
 
 Method = Literal["host", "network", "xla"]
 
-# Up to here a call to the host costs more than it saves: a hand-over of some 50 microseconds, a slower dispatch of the
-# whole compiled function, and no place in a persistent compilation cache.
-_NETWORK_ELEMENTS = 1 << 14
-_NETWORK_LENGTH = 1 << 8
-
 
 def sort(y: jax.Array, *, method: Method | None = None) -> jax.Array:
     """Sorts along the last axis, ascending, NaN last.
 
-    XLA's own sort is 10 to 100 times slower than NumPy's on the CPU backend. There, small problems go through a sorting
-    network and large ones through NumPy's vectorised sort; other backends use XLA's sort, which is fast on them. The
-    derivative is a gather by ranks: no second sort and no scatter. Reverse mode only; for second derivatives use
-    `jax.jacrev` twice.
+    XLA's own sort is 10 to 100 times slower than NumPy's on the CPU backend, so NumPy's is called there, on XLA's own
+    buffers and from within the compiled program; other backends use XLA's sort, which is fast on them. The derivative
+    is a gather by ranks: no second sort and no scatter. Reverse mode only; for second derivatives use `jax.jacrev`
+    twice.
 
     Args:
       y: `[..., n]` real array, n >= 1. Integers and bfloat16 are sorted, exactly where float32 holds them, as float32.
-      method: static. `None` chooses by backend and size. `"host"`: NumPy inside the compiled program, CPU backend only;
-        that program cannot be exported or kept in a persistent compilation cache, and under `jit` over several devices
-        every device sorts every row (inside `shard_map`, its own). `"network"`: pure XLA, any backend. `"xla"`:
-        `lax.sort`.
+      method: static. `None` takes `"host"` on CPU and `"xla"` elsewhere. `"host"`: NumPy inside the compiled program,
+        CPU backend only; that program cannot be exported or kept in a persistent compilation cache, and under `jit`
+        over several devices every device sorts every row (inside `shard_map`, its own). `"network"`: a sorting network
+        in pure XLA, which has none of these limits and is 10 to 20 times faster than XLA's sort on CPU; its derivative
+        takes the ranks from XLA's sort. `"xla"`: `lax.sort`.
 
     Returns:
       `[..., n]`, float32 or float64. Ties share the gradient of any one order among them (a valid subgradient).
@@ -55,7 +51,7 @@ def ranks(y: jax.Array, *, method: Method | None = None) -> jax.Array:
 
     Args:
       y: `[..., n]` real array, n >= 1.
-      method: static, as for `sort`.
+      method: static, as for `sort`; `"network"` is `"xla"` here.
 
     Returns:
       `[..., n]` int32, a permutation of 0 ... n - 1 in every row: tied entries get neighbouring ranks in any order; NaN
@@ -66,13 +62,7 @@ def ranks(y: jax.Array, *, method: Method | None = None) -> jax.Array:
       TypeError: `y` is not real.
     """
     (y,) = _prepare(y, method)
-    return _dispatch(
-        lax.stop_gradient(y),
-        method,
-        _host_sort.ranks,
-        lambda v: _sorting_network.sort_with_ranks(v)[1],
-        lambda v: _xla_sort_with_ranks(v)[1],
-    )
+    return _dispatch(lax.stop_gradient(y), method, _host_sort.ranks, _xla_ranks, _xla_ranks)
 
 
 def _prepare(y: jax.Array, method: Method | None) -> list[jax.Array]:
@@ -84,8 +74,7 @@ def _prepare(y: jax.Array, method: Method | None) -> list[jax.Array]:
 
 def _dispatch(y: jax.Array, method: Method | None, host: Callable, network: Callable, xla: Callable):
     if method is None:
-        small = y.size <= _NETWORK_ELEMENTS and y.shape[-1] <= _NETWORK_LENGTH
-        return lax.platform_dependent(y, cpu=network if small else host, default=xla)
+        return lax.platform_dependent(y, cpu=host, default=xla)
     return {"host": host, "network": network, "xla": xla}[method](y)
 
 
@@ -96,16 +85,36 @@ def _sort(y: jax.Array, method: Method | None) -> jax.Array:
     return _dispatch(y, method, _host_sort.sort, _sorting_network.sort, lambda v: lax.sort(v, is_stable=False))
 
 
-def _sort_forward(y: jax.Array, method: Method | None) -> tuple[jax.Array, jax.Array]:
-    return _dispatch(y, method, _host_sort.sort_with_ranks, _sorting_network.sort_with_ranks, _xla_sort_with_ranks)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _sort_with_ranks(y: jax.Array, method: Method | None) -> tuple[jax.Array, jax.Array]:
+    return _dispatch(y, method, _host_sort.sort_with_ranks, _network_sort_with_ranks, _xla_sort_with_ranks)
 
 
-def _sort_backward(method: Method | None, rank: jax.Array, g: jax.Array) -> tuple[jax.Array]:
+def _forward(y: jax.Array, method: Method | None) -> tuple[jax.Array, jax.Array]:
+    return _sort_with_ranks(y, method)
+
+
+def _backward(method: Method | None, rank: jax.Array, g: jax.Array) -> tuple[jax.Array]:
     del method
     return (jnp.take_along_axis(g, rank, axis=-1, mode="promise_in_bounds"),)
 
 
-_sort.defvjp(_sort_forward, _sort_backward)
+def _forward_with_ranks(y: jax.Array, method: Method | None):
+    values, rank = _sort_with_ranks(y, method)  # by its own rule, so that there are second derivatives too
+    return (values, rank), rank
+
+
+_sort.defvjp(_forward, _backward)
+_sort_with_ranks.defvjp(_forward_with_ranks, lambda method, rank, g: _backward(method, rank, g[0]))
+
+
+def _xla_ranks(y: jax.Array) -> jax.Array:
+    return _xla_sort_with_ranks(y)[1]
+
+
+def _network_sort_with_ranks(y: jax.Array) -> tuple[jax.Array, jax.Array]:
+    # A network that carries indices along was tried: slower than XLA's sort of pairs from about 1000 entries a row on.
+    return _sorting_network.sort(y), _xla_ranks(y)
 
 
 def _xla_sort_with_ranks(y: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -151,7 +151,7 @@ def test_unknown_options_are_named_with_the_nearest(options, message):
         (["--config.objectve.method=ae"], "Did you mean --config.objective"),
         (["--confg=x"], "Did you mean --config"),
         (["--config.batch_size=5000"], "batch_size = 5000 is larger than the data: 1500"),
-        (["--config.dataset=mnist", "--config.data_dir=no-such-folder"], "MNIST: data_dir = 'no-such-folder' is not a folder"),
+        (["--config.dataset=mnist", "--config.data_dir=no-such"], "MNIST: data_dir = 'no-such' is not a folder"),
     ],
 )
 def test_mistakes_on_the_command_line_end_in_one_line(arguments, message, tmp_path):

@@ -1,0 +1,34 @@
+"""NaN in, NaN out, at sizes where XLA's CPU maximum over several rows drops NaN."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gentoolkit.distances import normality, sliced
+
+STATISTICS = [
+    normality.wasserstein,
+    normality.cramer_wold,
+    normality.cramer_von_mises,
+    normality.kolmogorov_smirnov,
+    normality.anderson_darling,
+    normality.epps_pulley,
+    normality.shapiro_francia,
+]
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (20, 400), (64, 1000)])
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_a_row_with_nan_gives_nan_and_the_others_their_value(statistic, shape):
+    y = jax.random.normal(jax.random.key(0), shape)
+    spoilt = y.at[1::2, 3].set(jnp.nan)
+    value = np.asarray(jax.jit(statistic)(spoilt))
+    assert np.isnan(value[1::2]).all()
+    np.testing.assert_allclose(value[::2], statistic(y)[::2], rtol=1e-6)
+
+
+def test_the_worst_slice_of_a_sample_with_nan_is_nan():
+    x = jax.random.normal(jax.random.key(1), (50, 4)).at[7, 2].set(jnp.nan)
+    directions = jnp.broadcast_to(jnp.eye(4)[None], (100, 4, 4)).reshape(400, 4)
+    assert jnp.isnan(sliced.distance(normality.wasserstein, x, directions=directions, reduction="max"))

@@ -1,0 +1,152 @@
+"""A batch, or the slices, spread over eight simulated devices: the same value and gradient as on one."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from gentoolkit.distances import directions, normality, sliced, two_sample
+
+STATISTICS = [normality.wasserstein, normality.cramer_von_mises, two_sample.wasserstein, two_sample.energy]
+
+
+@pytest.fixture(scope="module")
+def mesh():
+    if jax.device_count() < 8:
+        pytest.skip("needs eight devices")
+    return jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:8])
+
+
+def problem(n=32, m=16, num=16, dim=4):
+    rng = np.random.default_rng(0)
+    params, x, z = (jnp.float32(rng.normal(size=shape)) for shape in ((dim, dim), (n, dim), (m, dim)))
+    return params, x, z, directions.orthogonal(jax.random.key(0), num, dim)
+
+
+def total(params, x, z, v, *, statistics=tuple(STATISTICS), **options):
+    """Sums the sliced statistics of an encoded batch, as a training step does; z is used by those of two samples."""
+    code = jnp.tanh(x @ params)
+    values = [
+        sliced.distance(
+            statistic, code, *([z] if "two_sample" in statistic.__module__ else []), directions=v, **options
+        )
+        for statistic in statistics
+    ]
+    return sum(values) if options.get("reduction", "mean") else jnp.sum(jnp.stack(values))
+
+
+def reference(arguments, **options):
+    return jax.jit(jax.value_and_grad(functools.partial(total, **options), (0, 1, 2, 3)))(*arguments)
+
+
+def assert_same(result, expected):
+    for a, b in zip(jax.tree.leaves(result), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "specs",
+    [(P(), P("data"), P("data"), P()), (P(), P(), P(), P("data")), (P(), P("data"), P(), P("data"))],
+    ids=["samples", "slices", "both"],
+)
+def test_jit_with_sharded_inputs(mesh, specs):
+    arguments = problem()
+    placed = [jax.device_put(a, NamedSharding(mesh, spec)) for a, spec in zip(arguments, specs, strict=True)]
+    assert any(len(a.sharding.device_set) == 8 and not a.is_fully_replicated for a in placed)
+    assert_same(reference(placed), reference(arguments))
+
+
+def in_shard_map(mesh, function, out_specs, axis="data"):
+    return jax.jit(jax.shard_map(function, mesh=mesh, in_specs=(P(), P(axis), P(axis), P()), out_specs=out_specs))
+
+
+@pytest.mark.parametrize(
+    ("num", "options"),
+    [(16, {}), (5, {}), (19, {"reduction": "max"}), (19, {"reduction": None}), (19, {"block_size": 6})],
+    ids=str,
+)
+def test_samples_spread_inside_shard_map(mesh, num, options):
+    arguments = problem(num=num)
+    step = jax.value_and_grad(functools.partial(total, axis_name="data", **options), (0, 1, 2, 3))
+    spread = in_shard_map(mesh, step, (P(), (P(), P("data"), P("data"), P())))(*arguments)
+    assert_same(spread, reference(arguments, **options))
+
+
+def test_gradient_from_outside_shard_map(mesh):
+    arguments = problem(num=11)
+    loss = in_shard_map(mesh, functools.partial(total, axis_name="data"), P())
+    assert_same(jax.value_and_grad(loss, (0, 1, 2, 3))(*arguments), reference(arguments))
+
+
+def test_losses_of_the_parts_are_another_loss(mesh):
+    arguments = problem()
+    parts = in_shard_map(mesh, lambda *a: jax.lax.pmean(total(*a), "data"), P())(*arguments)
+    assert abs(parts - reference(arguments)[0]) > 0.1
+
+
+def test_samples_spread_over_two_mesh_axes():
+    mesh = jax.make_mesh((2, 4), ("host", "chip"), axis_types=(AxisType.Auto,) * 2)
+    arguments = problem()
+    axis = ("host", "chip")
+    step = jax.value_and_grad(functools.partial(total, axis_name=axis), (0, 1, 2, 3))
+    spread = in_shard_map(mesh, step, (P(), (P(), P(axis), P(axis), P())), axis)(*arguments)
+    assert_same(spread, reference(arguments))
+
+
+def test_slices_spread_inside_shard_map(mesh):
+    arguments = problem()
+    step = jax.shard_map(
+        lambda *a: jax.lax.pmean(total(*a), "data"), mesh=mesh, in_specs=(P(), P(), P(), P("data")), out_specs=P()
+    )
+    assert_same(jax.jit(jax.value_and_grad(step, (0, 1, 2, 3)))(*arguments), reference(arguments))
+
+
+def test_samples_with_leading_axes_under_vmap(mesh):
+    params, x, z, v = problem()
+    lead = jnp.stack([x, 2 * x, -x])
+
+    def loss(x, v):
+        return sliced.distance(normality.wasserstein, x, directions=v, axis_name="data")
+
+    expected = sliced.distance(normality.wasserstein, lead, directions=v)
+    specs = {"mesh": mesh, "in_specs": (P(None, "data"), P()), "out_specs": P()}
+    assert_same(jax.jit(jax.shard_map(loss, **specs))(lead, v), expected)
+    assert_same(jax.jit(jax.shard_map(jax.vmap(loss, (0, None)), **specs))(lead, v), expected)
+
+
+def test_long_rows_sorted_on_the_host(mesh):
+    arguments = problem(n=4096, m=2048, num=8, dim=2)
+    step = jax.value_and_grad(functools.partial(total, axis_name="data"), (0, 1, 2, 3))
+    spread = in_shard_map(mesh, step, (P(), (P(), P("data"), P("data"), P())))(*arguments)
+    assert_same(spread, reference(arguments))
+    specs = (P(), P("data"), P("data"), P())
+    placed = [jax.device_put(a, NamedSharding(mesh, spec)) for a, spec in zip(arguments, specs, strict=True)]
+    assert_same(reference(placed), reference(arguments))
+
+
+def test_maximal_of_spread_samples(mesh):
+    _, x, z, _ = problem()
+    key = jax.random.key(0)
+
+    def search(x, z, **options):
+        return sliced.maximal(key, two_sample.wasserstein, x, z, num_starts=3, num_steps=30, **options)
+
+    alone = jax.jit(search)(x, z)
+    specs = {"mesh": mesh, "in_specs": P("data")}
+    spread = jax.shard_map(functools.partial(search, axis_name="data"), out_specs=P(), **specs)
+    together = jax.jit(spread)(x, z)
+    # Rounding differs along the climb; near the top the value feels it in second order only, the direction in first.
+    np.testing.assert_allclose(together.value, alone.value, rtol=1e-4)
+    np.testing.assert_allclose(together.direction, alone.direction, atol=1e-2)
+    gradient = jax.jit(jax.grad(lambda x: spread(x, z).value))(x)
+    fixed = jax.grad(lambda x: sliced.distance(two_sample.wasserstein, x, z, directions=together.direction[None]))(x)
+    assert_same(gradient, fixed)
+
+    # Without an axis name each device searches its own part.
+    apart = jax.jit(jax.shard_map(lambda x, z: search(x, z).value[None], out_specs=P("data"), **specs))(x, z)
+    parts = [search(*pair).value for pair in zip(jnp.split(x, 8), jnp.split(z, 8), strict=True)]
+    np.testing.assert_allclose(apart, parts, rtol=1e-3)

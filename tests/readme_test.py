@@ -1,0 +1,68 @@
+"""What README.md and WORKSPACE.md promise: code that runs, commands that name what is there, a map without gaps."""
+
+import pathlib
+import re
+import tomllib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(*languages):
+    return re.findall(rf"^```(?:{'|'.join(languages)})\s*\n(.*?)^```", README, re.S | re.M)
+
+
+def test_the_training_step_of_the_first_screen_trains():
+    optimizer = optax.adam(1e-2)
+    namespace = {
+        "optimizer": optimizer,
+        "encode": lambda params, images: images @ params["in"],
+        "decode": lambda params, codes: codes @ params["out"],
+    }
+    exec(blocks("python")[0], namespace)
+    keys = jax.random.split(jax.random.key(0), 3)
+    images = jax.random.normal(keys[0], (64, 8)) * jnp.float32([3, 2, 1, 0, 0, 0, 0, 0])[None, :]
+    params = {"in": jax.random.normal(keys[1], (8, 3)), "out": jax.random.normal(keys[2], (3, 8))}
+    opt_state = optimizer.init(params)
+    values = []
+    for step in range(20):
+        key = jax.random.fold_in(keys[0], step)
+        params, opt_state, value = namespace["train_step"](params, opt_state, images, key)
+        values.append(float(value))
+    assert np.isfinite(values).all() and values[-1] < values[0]
+
+
+@pytest.mark.fast
+def test_the_first_two_commands_are_the_main_job_and_the_tests():
+    run, test = blocks("bash", "sh")[:2]
+    assert run.startswith("pip install") and "python -m experiments." in run
+    assert test.startswith("pip install") and test.strip().endswith("python -m pytest")
+
+
+@pytest.mark.fast
+def test_every_command_names_a_module_a_config_and_extras_that_stand():
+    text = README + (ROOT / "WORKSPACE.md").read_text()
+    for module in re.findall(r"python -m ((?:experiments|benchmarks)\.\w+(?:\.\w+)*)", text):
+        assert (ROOT / f"{module.replace('.', '/')}.py").exists(), module
+    for config in re.findall(r"--config=(\S+?)(?::\w+)?[\s`]", text):
+        assert (ROOT / config).exists(), config
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for extras in re.findall(r'pip install -e "\.\[([\w,]+)\]"', text):
+        assert set(extras.split(",")) <= set(project["optional-dependencies"]), extras
+
+
+@pytest.mark.fast
+def test_the_maps_name_every_room_and_every_distance():
+    workspace = (ROOT / "WORKSPACE.md").read_text()
+    for path in (ROOT / "gentoolkit").iterdir():
+        if (path / "__init__.py").exists():
+            assert f"`gentoolkit/{path.name}/`" in workspace, path.name
+    for path in (ROOT / "gentoolkit" / "distances").iterdir():
+        if not path.name.startswith("_") and path.stem != "mardia":
+            assert f"| `{path.stem}` |" in README, path.stem
