@@ -51,7 +51,7 @@ def test_projection_is_float32_whatever_comes_in():
     v = jnp.asarray(unit(3, 256), jnp.float32)
     y = sliced.project(x, v)
     assert y.dtype == jnp.float32
-    np.testing.assert_allclose(y, np.float64(v) @ np.float64(x).T, atol=2e-6)
+    np.testing.assert_allclose(y, np.float64(v) @ np.float64(x).T, rtol=1e-6, atol=2e-6)
     assert sliced.project(x, v.astype(jnp.bfloat16)).dtype == jnp.float32
     jaxpr = str(jax.make_jaxpr(sliced.project)(x, v))
     assert "HIGHEST" in jaxpr  # an accelerator would otherwise round the inputs to TF32 or bfloat16
@@ -150,16 +150,16 @@ def test_blocks_bound_the_memory_of_value_and_gradient():
 
 @pytest.mark.parametrize("draw", [directions.orthogonal, directions.sobol])
 def test_even_directions_cut_the_scatter_of_the_average(draw):
-    (x,) = samples(128, dim=8)
+    x = np.float32(np.random.default_rng(0).normal(size=(128, 8)) * np.linspace(0.3, 2, 8))
 
     def variance(draw):
         def average(key):
-            return sliced.distance(normality.wasserstein, x, directions=draw(key, 16, 8))
+            return sliced.distance(normality.wasserstein, x, directions=draw(key, 64, 8))
 
-        return np.var(jax.lax.map(jax.jit(average), jax.random.split(jax.random.key(0), 60)))
+        return np.var(jax.lax.map(jax.jit(average), jax.random.split(jax.random.key(0), 100)))
 
-    # Measured: 4 to 5 times for both; a ratio of two variances from 60 draws is known to about 26 %.
-    assert variance(draw) * 2 < variance(directions.random)
+    # 6.2 and 5.8 times by 600 draws; a ratio of two variances from 100 draws is known to about 20 %.
+    assert variance(draw) * 3 < variance(directions.random)
 
 
 def stretched(dim, n=256, seed=0):
@@ -198,7 +198,7 @@ def test_maximal_never_falls_below_its_starts(num_steps, statistic):
 def test_maximal_of_a_step_function_is_its_best_start():
     x, z = map(jnp.float32, samples(16, 12))
     key = jax.random.key(0)
-    worst = sliced.maximal(key, two_sample.kolmogorov_smirnov, x, z, num_steps=3)
+    worst = jax.jit(lambda key: sliced.maximal(key, two_sample.kolmogorov_smirnov, x, z, num_steps=3))(key)
     starts = directions.orthogonal(key, 8, 4)
     best = sliced.distance(two_sample.kolmogorov_smirnov, x, z, directions=starts, reduction="max")
     np.testing.assert_allclose(worst.value, best, rtol=1e-6)
@@ -207,7 +207,6 @@ def test_maximal_of_a_step_function_is_its_best_start():
 def test_maximal_takes_leading_axes_jit_and_vmap(x64):
     x, z = samples(24, 16, lead=(2,))
     key = jax.random.key(0)
-    search = jax.jit(functools.partial(sliced.maximal, statistic=two_sample.wasserstein, num_steps=15))
     search = jax.jit(lambda key, x, z: sliced.maximal(key, two_sample.wasserstein, x, z, num_steps=15))
     together = search(key, x, z)
     assert together.value.shape == (2,)
@@ -235,7 +234,8 @@ def test_gradient_of_the_maximum_is_the_envelope(x64):
 
 def test_maximal_passes_nan_on():
     (x,) = map(jnp.float32, samples(8, lead=(2,)))
-    worst = sliced.maximal(jax.random.key(0), normality.wasserstein, x.at[0, 3, 1].set(jnp.nan), num_steps=2)
+    x = x.at[0, 3, 1].set(jnp.nan)
+    worst = jax.jit(lambda x: sliced.maximal(jax.random.key(0), normality.wasserstein, x, num_steps=2))(x)
     np.testing.assert_array_equal(np.isnan(worst.value), [True, False])
 
 

@@ -11,7 +11,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from gentoolkit.distances import sorting
 
 METHODS = [None, "host", "network", "xla"]
-LENGTHS = [1, 2, 3, 7, 8, 9, 16, 17, 100, 256, 257, 1000]
+LENGTHS = [1, 2, 3, 7, 8, 9, 17, 100, 300]
 
 
 def _sample(shape, seed=0, dtype=np.float32):
