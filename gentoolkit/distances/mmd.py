@@ -48,7 +48,7 @@ def squared(
     Returns:
       `[...]`, float32 or wider, in units of the kernel (`energy()`: in units of the samples). NaN where a sample holds
       one. A sample with one infinite entry counts as infinitely far from all others: the value is finite for the
-      bounded kernels, its own gradient NaN; two infinities of one sign in a feature give NaN.
+      bounded kernels, the gradient NaN in that feature; two infinities of one sign in a feature give NaN.
 
     Raises:
       ValueError: shapes disagree, a sample is empty, the estimator is unknown, `n` or `m` is 1 with the unbiased

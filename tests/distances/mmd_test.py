@@ -135,23 +135,22 @@ def test_a_traced_bandwidth_has_a_gradient_and_is_not_compiled_twice():
     assert jnp.isfinite(slope) and slope != 0
 
 
-def test_own_kernel_with_parameters():
+def test_own_kernel_with_parameters(x64):
     x, z = draw(0, 9, 2), draw(1, 7, 2)
     own = Partial(lambda b, r2: jnp.exp(-r2 / (2 * b * b)), 1.3)
     f = jax.jit(jax.value_and_grad(lambda k: mmd.squared(x, z, k)))
     value, by_own = f(own)
     expected, by_gaussian = f(mmd.gaussian(1.3))
-    np.testing.assert_allclose(value, expected, rtol=1e-5)
-    np.testing.assert_allclose(jax.tree.leaves(by_own)[0], jax.tree.leaves(by_gaussian)[0][0], rtol=1e-5)
+    np.testing.assert_allclose(value, expected, rtol=1e-12)
+    np.testing.assert_allclose(jax.tree.leaves(by_own)[0], jax.tree.leaves(by_gaussian)[0][0], rtol=1e-11)
 
 
-@pytest.mark.parametrize("name", KERNELS)
-@pytest.mark.parametrize("dim", [1, 24])
+@pytest.mark.parametrize(("name", "dim"), [("gaussian", 24), ("rational_quadratic", 2), ("energy", 24)])
 def test_float32_against_float64(name, dim):
-    """1e-5 of the value; half of the terms' rounding (1e-8 of the kernel) is left when the value is small."""
+    """1e-5 of the value; where it is small, 1e-8 of the terms that it is the difference of."""
     kernel, profile = KERNELS[name]
     # Bandwidths of these kernels are near 1, where typical distances of 24 features are when scaled so.
-    scale = 1.0 if dim == 1 else 0.3
+    scale = 1.0 if dim < 3 else 0.3
     x, z = (jnp.asarray(scale * draw(seed, 150, dim), jnp.float32) for seed in range(2))
     f = jax.jit(jax.value_and_grad(functools.partial(mmd.squared, estimator="biased", block_size=64)))
     value, gradient = f(x, z, kernel)
@@ -215,16 +214,10 @@ def _sample(kind, n, dim, rng):
     return x
 
 
-@functools.partial(jax.jit, static_argnums=2)
-def _all_kernels(x, z, estimator):
-    def f(x, z):
-        kernels = [KERNELS[name][0] for name in ("gaussian", "inverse_multiquadric", "laplacian", "rational_quadratic")]
-        values = [mmd.squared(x, z, mmd.mixture(*kernels), estimator=estimator)]
-        values.append(mmd.squared(x, z, mmd.energy(), estimator=estimator))
-        return sum(values), jnp.stack(values)
-
-    (_, values), gradients = jax.value_and_grad(f, (0, 1), has_aux=True)(x, z)
-    return values, gradients
+@jax.jit
+def _all_kernels(x, z):
+    kernel = mmd.mixture(*[kernel for kernel, _ in KERNELS.values()])
+    return jax.value_and_grad(functools.partial(mmd.squared, kernel=kernel, estimator="biased"), (0, 1))(x, z)
 
 
 @pytest.mark.parametrize(("n", "dim"), [(1, 3), (2, 3), (3, 1), (17, 2), (17, 64), (256, 3)])
@@ -233,12 +226,11 @@ def _all_kernels(x, z, estimator):
 def test_finite_and_at_least_zero(n, dim, seed, kind, other):
     rng = np.random.default_rng(seed)
     x, z = _sample(kind, n, dim, rng), _sample(other, max(1, n // 2), dim, rng)
-    values, gradients = _all_kernels(x, z, "biased")
-    assert jnp.isfinite(values).all()
-    assert all(jnp.isfinite(g).all() for g in gradients)
+    value, gradients = _all_kernels(x, z)
+    assert jnp.isfinite(value) and all(jnp.isfinite(g).all() for g in gradients)
     # Rounding only: the terms of the energy kernel are of the size of the largest distance.
     spread = np.ptp(np.concatenate([x, z]), axis=0).max() * dim**0.5
-    assert values[0] > -1e-6 * 6 and values[1] > -1e-6 * max(1.0, spread)
+    assert value > -1e-6 * (10 + spread)
 
 
 @pytest.mark.parametrize("dim", [2, 12])
@@ -251,7 +243,7 @@ def test_bad_numbers(dim):
     value, gradient = f(x.at[2, 1].set(jnp.inf), z)
     far = f(x.at[2, 1].set(1e25), z)
     np.testing.assert_allclose(value, far[0], rtol=1e-5)
-    assert jnp.isnan(gradient[2]).any() and jnp.isfinite(gradient[jnp.arange(9) != 2]).all()
+    assert jnp.isnan(gradient[:, 1]).all() and jnp.isfinite(gradient[:, jnp.arange(dim) != 1]).all()
     assert jnp.isfinite(far[1]).all()
     assert jnp.isnan(f(x.at[2, 1].set(jnp.inf).at[3, 1].set(jnp.inf), z)[0])
 

@@ -90,8 +90,8 @@ def shapiro_francia(y: jax.Array) -> jax.Array:
 
     expected = _constants.expected_order_statistics(n)
     unit = jnp.asarray(expected / max(float(np.linalg.norm(expected)), 1e-300), y.dtype)
-    # A product and not a sum of products: the CPU backend of jaxlib 0.10.2 miscompiles `z - u * sum(u * z)` (fused into
-    # one YNN kernel, rows are wrong from element 32,768 on).
+    # Not `z - u * sum(u * z)`: the CPU backend of jaxlib 0.10.2 fuses that into one YNN kernel, which is wrong from
+    # element 32,768 on (see jax-ml/jax#39103).
     slope = jnp.einsum("...n,n->...", centred, unit, precision=jax.lax.Precision.HIGHEST)
     residual = centred - jnp.expand_dims(slope, -1) * _constants.along_last(unit, y)
     constant = jnp.squeeze(constant, axis=-1)

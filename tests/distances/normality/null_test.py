@@ -86,7 +86,6 @@ def test_debiased_loss_under_jit():
     assert values.min() < 0
 
 
-@pytest.mark.fast
 def test_simulated_mean_may_be_asked_for_while_tracing():
     @jax.jit
     def excess(y):
@@ -102,7 +101,6 @@ def test_shapiro_francia_mean_of_three_in_closed_form():
     assert normality.null_mean(normality.shapiro_francia, 3) == pytest.approx(expected, rel=0.03)
 
 
-@pytest.mark.fast
 def test_simulation_of_any_function_is_seeded_and_agrees_with_the_formula():
     mean = functools.partial(normality.null_mean, num_simulations=5000)
     assert mean(normality.anderson_darling, 10) == pytest.approx(0.1, rel=0.06)
@@ -159,7 +157,6 @@ def test_p_values_of_one_draw_are_exact(statistic):
     np.testing.assert_allclose(normality.p_value(statistic, evaluate(statistic)(y), 1), expected, atol=5e-4, rtol=1e-4)
 
 
-@pytest.mark.fast
 @pytest.mark.parametrize("statistic", [normality.cramer_von_mises, normality.anderson_darling])
 @pytest.mark.parametrize("n", [1, 3, 5, 8, 64, 1000])
 def test_p_values_fall_from_one_to_nearly_zero(statistic, n):
@@ -181,7 +178,6 @@ def test_p_values_are_uniform_under_the_null(statistic, n):
     assert stats.kstest(p, "uniform").statistic < 2.4 / np.sqrt(4000) + 0.006
 
 
-@pytest.mark.fast
 @pytest.mark.parametrize(
     "statistic", [normality.kolmogorov_smirnov, normality.cramer_von_mises, normality.anderson_darling]
 )
@@ -211,7 +207,6 @@ def test_nan_value_gives_nan(statistic):
     assert p[2] == 0
 
 
-@pytest.mark.fast
 def test_equal_partials_share_one_simulation():
     from gentoolkit.distances.normality import null
 
