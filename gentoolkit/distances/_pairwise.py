@@ -139,7 +139,7 @@ def _block_size(block_size: int | None, num_problems: int) -> int:
 # computed twice. Said as a forward rule, linear in the tangents, it serves both modes and second derivatives.
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def _pair_sum(upper, side, kernel, x, z, offset):
-    return _reduce_pairs(upper, side, kernel, x, z, offset, _Wanted()).value
+    return _reduce(upper, side, _Wanted(), kernel, x, z, offset).value
 
 
 @functools.partial(_pair_sum.defjvp, symbolic_zeros=True)
@@ -149,7 +149,7 @@ def _pair_sum_jvp(upper, side, primals, tangents):
     leaves_dot = jax.tree.leaves(kernel_dot)
     varied = [not isinstance(leaf, SymbolicZero) for leaf in leaves_dot]
     wanted = _Wanted(any(varied), not isinstance(x_dot, SymbolicZero), not isinstance(z_dot, SymbolicZero))
-    sums = _reduce_pairs(upper, side, kernel, x, z, offset, wanted)
+    sums = _reduce(upper, side, wanted, kernel, x, z, offset)
     tangent = jnp.zeros_like(sums.value)
     for gradient, dot, is_wanted in ((sums.x, x_dot, wanted.x), (sums.z, z_dot, wanted.z)):
         if is_wanted:
@@ -163,9 +163,45 @@ def _pair_sum_jvp(upper, side, primals, tangents):
 
 
 # Inlined: a caller that is traced (under jit, grad, vmap ...) sees no boundary here. It is for the caller that is not:
-# the loop below would be compiled anew, for a second or more, each time it is called.
-@functools.partial(jax.jit, static_argnums=(0, 1, 6), inline=True)
-def _reduce_pairs(upper, side, kernel, x, z, offset, wanted: _Wanted) -> _Sums:
+# the loop would be compiled anew, for a second or more, each time it is called.
+@functools.partial(jax.jit, static_argnums=(0, 1, 2), inline=True)
+def _reduce(upper, side, wanted, kernel, x, z, offset) -> _Sums:
+    return _batched_reduction(upper, side, wanted)(kernel, x, z, offset)
+
+
+@functools.lru_cache
+def _batched_reduction(upper, side, wanted):
+    """`_reduce_pairs` that `jax.vmap` hands on as more problems.
+
+    Under the usual rule the choice in each tile would become a computation of both, ten times slower. A batch of
+    kernels is left to that rule. Such functions have no reverse derivative, so that one (which the gradient of a
+    gradient takes) is told to go through the plain form.
+    """
+    plain = functools.partial(_reduce_pairs, upper, side, wanted)
+    reduction = jax.custom_batching.custom_vmap(plain)
+
+    @reduction.def_vmap
+    def _(axis_size, is_batched, kernel, x, z, offset):
+        if any(jax.tree.leaves(is_batched[0])):
+            axes = jax.tree.map(lambda batched: 0 if batched else None, tuple(is_batched))
+            sums = jax.vmap(plain, axes)(kernel, x, z, offset)
+        else:
+            arrays = [
+                (a if batched else jnp.broadcast_to(a[None], (axis_size, *a.shape))).reshape(
+                    (-1, *a.shape[1 + batched :])
+                )
+                for a, batched in zip((x, z, offset), is_batched[1:], strict=True)
+            ]
+            sums = reduction(kernel, *arrays)
+            sums = jax.tree.map(lambda a: a.reshape((axis_size, a.shape[0] // axis_size, *a.shape[1:])), sums)
+        return sums, jax.tree.map(lambda _: True, sums)
+
+    differentiable = jax.custom_jvp(reduction)
+    differentiable.defjvp(lambda primals, tangents: jax.jvp(plain, primals, tangents))
+    return differentiable
+
+
+def _reduce_pairs(upper, side, wanted, kernel, x, z, offset) -> _Sums:
     """`_Sums` over the pairs of `x` `[k, n, d]` and `z` `[k, m, d]`, each `[k, ...]`; i < j only if `upper`."""
     # A zero that varies, in shard_map, over every mesh axis that an input varies over. The carry of a loop must, and so
     # must the parameters: the derivative by one that does not would be summed over the devices here and once more
@@ -263,7 +299,10 @@ def _gram_tile(wanted, keep, kernel, x, z, squared, offset) -> _Sums:
 
 
 def _central_sample(x: jax.Array) -> jax.Array:
-    """The sample nearest to the mean, `[k, 1, d]`: unlike the mean, one outlier does not carry it away."""
+    """The sample nearest to the mean, `[k, 1, d]`.
+
+    One outlier carries the mean away from all others, so that their inner products about it cancel; not this sample.
+    """
     x = jax.lax.stop_gradient(x)
     offset = x - x.mean(axis=1, keepdims=True)
     nearest = jnp.argmin(jnp.sum(offset * offset, axis=-1), axis=-1)

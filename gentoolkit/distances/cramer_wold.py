@@ -66,10 +66,10 @@ def to_normal(
     fixed = jax.lax.stop_gradient(g)
     root = jax.lax.reduce_precision(jnp.sqrt(2.0 + 2.0 * fixed), exponent_bits=8, mantissa_bits=11)
     excess = (root * root - 2.0) - 2.0 * fixed
-    less = Partial(_density_less(dim, kernel), root, excess)
-    pairs = _pairwise.within(Partial(less, 2.0, 2.0 * g), x, block_size=block_size)
-    cross = less(1.0, 1.0 + 2.0 * g, jnp.sum(x * x, axis=-1)).mean(axis=-1)
-    itself = less(2.0, 2.0 * g, jnp.zeros_like(pairs))
+    less = _density_less(dim, kernel)
+    pairs = _pairwise.within(Partial(less, root, excess, 2.0, 2.0 * g), x, block_size=block_size)
+    cross = less(root, excess, 1.0, 1.0 + 2.0 * g, jnp.sum(x * x, axis=-1)).mean(axis=-1)
+    itself = less(root, excess, 2.0, 2.0 * g, jnp.zeros_like(pairs))
     # At distance 0 both kernels are exactly 1, the asymptotic one to the last bit.
     normal = _density_less(dim, "asymptotic")(root, excess, 0.0, 2.0 + 2.0 * g, jnp.zeros_like(pairs))
     return ((1.0 - 1.0 / n) * pairs + itself / n - 2.0 * cross + normal) * (2.0 * np.pi) ** -0.5

@@ -48,7 +48,7 @@ def reference_1d(y, g):
 
 @pytest.mark.parametrize("dim", DIMS)
 def test_sphere_average_is_the_hypergeometric_function(x64, dim):
-    """Value and slope over s in [0, 1e12]; 2e-5 of the slope in float32 at d = 2, where the series is longest."""
+    """Value and slope over s in [0, 1e12]."""
     s = np.concatenate([[0.0], np.logspace(-8, 12, 300)])
     for dtype, rtol, slope_rtol in ((jnp.float32, 1e-6, 1e-5), (jnp.float64, 1e-12, 1e-9)):
         given = jnp.asarray(s, dtype)
@@ -59,9 +59,13 @@ def test_sphere_average_is_the_hypergeometric_function(x64, dim):
         small = float(np.finfo(dtype).tiny)
         np.testing.assert_allclose(value, hyp1f1(dim, exact), rtol=rtol, atol=small)
         expected = -np.exp(-exact) if dim == 1 else -scipy.special.hyp1f1(1.5, dim / 2 + 1, -exact) / dim
-        np.testing.assert_allclose(slope, expected, rtol=slope_rtol, atol=small)
+        known = np.isfinite(expected)  # SciPy has no answer at d = 64, s > 6e10
+        assert known.sum() > 270
+        np.testing.assert_allclose(np.asarray(slope)[known], expected[known], rtol=slope_rtol, atol=small)
         if dim > 1:
-            assert (np.diff(value) <= 2 * np.finfo(dtype).eps).all()
+            ratio = np.exp(scipy.special.gammaln(dim / 2) - scipy.special.gammaln((dim - 1) / 2))
+            np.testing.assert_allclose(slope[-1], -0.5 * ratio * exact[-1] ** -1.5, rtol=slope_rtol)
+            assert (np.diff(value) <= 4 * np.finfo(dtype).eps).all()
 
 
 @pytest.mark.fast

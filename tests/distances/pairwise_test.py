@@ -156,6 +156,20 @@ def test_float32_keeps_its_digits_where_inner_products_cancel(name):
 
 
 @pytest.mark.fast
+def test_an_outlier_does_not_make_the_others_cancel():
+    """Inner products about the mean would: one of 97 samples at 1e4 takes it 100 away from all the others."""
+    x = draw(0, 97, 24).at[5].set(1e4)
+    others = jnp.delete(x, 5, axis=0)
+
+    def smallest_share(center):
+        norms = ((others - center) ** 2).sum(-1)
+        r2 = ((others[:, None, :] - others[None, :, :]) ** 2).sum(-1) + 1e9 * jnp.eye(96)
+        return (r2 / (norms[:, None] + norms[None, :])).min()
+
+    assert smallest_share(_pairwise._central_sample(x[None])[0]) > _pairwise._CANCELLATION > smallest_share(x.mean(0, keepdims=True))
+
+
+@pytest.mark.fast
 @pytest.mark.parametrize("dim", [2, 12])
 def test_a_kernel_of_infinite_slope_at_ties_has_a_finite_gradient(dim):
     x = jnp.zeros((6, dim)).at[0].set(1.0)
