@@ -65,6 +65,7 @@ def within(kernel: Kernel, x: jax.Array, *, offset=None, block_size: int | None 
     """
     n = x.shape[-2]
     if n == 1:
+        _check_block_size(block_size)
         return jnp.zeros_like(x, shape=x.shape[:-2])
     return _mean(kernel, x, x, offset, block_size, upper=True, num_pairs=n * (n - 1) / 2)
 
@@ -111,45 +112,42 @@ def squared_differences(x: jax.Array, z: jax.Array) -> jax.Array:
 
 
 def _mean(kernel, x, z, offset, block_size, *, upper, num_pairs):
+    _check_block_size(block_size)
     batch = x.shape[:-2]
     x, z = (samples.reshape((-1,) + samples.shape[-2:]) for samples in (x, z))
     if offset is None:
         offset = jnp.zeros_like(x, shape=batch)
     offset = jax.lax.stop_gradient(offset).reshape(-1)
-    side = _block_size(block_size, x.shape[0])
-    total = _pair_sum(upper, side, as_kernel(kernel, x.dtype), x, z, offset)
+    total = _pair_sum(upper, block_size, as_kernel(kernel, x.dtype), x, z, offset)
     return (total / num_pairs).reshape(batch)
 
 
-def _block_size(block_size: int | None, num_problems: int) -> int:
-    if block_size is None:
-        pairs = _PAIRS_ON_CPU if jax.default_backend() == "cpu" else _PAIRS
-        return max(_MIN_BLOCK, int((pairs / max(num_problems, 1)) ** 0.5))
-    try:
-        side = operator.index(block_size)
-    except TypeError:
-        side = 0
-    if side < 1:
+def _check_block_size(block_size: int | None) -> None:
+    if block_size is not None and (not isinstance(block_size, int | np.integer) or block_size < 1):
         raise ValueError(f"block_size must be a positive integer or None, got block_size = {block_size!r}.")
-    return side
+
+
+def _default_side(num_problems: int) -> int:
+    pairs = _PAIRS_ON_CPU if jax.default_backend() == "cpu" else _PAIRS
+    return max(_MIN_BLOCK, int((pairs / max(num_problems, 1)) ** 0.5))
 
 
 # Autodiff of the loop would keep every tile, O(n m) memory. The sum is one number a problem, so its gradient can be
 # gathered in the same pass that sums the values: nothing is kept but arrays of the inputs' shapes, and nothing is
 # computed twice. Said as a forward rule, linear in the tangents, it serves both modes and second derivatives.
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _pair_sum(upper, side, kernel, x, z, offset):
-    return _reduce(upper, side, _Wanted(), kernel, x, z, offset).value
+def _pair_sum(upper, block_size, kernel, x, z, offset):
+    return _reduce(upper, block_size, _Wanted(), kernel, x, z, offset).value
 
 
 @functools.partial(_pair_sum.defjvp, symbolic_zeros=True)
-def _pair_sum_jvp(upper, side, primals, tangents):
+def _pair_sum_jvp(upper, block_size, primals, tangents):
     kernel, x, z, offset = primals
     kernel_dot, x_dot, z_dot, _ = tangents
     leaves_dot = jax.tree.leaves(kernel_dot)
     varied = [not isinstance(leaf, SymbolicZero) for leaf in leaves_dot]
     wanted = _Wanted(any(varied), not isinstance(x_dot, SymbolicZero), not isinstance(z_dot, SymbolicZero))
-    sums = _reduce(upper, side, wanted, kernel, x, z, offset)
+    sums = _reduce(upper, block_size, wanted, kernel, x, z, offset)
     tangent = jnp.zeros_like(sums.value)
     for gradient, dot, is_wanted in ((sums.x, x_dot, wanted.x), (sums.z, z_dot, wanted.z)):
         if is_wanted:
@@ -165,19 +163,19 @@ def _pair_sum_jvp(upper, side, primals, tangents):
 # Inlined: a caller that is traced (under jit, grad, vmap ...) sees no boundary here. It is for the caller that is not:
 # the loop would be compiled anew, for a second or more, each time it is called.
 @functools.partial(jax.jit, static_argnums=(0, 1, 2), inline=True)
-def _reduce(upper, side, wanted, kernel, x, z, offset) -> _Sums:
-    return _batched_reduction(upper, side, wanted)(kernel, x, z, offset)
+def _reduce(upper, block_size, wanted, kernel, x, z, offset) -> _Sums:
+    return _batched_reduction(upper, block_size, wanted)(kernel, x, z, offset)
 
 
 @functools.lru_cache
-def _batched_reduction(upper, side, wanted):
+def _batched_reduction(upper, block_size, wanted):
     """`_reduce_pairs` that `jax.vmap` hands on as more problems.
 
     Under the usual rule the choice in each tile would become a computation of both, ten times slower. A batch of
     kernels is left to that rule. Such functions have no reverse derivative, so that one (which the gradient of a
     gradient takes) is told to go through the plain form.
     """
-    plain = functools.partial(_reduce_pairs, upper, side, wanted)
+    plain = functools.partial(_reduce_pairs, upper, block_size, wanted)
     reduction = jax.custom_batching.custom_vmap(plain)
 
     @reduction.def_vmap
@@ -201,7 +199,7 @@ def _batched_reduction(upper, side, wanted):
     return differentiable
 
 
-def _reduce_pairs(upper, side, wanted, kernel, x, z, offset) -> _Sums:
+def _reduce_pairs(upper, block_size, wanted, kernel, x, z, offset) -> _Sums:
     """`_Sums` over the pairs of `x` `[k, n, d]` and `z` `[k, m, d]`, each `[k, ...]`; i < j only if `upper`."""
     # A zero that varies, in shard_map, over every mesh axis that an input varies over. The carry of a loop must, and so
     # must the parameters: the derivative by one that does not would be summed over the devices here and once more
@@ -210,6 +208,7 @@ def _reduce_pairs(upper, side, wanted, kernel, x, z, offset) -> _Sums:
     zero = functools.reduce(operator.add, [array.reshape(-1)[:0].sum() for array in inputs])
     kernel = jax.tree.map(lambda leaf: leaf + zero, kernel)
     n, m, dim = x.shape[1], z.shape[1], x.shape[2]
+    side = _default_side(x.shape[0]) if block_size is None else int(block_size)
     rows, columns = _tiles(x, side), _tiles(z, side)
     num_rows, num_columns = rows.shape[0], columns.shape[0]
     order = np.array([(i, j) for i in range(num_rows) for j in range(i if upper else 0, num_columns)], np.int32)

@@ -27,8 +27,8 @@ def squared(
     negative. The `"biased"` one keeps them: never negative but for rounding, and zero for equal samples.
 
     Pairs are visited tile by tile and the gradient is gathered on the way: memory O(n * block_size) for value and
-    gradient. Close pairs are computed from differences of samples, the others from inner products. Under `jax.vmap`
-    both are computed for more than 8 features: leading axes are faster. For samples spread over devices::
+    gradient. Close pairs are computed from differences of samples, the others from inner products (from 9 features on).
+    For samples spread over devices::
 
         def loss(x, z):  # inside jax.shard_map, x and z the samples of one device, "data" the mesh axis
             x, z = (jax.lax.all_gather(samples, "data", tiled=True) for samples in (x, z))

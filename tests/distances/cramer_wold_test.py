@@ -68,7 +68,6 @@ def test_sphere_average_is_the_hypergeometric_function(x64, dim):
             assert (np.diff(value) <= 4 * np.finfo(dtype).eps).all()
 
 
-@pytest.mark.fast
 def test_sphere_average_known_values(x64):
     s = jnp.linspace(0.0, 30.0, 7)
     np.testing.assert_allclose(cramer_wold.sphere_average(s, 1), np.exp(-s), rtol=1e-14)
@@ -88,10 +87,9 @@ def test_sphere_average_known_values(x64):
 @pytest.mark.parametrize("dim", [1, 2, 3, 8, 64])
 def test_to_normal_equals_the_closed_form(x64, dim):
     x = 0.9 * draw(0, 23, dim) + 0.2
-    ours = jax.jit(functools.partial(cramer_wold.to_normal, block_size=10))(x)
-    np.testing.assert_allclose(ours, reference(x, silverman(23)), rtol=1e-9)
-    ours = jax.jit(functools.partial(cramer_wold.to_normal, bandwidth=0.3))(x)
-    np.testing.assert_allclose(ours, reference(x, 0.3), rtol=1e-9)
+    f = jax.jit(functools.partial(cramer_wold.to_normal, block_size=10))
+    np.testing.assert_allclose(f(x), reference(x, silverman(23)), rtol=1e-9)
+    np.testing.assert_allclose(f(x, bandwidth=0.3), reference(x, 0.3), rtol=1e-9)
 
 
 def test_to_normal_in_one_dimension_is_an_integral_over_frequencies(x64):
@@ -113,7 +111,7 @@ def test_one_sample_in_closed_form(x64, dim):
     np.testing.assert_allclose(cramer_wold.to_normal(x, bandwidth=g), expected, rtol=1e-10)
 
 
-@pytest.mark.parametrize("dim", [2, 3, 20])
+@pytest.mark.parametrize("dim", [2, 20])
 def test_the_average_over_directions_of_the_one_dimensional_distance_is_this(x64, dim):
     x, z = draw(0, 40, dim) * 1.3, draw(3, 30, dim)
     v = draw(1, 3000, dim)
@@ -131,7 +129,7 @@ def test_the_average_over_directions_of_the_one_dimensional_distance_is_this(x64
     assert abs(np.mean(sliced) - cramer_wold.between(x, z)) < 4.5 * np.std(sliced) / np.sqrt(len(v))
 
 
-@pytest.mark.parametrize(("n", "dim"), [(16, 1), (64, 3), (32, 20)])
+@pytest.mark.parametrize(("n", "dim"), [(64, 3), (32, 20)])
 def test_mean_under_the_normal_law(n, dim):
     g = silverman(n)
     expected = ((4 * np.pi * g) ** -0.5 - (4 * np.pi * (1 + g)) ** -0.5) / n
@@ -139,7 +137,6 @@ def test_mean_under_the_normal_law(n, dim):
     assert abs(values.mean() - expected) < 5 * values.std() / np.sqrt(600)
 
 
-@pytest.mark.fast
 def test_leaving_out_the_pairs_with_itself(x64):
     """U-statistic = (n V - k(0)) / (n - 1) on the pairs, by the values at two different weights of those pairs."""
     x, g, n = draw(0, 12, 3), 0.3, 12
@@ -162,7 +159,6 @@ def test_between_equals_the_definition(x64, dim):
     np.testing.assert_allclose(f(x, x), 0.0, atol=1e-14)
 
 
-@pytest.mark.fast
 def test_invariance_to_rotation_and_order(x64):
     x = draw(0, 15, 6) * 1.5
     rotation = np.linalg.qr(draw(1, 6, 6))[0]
@@ -171,7 +167,6 @@ def test_invariance_to_rotation_and_order(x64):
     np.testing.assert_allclose(cramer_wold.to_normal(x[::-1]), expected, rtol=1e-12)
 
 
-@pytest.mark.fast
 def test_asymptotic_kernel_is_the_published_approximation(x64):
     x = draw(0, 64, 20) * 0.95
     n, dim = x.shape
@@ -188,7 +183,7 @@ def test_asymptotic_kernel_is_the_published_approximation(x64):
     np.testing.assert_allclose(close, 1.0, atol=0.05)
 
 
-@pytest.mark.parametrize("dim", [1, 2, 3, 20])
+@pytest.mark.parametrize("dim", [1, 3, 20])
 def test_gradients_by_central_differences(x64, dim):
     x, z, v = (jnp.asarray(draw(seed, 9, dim)) for seed in range(3))
     h = 1e-6
@@ -207,8 +202,7 @@ def test_gradients_by_central_differences(x64, dim):
         close(by_g, (f(x, z, 0.3 + h) - f(x, z, 0.3 - h)) / (2 * h))
 
 
-@pytest.mark.parametrize("dim", [1, 2, 3, 64])
-@pytest.mark.parametrize("gradient", [False, True])
+@pytest.mark.parametrize(("dim", "gradient"), [(1, True), (2, True), (3, False), (64, False), (64, True)])
 def test_float32_keeps_the_small_difference(dim, gradient):
     """At n = 500 the distance is 1 / 300 of its terms; 2e-5 at d = 1, where the terms vary most, 1e-5 elsewhere."""
     x = jnp.asarray(draw(0, 500, dim), jnp.float32)
@@ -221,7 +215,7 @@ def test_float32_keeps_the_small_difference(dim, gradient):
     np.testing.assert_allclose(slope, exact, rtol=1e-3, atol=1e-5 * np.abs(exact).max())
 
 
-@pytest.mark.parametrize("dim", [1, 3, 64])
+@pytest.mark.parametrize("dim", [1, 64])
 def test_float32_with_outliers(dim):
     x = jnp.asarray(draw(0, 60, dim), jnp.float32).at[3].set(1e4).at[7, 0].set(-1e4)
     z = jnp.asarray(draw(1, 50, dim), jnp.float32)
@@ -238,7 +232,6 @@ def test_float32_with_outliers(dim):
     np.testing.assert_allclose(slope[3], exact[3], rtol=1e-4, atol=1e-20)
 
 
-@pytest.mark.fast
 def test_bfloat16_is_computed_in_float32():
     x = jnp.asarray(draw(0, 12, 3), jnp.bfloat16)
     value, slope = jax.jit(jax.value_and_grad(cramer_wold.to_normal))(x)
@@ -248,13 +241,17 @@ def test_bfloat16_is_computed_in_float32():
 
 def test_leading_axes_equal_vmap_and_jit():
     x, z = (jnp.asarray(draw(seed, 2, 9, 10), jnp.float32) for seed in range(2))
-    for f in (lambda x, z: cramer_wold.to_normal(x), cramer_wold.between):
-        ours = jax.jit(f)(x, z)
-        assert ours.shape == (2,)
-        close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-8)
-        close(f(x, z), ours)
-        close(jax.jit(jax.vmap(f))(x, z), ours)
-        close([jax.jit(f)(x[i], z[i]) for i in range(2)], ours)
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-8)
+
+    def f(x, z):
+        return cramer_wold.to_normal(x) + 10.0 * cramer_wold.between(x, z)
+
+    jitted = jax.jit(f)
+    ours = jitted(x, z)
+    assert ours.shape == (2,)
+    close(f(x, z), ours)
+    close(jax.jit(jax.vmap(f))(x, z), ours)
+    close([jitted(x[i], z[i]) for i in range(2)], ours)
 
 
 @pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
@@ -285,7 +282,7 @@ def _both(x, z):
     return values, gradients
 
 
-@pytest.mark.parametrize(("n", "dim"), [(1, 3), (2, 3), (3, 1), (17, 2), (17, 64), (256, 3)])
+@pytest.mark.parametrize(("n", "dim"), [(1, 3), (2, 64), (3, 1), (17, 2), (256, 3)])
 @hypothesis.given(st.integers(0, 2**32 - 1), st.sampled_from(["normal", "constant", "ties", "outliers"]))
 @hypothesis.settings(max_examples=12)
 def test_finite_and_at_least_zero(n, dim, seed, kind):
@@ -303,7 +300,6 @@ def test_finite_and_at_least_zero(n, dim, seed, kind):
     assert min(values) > -1e-6
 
 
-@pytest.mark.fast
 def test_bad_numbers():
     x = jnp.asarray(draw(0, 9, 3), jnp.float32)
     f = jax.jit(jax.value_and_grad(cramer_wold.to_normal))

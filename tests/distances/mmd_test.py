@@ -68,14 +68,13 @@ def test_one_pair_of_samples_in_closed_form():
     np.testing.assert_allclose(ours, 2.0 - 2.0 * np.exp(-0.5), rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", KERNELS)
-def test_equal_samples_are_at_zero(name):
+@pytest.mark.parametrize("dim", [3, 12])
+def test_equal_samples_are_at_zero(dim):
     """Ties are exact, also where distances come from inner products, so the square root of rounding cannot show."""
-    kernel, profile = KERNELS[name]
-    for dim in (3, 12):
-        x = jnp.asarray(draw(0, 33, dim) + 5.0, jnp.float32)
-        ours = jax.jit(functools.partial(mmd.squared, estimator="biased", block_size=16))(x, x, kernel)
-        np.testing.assert_allclose(ours, 0.0, atol=1e-6 * abs(profile(np.asarray(1.0))))
+    x = jnp.asarray(draw(0, 33, dim) + 5.0, jnp.float32)
+    kernel = mmd.mixture(*[kernel for kernel, _ in KERNELS.values()])
+    ours = jax.jit(functools.partial(mmd.squared, estimator="biased", block_size=16))(x, x, kernel)
+    np.testing.assert_allclose(ours, 0.0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["gaussian", "inverse_multiquadric", "energy"])
@@ -102,12 +101,12 @@ def test_rational_quadratic_tends_to_gaussian(x64):
     np.testing.assert_allclose(mmd.rational_quadratic(1.3, 1e8)(r2), mmd.gaussian(1.3)(r2), rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", KERNELS)
-def test_gradients_by_central_differences(x64, name):
-    kernel = KERNELS[name][0]
+@pytest.mark.parametrize("names", [["energy"], ["gaussian", "inverse_multiquadric"], [*KERNELS]])
+def test_gradients_by_central_differences(x64, names):
+    kernel = mmd.mixture(*[KERNELS[name][0] for name in names], weights=np.linspace(0.5, 1.5, len(names)))
     x, z, v = (jnp.asarray(draw(seed, 8, 10)) for seed in range(3))
     f = jax.jit(functools.partial(mmd.squared, block_size=5))
-    by_x, by_z, by_kernel = jax.jit(jax.grad(f, (0, 1, 2), allow_int=True))(x, z, kernel)
+    by_x, by_z, by_kernel = jax.jit(jax.grad(f, (0, 1, 2)))(x, z, kernel)
     h = 1e-6
     np.testing.assert_allclose(
         jnp.sum(by_x * v), (f(x + h * v, z, kernel) - f(x - h * v, z, kernel)) / (2 * h), rtol=1e-6, atol=1e-11
@@ -120,7 +119,6 @@ def test_gradients_by_central_differences(x64, name):
     np.testing.assert_allclose(slope, (f(x, z, up) - f(x, z, down)) / (2 * h), rtol=1e-6, atol=1e-11)
 
 
-@pytest.mark.fast
 def test_a_traced_bandwidth_has_a_gradient_and_is_not_compiled_twice():
     x, z = draw(0, 9, 2), draw(1, 7, 2) + 1.0
     traces = []
@@ -161,7 +159,6 @@ def test_float32_against_float64(name, dim):
     np.testing.assert_allclose(gradient, slope, rtol=1e-4, atol=1e-5 * np.abs(slope).max())
 
 
-@pytest.mark.fast
 def test_bfloat16_is_computed_in_float32():
     x, z = (jnp.asarray(draw(seed, 12, 10), jnp.bfloat16) for seed in range(2))
     f = jax.jit(jax.value_and_grad(lambda x, z: mmd.squared(x, z, mmd.gaussian(3.0))))
@@ -220,7 +217,7 @@ def _all_kernels(x, z):
     return jax.value_and_grad(functools.partial(mmd.squared, kernel=kernel, estimator="biased"), (0, 1))(x, z)
 
 
-@pytest.mark.parametrize(("n", "dim"), [(1, 3), (2, 3), (3, 1), (17, 2), (17, 64), (256, 3)])
+@pytest.mark.parametrize(("n", "dim"), [(1, 3), (2, 64), (3, 1), (17, 2), (256, 3)])
 @hypothesis.given(st.integers(0, 2**32 - 1), *[st.sampled_from(["normal", "constant", "ties", "outliers"])] * 2)
 @hypothesis.settings(max_examples=12)
 def test_finite_and_at_least_zero(n, dim, seed, kind, other):
@@ -290,7 +287,6 @@ def test_median_bandwidth(x64):
     np.testing.assert_allclose(few, np.median(scipy.spatial.distance.pdist(draw(2, 400, 3))), rtol=0.1)
 
 
-@pytest.mark.fast
 def test_median_bandwidth_of_ties_and_nan():
     mostly = jnp.zeros((9, 2)).at[0].set(jnp.asarray([3.0, 4.0]))
     np.testing.assert_allclose(mmd.median_bandwidth(mostly, mostly[1:2]), 5.0 * 9 / 45, rtol=1e-6)
