@@ -31,7 +31,8 @@ def make_inputs(size: Size) -> dict[str, np.ndarray]:
 
 def case(*, quick: bool = False) -> harness.Case:
     """Returns the case; quick: one small size."""
-    sizes = [{"n": n, "d": d} for n in (256, 1024, 4096, 16384) for d in (8, 64)]
+    # d = 64 first, of which figures are asked: a budget that runs out then leaves out the others.
+    sizes = [{"n": n, "d": d} for d in (64, 8) for n in (256, 1024, 4096, 16384)]
     if quick:
         sizes = [{"n": 256, "d": 8}]
     return harness.Case(
