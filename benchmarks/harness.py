@@ -298,8 +298,10 @@ def _fingerprint(result: Any) -> list[float]:
             numbers.append(float(array.reshape(())))
         else:  # some rows are enough, and weights tell a permutation from another
             rows = np.asarray(array.reshape(-1, array.shape[-1])[:64], np.float64)
-            numbers.append(float(np.mean(rows * np.linspace(0.5, 1.5, array.shape[-1]), dtype=np.float64)))
-            numbers.append(float(np.sqrt(np.mean(rows**2))))
+            size = float(np.sqrt(np.mean(rows**2)))
+            # A mean of entries of both signs may all but cancel; told from zero it is measured by the entries' size.
+            numbers.append(size + float(np.mean(rows * np.linspace(0.5, 1.5, array.shape[-1]), dtype=np.float64)))
+            numbers.append(size)
     return numbers
 
 
