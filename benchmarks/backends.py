@@ -61,6 +61,13 @@ def _jax_peak(call: Callable[[], Any]) -> tuple[Any, int | None]:
     return machine.host_peak(call) if jax.default_backend() == "cpu" else (call(), None)
 
 
+def _prepare_step(function: Function, arrays: list[Any]) -> Prepared:
+    """A training step keeps its state and compiles itself when it is first called, with the batch on the host."""
+    start = time.perf_counter()
+    function(*arrays)
+    return Prepared(lambda: function(*arrays), time.perf_counter() - start)
+
+
 def _prepare_plain(function: Function, arrays: list[Any]) -> Prepared:
     return Prepared(lambda: function(*arrays))
 
@@ -103,8 +110,10 @@ def _torch_peak(call: Callable[[], Any]) -> tuple[Any, int | None]:
 
 
 JAX = Backend("jax", jax.device_put, _prepare_jax, _jax_peak)
+JAX_STEP = Backend("jax step", np.asarray, _prepare_step, _jax_peak)
 NUMPY = Backend("numpy", np.asarray, _prepare_plain, machine.host_peak)
 TORCH = Backend("torch", _put_torch, _prepare_torch, _torch_peak)
+TORCH_STEP = Backend("torch step", np.asarray, _prepare_torch, _torch_peak)
 
 
 def jax_modes(function: Function) -> dict[str, Function]:
@@ -132,12 +141,11 @@ def torch_modes(function: Function) -> dict[str, Function]:
 @functools.cache
 def warm_up(backend: Backend) -> None:
     """Starts a backend's thread pools and lazy imports, so that no timing or memory figure pays for them."""
-    array = backend.put(np.ones((256, 256), np.float32))
-    if backend is TORCH:
-        torch_modes(lambda x: (x @ x).sum())["value_and_grad"](array)
+    ones = np.ones((256, 256), np.float32)
+    if backend in (TORCH, TORCH_STEP):
+        torch_modes(lambda x: (x @ x).sum())["value_and_grad"](TORCH.put(ones))
     else:
-        modes = {"value": lambda x: (x @ x).sum()}
-        backend.prepare(modes["value"], [array]).call()
+        backend.prepare(lambda x: (x @ x).sum(), [backend.put(ones)]).call()
 
 
 def to_numpy(array: Any) -> np.ndarray:

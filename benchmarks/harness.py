@@ -38,7 +38,7 @@ class Implementation:
       task: what is computed: implementations of one task are compared with each other.
       backend: what runs it.
       arguments: names of the inputs, in the order of the functions' arguments; a gradient is in the first.
-      build: size → {mode: function of the arrays}; modes are "value" and "value_and_grad". Imports belong in here.
+      build: size → {mode: function of the arrays}; modes: "value", "value_and_grad", "step". Imports belong in here.
       work: size → number proportional to the time it should take; predicts a size from the smaller ones.
       requires: modules without which it is absent.
       memory: (mode, size) → bytes it will need, if they may be many; it is skipped where they are not free.
@@ -73,6 +73,7 @@ class Case:
       formula: the counts in words, for the report.
       weight: size → its share of the time budget: about the seconds it wants on two cores, compiling included.
       call_limit: seconds that one call of a peer may be predicted to take; None for the run's own option.
+      sweep: the key of a size that is on the horizontal axis of the plot.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Case:
     formula: str
     weight: Callable[[Size], float]
     call_limit: float | None = None
+    sweep: str = "n"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Draws a suite's timings: time against n on logarithmic axes, one panel for each task and mode."""
+"""Draws a suite's timings: time against size on logarithmic axes, one panel for each task and mode."""
 
 import itertools
 import math
@@ -66,16 +66,18 @@ def draw(path: pathlib.Path, header: dict, cases: Sequence[harness.Case], rows: 
     plt.close(figure)
 
 
-def _panels(case: harness.Case, rows: list[Row]) -> list[tuple[str, dict[str, list[Row]]] | None]:
-    """Returns (title, {implementation: rows by growing n}) for each task's two modes, None for one without timings."""
+def _panels(case: harness.Case, rows: list[Row]) -> list[tuple[str, str, dict[str, list[Row]]] | None]:
+    """Returns (title, swept key, {implementation: rows by growing size}) for each task and mode; None without rows."""
     timed = [row for row in report.measured(rows) if row["case"] == case.name]
     if not timed:
         return []
-    largest = {name: max(report.size_of(row)[name] for row in timed) for name in case.sizes[0] if name != "n"}
+    largest = {name: max(report.size_of(row)[name] for row in timed) for name in case.sizes[0] if name != case.sweep}
     timed = [row for row in timed if all(row[name] == value for name, value in largest.items())]
-    panels: list[tuple[str, dict[str, list[Row]]] | None] = []
+    panels: list[tuple[str, str, dict[str, list[Row]]] | None] = []
     tasks = dict.fromkeys(row["task"] for row in timed)
-    for task, mode in itertools.product(tasks, ("value", "value_and_grad")):
+    # A kernel without one of its two modes keeps the place free, so that a column is a mode.
+    modes = [mode for mode in report.MODES if any(row["mode"] == mode for row in timed)]
+    for task, mode in itertools.product(tasks, modes):
         curves: dict[str, list[Row]] = {}
         for row in timed:
             if row["mode"] == mode and (row["task"] == task or task in row["yardstick_for"]):
@@ -85,24 +87,23 @@ def _panels(case: harness.Case, rows: list[Row]) -> list[tuple[str, dict[str, li
             panels.append(None)
             continue
         for curve in curves.values():
-            curve.sort(key=lambda row: row["n"])
-        mode_text = "value" if mode == "value" else "value and gradient"
+            curve.sort(key=lambda row: row[case.sweep])
         size_text = ", ".join(f"{name} = {value}" for name, value in largest.items())
-        panels.append((f"{task.replace('_', ' ')}, {mode_text}\n{size_text}", curves))
+        panels.append((f"{task.replace('_', ' ')}, {report.MODES[mode]}\n{size_text}", case.sweep, curves))
     return panels
 
 
-def _draw_panel(axis, title: str, curves: dict[str, list[Row]]) -> None:
+def _draw_panel(axis, title: str, sweep: str, curves: dict[str, list[Row]]) -> None:
     ends: list[tuple[float, str, str, bool]] = []
-    last_n = max(row["n"] for curve in curves.values() for row in curve)
+    last_n = max(row[sweep] for curve in curves.values() for row in curve)
     limit = next((curve for name, curve in curves.items() if name == OURS), [])
     if limit:
-        n = [row["n"] for row in limit]
+        n = [row[sweep] for row in limit]
         axis.plot(n, [row["limit_seconds"] for row in limit], color="#999999", linestyle=":", linewidth=1.5, zorder=1)
         ends.append((limit[-1]["limit_seconds"], "limit", "#888888", False))
     for name, curve in curves.items():
         color, ours = _COLORS.get(name.removesuffix(_YARDSTICK), _OTHER), name == OURS
-        n, seconds = [row["n"] for row in curve], [row["seconds"] for row in curve]
+        n, seconds = [row[sweep] for row in curve], [row["seconds"] for row in curve]
         low, high = [row["seconds_q25"] for row in curve], [row["seconds_q75"] for row in curve]
         axis.plot(
             n,
@@ -120,7 +121,7 @@ def _draw_panel(axis, title: str, curves: dict[str, list[Row]]) -> None:
         ends.append((seconds[-1] * (last_n / n[-1]) ** slope, name, color, ours))
     axis.set_xscale("log", base=2)
     axis.set_yscale("log")
-    ticks = sorted({row["n"] for curve in curves.values() for row in curve})
+    ticks = sorted({row[sweep] for curve in curves.values() for row in curve})
     axis.set_xticks(ticks, [str(tick) for tick in ticks], fontsize=8)
     axis.xaxis.set_minor_locator(_no_ticks())
     axis.tick_params(axis="y", labelsize=8)
@@ -129,7 +130,7 @@ def _draw_panel(axis, title: str, curves: dict[str, list[Row]]) -> None:
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
     axis.set_title(title, fontsize=10, loc="left")
-    axis.set_xlabel("n", fontsize=9, labelpad=0)
+    axis.set_xlabel(sweep, fontsize=9, labelpad=0)
     axis.set_ylabel("seconds", fontsize=9)
     _label_ends(axis, ends)
 

@@ -10,7 +10,7 @@ from benchmarks.harness import OURS, Row
 
 RESULTS = "results.jsonl"
 TABLES = "results.md"
-_MODES = {"value": "value", "value_and_grad": "value and gradient"}
+MODES = {"value": "value", "value_and_grad": "value and gradient", "step": "one training step"}
 _NOT_SIZES = {"case", "task", "mode", "implementation", "backend", "note", "comparable", "yardstick_for", "status"}
 # Results of two implementations that differ by more than this are listed.
 _DISAGREEMENT = 1e-3
@@ -147,7 +147,7 @@ def _ours_table(rows: list[Row]) -> str:
     ours = [row for row in rows if row["implementation"] == OURS]
     order = {task: position for position, task in enumerate(dict.fromkeys(row["task"] for row in ours))}
     for row in sorted(ours, key=lambda row: (order[row["task"]], row["mode"])):
-        start = f"| {row['task']} | {_MODES.get(row['mode'], row['mode'])} | {harness.label(size_of(row))} |"
+        start = f"| {row['task']} | {MODES.get(row['mode'], row['mode'])} | {harness.label(size_of(row))} |"
         if row["status"] != "measured":
             lines.append(f"{start} {row['status']} | | | | | | |")
             continue
@@ -169,7 +169,7 @@ def _ours_table(rows: list[Row]) -> str:
 def _matrices(rows: list[Row]) -> list[str]:
     """Returns one table for each task and mode: sizes down, implementations across."""
     parts = []
-    tasks = dict.fromkeys((row["task"], row["mode"]) for row in rows if row["mode"] in _MODES)
+    tasks = dict.fromkeys((row["task"], row["mode"]) for row in rows if row["mode"] in MODES)
     for task, mode in tasks:
         columns: dict[str, dict[str, Row]] = {}
         for row in rows:
@@ -180,7 +180,7 @@ def _matrices(rows: list[Row]) -> list[str]:
         columns = {name: columns[name] for name in sorted(columns, key=lambda name: name != OURS)}
         sizes = dict.fromkeys(size for column in columns.values() for size in column)
         lines = [
-            f"| {task}, {_MODES[mode]} | " + " | ".join(columns) + " |",
+            f"| {task}, {MODES[mode]} | " + " | ".join(columns) + " |",
             "|---" * (len(columns) + 1) + "|",
         ]
         for size in sizes:

@@ -17,7 +17,7 @@ Methods: ae, vae, wae_mmd, wae_gan, cwae, swae, scfwae, scwae, scvmae, sksae, an
 
 import difflib
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, config_dict
 
 # What the paper leaves open (slices, epochs, optimizer, latent sizes beyond MNIST) follows the code of CWAE by the same
 # group: Adam 1e-3, batches of 128, 20 and 64 latent units.
@@ -50,7 +50,7 @@ def get_config(preset: str = "digits") -> ConfigDict:
             "objective": {
                 "method": "scwae",
                 "cost": "log",  # the paper's: error + log distance; or "weighted": error + weight * distance
-                "weight": 1.0,
+                "weight": config_dict.placeholder(float),  # None: 10 for wae_gan, 1 for the others
                 "directions": "orthogonal",  # or "random", "sobol"; drawn afresh at every step
                 "num_directions": 50,
             },

@@ -1,6 +1,7 @@
 """One run: data, model, objective, training, measurements, pictures, page. `main.py` and the tables all call `run`."""
 
 import functools
+import itertools
 import pathlib
 import sys
 from typing import Any
@@ -154,7 +155,14 @@ def _features(config: ConfigDict, workdir, train_data, test_data, mesh):
 
 def _measurements(config: ConfigDict, test: pipeline.EvaluationPass, features):
     options, latent_dim = config.evaluation, config.model.latent_dim
-    encode = training.jit(lambda m, x: m["autoencoder"].encode(x))
+    variational = config.objective.method == "vae"
+
+    @training.jit
+    def encode(models, key, images):
+        # What must follow N(0, I) in a VAE is a code as the decoder sees it: a draw, not the mean of its law.
+        model = models["autoencoder"]
+        return model.sample(key, images)[0] if variational else model.encode(images)
+
     decode = training.jit(lambda m, z: m["autoencoder"].decode(z))
     rebuild = training.jit(lambda m, x: m["autoencoder"].decode(m["autoencoder"].encode(x)))
     slices = directions.orthogonal(jax.random.key(0), options.num_directions, latent_dim)
@@ -163,7 +171,9 @@ def _measurements(config: ConfigDict, test: pipeline.EvaluationPass, features):
     def measure(models, step):
         del step
         values = evaluation.reconstruction_error(functools.partial(rebuild, models), test)
-        values |= evaluation.normality(evaluation.codes(functools.partial(encode, models), test), slices)
+        keys = (jax.random.fold_in(jax.random.key(3), batch) for batch in itertools.count())
+        codes = evaluation.codes(lambda images: encode(models, next(keys), images), test)
+        values |= evaluation.normality(codes, slices)
         if features is not None:
             samples = evaluation.decoded_prior(
                 jax.random.key(1),
@@ -195,17 +205,24 @@ def _write_page(config: ConfigDict, workdir: pathlib.Path, result: training.Resu
             ("samples.png", f"{_PICTURES} codes drawn from N(0, I), decoded"),
             ("reconstructions.png", "Held-out images, and their reconstructions"),
         ],
-        notes=[
-            "Reconstruction error: squared error summed over the pixels of an image, mean over held-out images.",
-            "Normalised kurtosis: mean |z|^4 - d (d + 2), signed, as in the paper's table; skewness: mean (z . z')^3.",
-            *(
-                [
-                    "The Fréchet distance is taken on the features of a small classifier trained on the same data. "
-                    "It is not FID, and compares only with other runs on the same features."
-                ]
-                if measured
-                else ["No Fréchet distance: this data set has no labels to train a feature classifier on."]
-            ),
-        ],
+        notes=_notes(config, measured),
     )
     report.write_run(workdir)
+
+
+def _notes(config: ConfigDict, measured: bool) -> list[str]:
+    """What a reader of the page must know of its numbers."""
+    notes = [
+        "Reconstruction error: squared error summed over the pixels of an image, mean over held-out images.",
+        "Normalised kurtosis: mean |z|^4 - d (d + 2), signed, as in the paper's table; skewness: mean (z . z')^3.",
+    ]
+    if config.objective.method == "vae":
+        notes.append("Codes are drawn from their laws before they are measured; images are rebuilt from the means.")
+    if measured:
+        notes.append(
+            "The Fréchet distance is taken on the features of a small classifier trained on the same data. "
+            "It is not FID, and compares only with other runs on the same features."
+        )
+    else:
+        notes.append("No Fréchet distance: this data set has no labels to train a feature classifier on.")
+    return notes

@@ -53,7 +53,7 @@ def players(
     *,
     method: str,
     cost: str,
-    weight: float,
+    weight: float | None,
     directions: str,
     num_directions: int,
     learning_rate: optax.ScalarOrSchedule,
@@ -63,7 +63,8 @@ def players(
     Args:
       method: one of `METHODS`.
       cost: "log", the paper's eq. 2, or "weighted", its eq. 1; vae and wae_gan are weighted only and ignore it.
-      weight: of the distance under "weighted", of the Kullback-Leibler term, or of the adversarial term.
+      weight: of the distance under "weighted", of the Kullback-Leibler term, or of the adversarial term; None: 10 for
+        wae_gan (as in Tolstikhin et al. 2018), 1 for the others.
       directions: "orthogonal", "random" or "sobol".
       num_directions: slices in each step.
       learning_rate: of every player.
@@ -76,6 +77,8 @@ def players(
     _known("objective.directions", directions, _DIRECTIONS)
     if num_directions < 1:
         raise ValueError(f"objective.num_directions must be >= 1, got {num_directions}.")
+    if weight is None:
+        weight = 10.0 if method == "wae_gan" else 1.0
     optimizer = optax.adam(learning_rate)
     if method == "vae":
         return {"autoencoder": Player(functools.partial(_variational, weight=weight), optimizer)}

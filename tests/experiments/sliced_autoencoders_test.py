@@ -13,6 +13,7 @@ from flax import nnx
 from experiments.sliced_autoencoders import experiment, objectives, paper, table1
 from experiments.sliced_autoencoders.config import get_config
 from gentoolkit import training
+from tests.training import interruption, scale
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -161,3 +162,30 @@ def test_mistakes_on_the_command_line_end_in_one_line(arguments, message, tmp_pa
     assert done.returncode != 0
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+# The smallest run that logs, evaluates and saves more than once.
+_SHORT = [
+    sys.executable,
+    "-m",
+    "experiments.sliced_autoencoders.main",
+    "--config=experiments/sliced_autoencoders/config.py:digits",
+    "--config.num_epochs=2",
+    "--config.evaluate_epochs=1",
+    "--config.features.num_epochs=0",
+    "--config.train.log_every=4",
+    "--config.train.checkpoint_every=5",
+]
+
+
+def test_kills_leave_the_same_run_bit_for_bit(tmp_path, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=1")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert interruption.check(_SHORT, tmp_path, kills=2, seed=0) == 0
+
+
+@pytest.mark.parametrize("method", ["scwae", "scvmae"])  # sums over the batch; a sort of the global batch
+def test_devices_and_processes_do_not_change_the_metrics(method, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    command = [*_SHORT, f"--config.objective.method={method}"]
+    assert scale.check(command, tmp_path, tolerance=1e-5) == 0
