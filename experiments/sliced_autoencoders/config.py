@@ -23,7 +23,7 @@ from ml_collections import ConfigDict, config_dict
 # group: Adam 1e-3, batches of 128, 20 and 64 latent units.
 _PRESETS = {
     "digits": {"image_shape": (8, 8, 1), "latent_dim": 8, "num_epochs": 150},
-    "mnist": {"image_shape": (28, 28, 1), "latent_dim": 20, "num_epochs": 40},
+    "mnist": {"image_shape": (28, 28, 1), "latent_dim": 20, "num_epochs": 100},
     "cifar10": {"image_shape": (32, 32, 3), "latent_dim": 64, "num_epochs": 40},
     "celeb_a": {"image_shape": (64, 64, 3), "latent_dim": 64, "num_epochs": 55},
     "folder": {"image_shape": (64, 64, 3), "latent_dim": 64, "num_epochs": 55},
@@ -56,7 +56,7 @@ def get_config(preset: str = "digits") -> ConfigDict:
             },
             "optimizer": {"peak": 1e-3, "decay": "constant", "warmup_steps": 0},
             "train": {"log_every": 50 if small else 200, "checkpoint_every": 500 if small else 2000},
-            "evaluate_epochs": 25.0 if small else 5.0,
+            "evaluate_epochs": {"digits": 25.0, "mnist": 10.0}.get(preset, 5.0),
             "evaluation": {"num_directions": 256, "num_samples": 1000 if small else 10000, "batch_size": 500},
             # A small classifier of the same data, whose features the Frechet distance is taken on; 0 epochs: none.
             "features": {"num_epochs": (30.0 if small else 2.0) if labelled else 0.0, "num_features": 64},

@@ -145,7 +145,7 @@ def cauchy_combination(p: jax.Array | np.ndarray, *, axis: int = -1) -> np.ndarr
     if np.any((p < 0) | (p > 1)):
         raise ValueError(f"p must lie in [0, 1], got values from {np.nanmin(p)} to {np.nanmax(p)}.")
     angle = np.pi * np.minimum(p, 1 - 0.01 / p.shape[axis])
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):  # a p-value of 0, or next to it: the combined one is 0
         mean = np.mean(np.cos(angle) / np.sin(angle), axis=axis)
     return np.arctan2(1.0, mean) / np.pi
 
