@@ -5,7 +5,8 @@
 
 `--workdir` and the flags of the processes are added to the command, which must read them by `training.launch`. Prints
 for each metric the largest difference at any step, relative to its largest value in the run on one device (p-values:
-as it is). Exit status 1 where one is above `--tolerance`: keep runs short, since training amplifies the rounding of the first step.
+as it is). Exit status 1 where one is above `--tolerance`: keep runs short, since training amplifies the rounding of the
+first step.
 """
 
 import argparse
