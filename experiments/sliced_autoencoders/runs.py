@@ -46,7 +46,7 @@ def grid() -> list[Run]:
             config.features_workdir = str(base / "features")
             if values.epochs is not None:
                 config.num_epochs = type(config.num_epochs)(values.epochs)
-                config.evaluate_epochs = max(values.epochs / 10, 0.2)
+                config.evaluate_epochs = max(values.epochs / 10, 0.5)
             runs.append(Run(method, seed, base / f"{method}-{seed}", config))
     return runs
 
