@@ -27,9 +27,9 @@ MAY_IMPORT = {
     "training": set(),
     "report": set(),
 }
-# Kernels know jax and numpy; SciPy only inside a function that runs on the host.
+# Kernels know jax and numpy; SciPy and OpenCV only inside a function that runs on the host.
 KERNEL_LIBRARIES = {"jax", "numpy"}
-HOST_LIBRARIES = {"scipy"}
+HOST_LIBRARIES = {"scipy", "cv2"}
 # Other rooms: what they must not know.
 FORBIDDEN_LIBRARIES = {
     "nn": {"optax", "orbax", "grain", "tensorflow_datasets", "absl", "ml_collections", "matplotlib"},

@@ -6,6 +6,7 @@ import jax
 from flax import nnx
 
 from gentoolkit.models import _images
+from gentoolkit.nn.transposed_convolution import TransposedConvolution
 
 
 class Cifar10Encoder(nnx.Module):
@@ -69,9 +70,9 @@ class Cifar10Decoder(nnx.Module):
         )
         self.transposed = nnx.List(
             [
-                nnx.ConvTranspose(width, width, (2, 2), padding="SAME", rngs=rngs),
-                nnx.ConvTranspose(width, width, (2, 2), padding="SAME", rngs=rngs),
-                nnx.ConvTranspose(width, width, (3, 3), strides=(2, 2), padding="VALID", rngs=rngs),  # h + 1, w + 1
+                TransposedConvolution(width, width, (2, 2), padding="SAME", rngs=rngs),
+                TransposedConvolution(width, width, (2, 2), padding="SAME", rngs=rngs),
+                TransposedConvolution(width, width, (3, 3), strides=(2, 2), padding="VALID", rngs=rngs),  # h + 1, w + 1
             ]
         )
         self.out = nnx.Conv(width, channels, (2, 2), padding="VALID", rngs=rngs)
@@ -132,11 +133,11 @@ class CelebADecoder(nnx.Module):
         self.dense = nnx.Linear(latent_dim, height // 8 * (wide // 8) * 8 * width, rngs=rngs)
         sizes = [8 * width, 4 * width, 2 * width, width]
         self.transposed = nnx.List(
-            nnx.ConvTranspose(a, b, (4, 4), strides=(2, 2), padding="SAME", use_bias=False, rngs=rngs)
+            TransposedConvolution(a, b, (4, 4), strides=(2, 2), padding="SAME", use_bias=False, rngs=rngs)
             for a, b in zip(sizes[:-1], sizes[1:], strict=True)
         )
         self.norms = nnx.List(_batch_norm(size, rngs) for size in sizes[1:])
-        self.out = nnx.ConvTranspose(width, channels, (3, 3), padding="SAME", rngs=rngs)
+        self.out = TransposedConvolution(width, channels, (3, 3), padding="SAME", rngs=rngs)
 
     def __call__(self, z: jax.Array) -> jax.Array:
         """Maps `[b, latent_dim]` to `[b, h, w, c]` in [0, 1]."""

@@ -28,6 +28,7 @@ from benchmarks import (
     schedule,
     sliced_bench,
     sorting_bench,
+    training_suite,
 )
 from benchmarks.harness import OURS, Case, Implementation, Options
 
@@ -318,12 +319,12 @@ def test_all_implementations_compute_the_same(the_case, size):
             assert row["difference_from_ours"] < 2e-4, row
 
 
-def _synthetic_rows(seconds):
+def _synthetic_rows(suite, seconds):
     rows = []
-    for the_case in distances_suite.cases():
+    for the_case in suite.cases():
         for size in the_case.sizes:
             for one in the_case.implementations:
-                for mode in ("value", "value_and_grad"):
+                for mode in ("value", "value_and_grad", "step"):
                     row = {"case": the_case.name, "task": one.task, "mode": mode, **size, "implementation": one.name}
                     taken = seconds if one.name == OURS else 1.0
                     counts = {"compiled_bytes": 2**20, "process_bytes": 2**31 if seconds > 1 else None}
@@ -334,8 +335,8 @@ def _synthetic_rows(seconds):
 @pytest.mark.fast
 def test_every_target_finds_its_rows_in_the_full_sweep(monkeypatch):
     monkeypatch.setattr(distances_suite, "_import_line", lambda repeats: "import: met")
-    met = distances_suite.figures(_synthetic_rows(0.01))
-    missed = distances_suite.figures(_synthetic_rows(10.0))
+    met = distances_suite.figures(_synthetic_rows(distances_suite, 0.01))
+    missed = distances_suite.figures(_synthetic_rows(distances_suite, 10.0))
     nothing = distances_suite.figures([])
     assert len(met) == len(missed) == len(nothing) > 30
     assert all(line.endswith(": met") for line in met)
@@ -344,9 +345,34 @@ def test_every_target_finds_its_rows_in_the_full_sweep(monkeypatch):
 
 
 @pytest.mark.fast
+def test_the_training_suite_compares_with_pytorch_and_takes_the_distance_s_share():
+    rows = _synthetic_rows(training_suite, 0.5)
+    for row in rows:
+        if row["task"] == "no_distance" and row["implementation"] == OURS:
+            row["seconds"] = 0.3
+    lines = training_suite.figures(rows)
+    assert len(lines) == 8
+    assert "50 slices, one step, faster than PyTorch: 2.00× (256 images/s against 128 images/s" in lines[0]
+    assert lines[1].endswith("at most 30%: 40% (without it 427 images/s, with it 256 images/s): NOT met")
+    assert all("NOT" not in line for line in lines[4:])  # no target at 1000 slices
+    assert all(line.endswith("not measured in this run") for line in training_suite.figures([]))
+
+
+def test_a_training_step_learns_in_both_libraries():
+    size = {"batch": 32, "slices": 5}
+    (the_case,) = training_suite.cases()
+    inputs = training_suite.make_inputs(size)["batches"]
+    for one in the_case.implementations:
+        if harness.present(one):
+            step = one.build(size)["step"]
+            losses = [float(step(inputs)) for _ in range(40)]
+            assert np.isfinite(losses).all() and np.mean(losses[-10:]) < np.mean(losses[:10]) - 10, one
+
+
+@pytest.mark.fast
 def test_select_names_the_nearest_case():
     cases = distances_suite.cases()
-    assert [c.name for c in run.select(cases, ["cramer", "mmd"])] == ["cramer_wold", "cramer_wold_multivariate", "mmd"]
+    assert [c.name for c in run.select(cases, ["cramer", "mmd"])] == ["mmd", "cramer_wold", "cramer_wold_multivariate"]
     assert run.select(cases, []) == cases
     with pytest.raises(app.UsageError, match="did you mean sorting"):
         run.select(cases, ["sortin_"])

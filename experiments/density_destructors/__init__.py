@@ -1,0 +1,1 @@
+"""Density destructors (Johnson et al., "Information theory in density destructors")."""

@@ -1,0 +1,167 @@
+"""Cholesky factors of matrices that rounding has made slightly indefinite: the smallest jitter that works, reported."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gentoolkit import _array
+from gentoolkit.gaussian_process import _blocks
+
+# Diagonal shifts that are tried, as shares of the mean diagonal entry: none, then from here on by tenfold.
+_FIRST = 10.0  # in units of eps
+_LARGEST = 1e-3
+
+
+class Factor(NamedTuple):
+    """A Cholesky factor and what was added to the diagonal to have it.
+
+    Attributes:
+      lower: `[..., n, n]`, lower triangular L with L L^T = matrix + jitter I; NaN where the matrix is not positive
+        definite.
+      jitter: `[...]`, in units of the matrix; NaN where no jitter was enough.
+    """
+
+    lower: jax.Array
+    jitter: jax.Array
+
+
+def factorize(matrix: jax.Array, *, min_jitter: float = 0.0, min_pivot: float | None = None) -> Factor:
+    """Cholesky factor of a symmetric matrix, with the smallest jitter of a fixed ladder that makes it one.
+
+    Tried are 0, then 10 eps, 100 eps, ... 1e-3 of the mean diagonal entry. A factor is taken if it is finite and its
+    smallest pivot is above the rounding of the sum behind it, n eps times the largest diagonal entry: a smaller one is
+    noise, whatever its sign. A positive definite matrix is therefore factorized as it is, and a covariance that is
+    singular but for rounding (duplicates without noise) as if it had a little noise, which `jitter` tells.
+
+    The jitter has no derivative. Every problem of a batch has its own, also under `jax.vmap`.
+
+    Args:
+      matrix: `[..., n, n]`; only the lower triangle is read.
+      min_jitter: share of the mean diagonal entry that is always added (static).
+      min_pivot: share of the largest diagonal entry that a pivot must exceed (static), None for n eps; 0 where it is
+        known that pivots are not small.
+
+    Returns:
+      `Factor(lower, jitter)`, float32 or wider. Both NaN where an entry is not finite, or where 1e-3 is not enough:
+      such a matrix is not a covariance with rounding errors but indefinite.
+
+    Raises:
+      ValueError: the matrix is not square or is empty.
+    """
+    shape = jnp.shape(matrix)
+    if len(shape) < 2 or shape[-1] != shape[-2] or shape[-1] == 0:
+        raise ValueError(f"matrix must be [..., n, n] with n >= 1, got matrix.shape = {shape}.")
+    (matrix,) = _array.as_floating(matrix=matrix)
+    lower, jitter = _factorize((min_jitter, min_pivot), matrix)
+    return Factor(lower, jax.lax.stop_gradient(jitter))
+
+
+def half_solve(lower: jax.Array, b: jax.Array) -> jax.Array:
+    """Solves L v = b for one triangular factor.
+
+    Args:
+      lower: `[..., n, n]`.
+      b: `[..., n, m]`.
+
+    Returns:
+      `[..., n, m]`.
+    """
+    return jax.lax.linalg.triangular_solve(lower, b, left_side=True, lower=True)
+
+
+def transposed_half_solve(lower: jax.Array, b: jax.Array) -> jax.Array:
+    """Solves L^T v = b for one triangular factor.
+
+    Args:
+      lower: `[..., n, n]`.
+      b: `[..., n, m]`.
+
+    Returns:
+      `[..., n, m]`.
+    """
+    return jax.lax.linalg.triangular_solve(lower, b, left_side=True, lower=True, transpose_a=True)
+
+
+def solve(lower: jax.Array, b: jax.Array) -> jax.Array:
+    """Solves L L^T v = b.
+
+    Args:
+      lower: `[..., n, n]`.
+      b: `[..., n, m]`.
+
+    Returns:
+      `[..., n, m]`.
+    """
+    return transposed_half_solve(lower, half_solve(lower, b))
+
+
+def log_det(lower: jax.Array) -> jax.Array:
+    """Log determinant of L L^T.
+
+    Args:
+      lower: `[..., n, n]`.
+
+    Returns:
+      `[...]`.
+    """
+    return 2.0 * jnp.sum(jnp.log(jnp.diagonal(lower, axis1=-2, axis2=-1)), axis=-1)
+
+
+# The search for the jitter is a loop without a reverse derivative, and the factor it ends with should not be computed
+# twice. The derivative of the factor is the textbook one, linear in the tangent, so it serves both modes.
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _factorize(limits, matrix):
+    return _search(matrix, *limits)
+
+
+@_factorize.defjvp
+def _factorize_jvp(limits, primals, tangents):
+    (matrix,), (tangent,) = primals, tangents
+    lower, jitter = _factorize(limits, matrix)
+    strict = jnp.tril(tangent, -1)
+    tangent = strict + jnp.swapaxes(strict, -1, -2) + tangent * _identity(tangent)
+    # d(L L^T) = dA: L^-1 dL is the lower triangle, half its diagonal, of L^-1 dA L^-T.
+    inner = half_solve(lower, jnp.swapaxes(half_solve(lower, tangent), -1, -2))
+    half = jnp.tril(inner, -1) + 0.5 * inner * _identity(inner)
+    return (lower, jitter), (_blocks.matmul(lower, half), jnp.zeros_like(jitter))
+
+
+def _identity(matrix):
+    """The identity in the shape of `matrix`, with as many axes (ones in front)."""
+    return jnp.eye(matrix.shape[-1], dtype=matrix.dtype)[(None,) * (matrix.ndim - 2)]
+
+
+# An untraced caller would otherwise compile the loop at every call; to a traced one this is no boundary.
+@functools.partial(jax.jit, static_argnums=(1, 2), inline=True)
+def _search(matrix, min_jitter, min_pivot):
+    n, dtype = matrix.shape[-1], matrix.dtype
+    eps = float(jnp.finfo(dtype).eps)
+    diagonal = jnp.diagonal(matrix, axis1=-2, axis2=-1)
+    scale = jnp.mean(jnp.abs(diagonal), axis=-1)
+    least_pivot = (n * eps if min_pivot is None else min_pivot) * jnp.max(jnp.abs(diagonal), axis=-1)
+    finite = jnp.isfinite(matrix).all(axis=(-2, -1))
+    identity = _identity(matrix)
+
+    def attempt(share):
+        shifted = matrix + (share * scale)[..., None, None] * identity
+        lower = jnp.tril(jax.lax.linalg.cholesky(shifted, symmetrize_input=False))
+        pivots = jnp.square(jnp.diagonal(lower, axis1=-2, axis2=-1))
+        # A NaN pivot compares as false.
+        return lower, jnp.all(pivots > least_pivot[..., None], axis=-1)
+
+    def pending(state):
+        share, _, good = state
+        return jnp.any(~good & finite & (share < _LARGEST))
+
+    def again(state):
+        share, lower, good = state
+        raised = jnp.where(good, share, jnp.minimum(jnp.maximum(10.0 * share, _FIRST * eps), _LARGEST))
+        new, new_good = attempt(raised)
+        return raised, jnp.where(good[..., None, None], lower, new), good | new_good
+
+    start = jnp.full_like(scale, min_jitter)
+    share, lower, good = jax.lax.while_loop(pending, again, (start, *attempt(start)))
+    good &= finite
+    return jnp.where(good[..., None, None], lower, jnp.nan), jnp.where(good, share * scale, jnp.nan)

@@ -1,0 +1,294 @@
+"""The exact posterior as an immutable value: made by `condition`, read by `mean`, `variance` and `sample` in blocks."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from gentoolkit import _array
+from gentoolkit.gaussian_process import _blocks, _data, _pathwise, cholesky
+from gentoolkit.gaussian_process.covariance import Covariance
+
+Mean = _data.Mean
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Posterior:
+    """What is known of a process after some of its values were seen; a pytree, batched by `jax.vmap`.
+
+    The values at new points are governed by `points`: n data of an exact posterior, m inducing points of a sparse one.
+
+    Attributes:
+      covariance: of the prior.
+      prior_mean: function of points `[n, d]`, a pytree.
+      points: `[n, d]`.
+      lower: `[n, n]` Cholesky factor of the covariance at the points, noise included if exact.
+      reduced: None if exact, else `[n, n]` Cholesky factor of what the data add, in whitened coordinates.
+      whitened: `[n, p]` whitened targets; `weights` `[n, p]` is what the covariance with the points is multiplied by.
+      weights: `[n, p]`.
+      noise: `[n]` noise variances if exact, else None.
+      used: `[n]` of 0 and 1: points with infinite noise are left out.
+      jitter: `[]`, what was added to the diagonal for the factor (see `cholesky.factorize`), NaN where it failed.
+      single: whether targets came as `[n]` (static).
+      degenerate: whether the prior at new points is the low-rank one too, as in SoR (static).
+    """
+
+    covariance: Covariance
+    prior_mean: Any
+    points: jax.Array
+    lower: jax.Array
+    reduced: jax.Array | None
+    whitened: jax.Array
+    weights: jax.Array
+    noise: jax.Array | None
+    used: jax.Array
+    jitter: jax.Array
+    single: bool = dataclasses.field(metadata={"static": True})
+    degenerate: bool = dataclasses.field(default=False, metadata={"static": True})
+
+
+def condition(covariance: Covariance, x: jax.Array, y: jax.Array, *, noise: ArrayLike, mean: Mean = 0.0) -> Posterior:
+    """Posterior of a Gaussian process after noisy values of it were seen; one Cholesky factor, O(n^3).
+
+    Several targets `[n, p]` share the factor: independent processes with one covariance.
+
+    In float32, for unit prior variance, up to 300 points and data that the noise explains, mean and standard deviation
+    are within 5e-5 of the same in float64 at a noise variance of 1e-2, and within 5e-4 at 1e-4. The error is that of
+    rounding the covariance, about 1e-7 times the root of the sum of squares of `weights`: data that miss the mean by
+    ten times the noise cost ten times as much.
+
+    Args:
+      covariance: prior covariance, see `covariance`.
+      x: `[n, d]` points.
+      y: `[n]` or `[n, p]` values at the points.
+      noise: noise variance, scalar or `[n]`, >= 0, in squared units of `y`. Infinite for a point that is left out,
+        exactly, whatever its `y` (padding). Without noise, duplicates make the covariance singular: it is factorized
+        with the smallest jitter that works, told in `Posterior.jitter`, and duplicates that disagree are averaged.
+      mean: prior mean, scalar, `[p]`, or a function of points `[n, d]` that returns `[n]` or `[n, p]`. A function with
+        parameters of its own is a `jax.tree_util.Partial`.
+
+    Returns:
+      A `Posterior`; NaN throughout where an input is NaN or where the covariance is indefinite beyond rounding.
+
+    Raises:
+      ValueError: shapes disagree, or the noise is negative.
+      TypeError: an argument is not a real array.
+
+    References:
+      Rasmussen, Williams, Gaussian processes for machine learning, MIT Press 2006, algorithm 2.1.
+    """
+    return _condition(covariance, _data.prepare(x, y, noise, mean))
+
+
+# An untraced caller would otherwise compile the loops of this and what follows at every call; to a traced one these
+# are no boundaries.
+@functools.partial(jax.jit, inline=True)
+def _condition(covariance, data):
+    factor = cholesky.factorize(_data.system(covariance, data))
+    whitened = cholesky.half_solve(factor.lower, data.residual)
+    return Posterior(
+        covariance=covariance,
+        prior_mean=data.prior_mean,
+        points=data.x,
+        lower=factor.lower,
+        reduced=None,
+        whitened=whitened,
+        weights=cholesky.transposed_half_solve(factor.lower, whitened),
+        noise=data.noise,
+        used=data.used,
+        jitter=factor.jitter,
+        single=data.single,
+    )
+
+
+def mean(p: Posterior, x: jax.Array, *, block_size: int | None = None) -> jax.Array:
+    """Posterior mean at new points.
+
+    Args:
+      p: from `condition` (exact or sparse).
+      x: `[m, d]` points.
+      block_size: points at a time (static), None to choose: memory O(n block_size).
+
+    Returns:
+      `[m]`, or `[m, p]` for several targets, in units of the targets.
+
+    Raises:
+      ValueError: shapes disagree or `block_size` < 1.
+    """
+    x, size = _new_points(p, x, block_size)
+    return _map(p, x, (_mean,), size)[0]
+
+
+def variance(p: Posterior, x: jax.Array, *, block_size: int | None = None) -> jax.Array:
+    """Posterior variance of the process (without the noise of a new measurement) at new points.
+
+    Args:
+      p: from `condition` (exact or sparse).
+      x: `[m, d]` points.
+      block_size: points at a time (static), None to choose: memory O(n block_size).
+
+    Returns:
+      `[m]`, the same for every target, >= 0, in squared units of the targets.
+
+    Raises:
+      ValueError: shapes disagree or `block_size` < 1.
+    """
+    x, size = _new_points(p, x, block_size)
+    return _map(p, x, (_variance,), size)[0]
+
+
+def mean_and_variance(p: Posterior, x: jax.Array, *, block_size: int | None = None) -> tuple[jax.Array, jax.Array]:
+    """Posterior mean and variance at new points, the covariance with the data computed once.
+
+    Args:
+      p: from `condition` (exact or sparse).
+      x: `[m, d]` points.
+      block_size: points at a time (static), None to choose: memory O(n block_size).
+
+    Returns:
+      `mean` and `variance` at `x`.
+
+    Raises:
+      ValueError: shapes disagree or `block_size` < 1.
+    """
+    x, size = _new_points(p, x, block_size)
+    means, variances = _map(p, x, (_mean, _variance), size)
+    return means, variances
+
+
+def covariance(p: Posterior, x: jax.Array) -> jax.Array:
+    """Posterior covariance of the process between all pairs of new points.
+
+    Args:
+      p: from `condition` (exact or sparse).
+      x: `[m, d]` points.
+
+    Returns:
+      `[m, m]`, in squared units of the targets.
+
+    Raises:
+      ValueError: shapes disagree.
+    """
+    x, _ = _new_points(p, x, None)
+    return _covariance(p, x)
+
+
+@functools.partial(jax.jit, inline=True)
+def _covariance(p, x):
+    explained = cholesky.half_solve(p.lower, _cross(p, x).T)
+    result = _blocks.matmul(explained.T, explained)
+    result = jnp.zeros_like(result) if p.degenerate else p.covariance.gram(x, x) - result
+    if p.reduced is not None:
+        uncertain = cholesky.half_solve(p.reduced, explained)
+        result = result + _blocks.matmul(uncertain.T, uncertain)
+    return result
+
+
+def sample(
+    key: jax.Array,
+    p: Posterior,
+    x: jax.Array,
+    *,
+    num_samples: int = 1,
+    method: str = "pathwise",
+    num_features: int = 1024,
+    block_size: int | None = None,
+) -> jax.Array:
+    """Draws functions from the posterior and evaluates them at new points.
+
+    `"pathwise"` draws the prior as a sum of `num_features` random waves and adds the exact update by the data: O(m) in
+    the number of new points, and one key is one function, wherever it is evaluated. Variances are exact but for Monte
+    Carlo error where data dominate; away from them a prior of F waves has relative error of order 1 / sqrt(F) in its
+    covariances. `"joint"` factorizes the exact covariance of the values at `x`, O(m^3), for any covariance.
+
+    Args:
+      key: PRNG key.
+      p: from `condition` (exact or sparse).
+      x: `[m, d]` points.
+      num_samples: how many functions (static).
+      method: `"pathwise"` or `"joint"` (static). Pathwise needs a stationary covariance.
+      num_features: random waves of the prior of a pathwise draw (static).
+      block_size: points at a time of a pathwise draw (static), None to choose.
+
+    Returns:
+      `[num_samples, m]`, or `[num_samples, m, p]` for several targets (independent given the data).
+
+    Raises:
+      ValueError: shapes disagree, a count is < 1, the method is unknown, or the covariance is not stationary.
+
+    References:
+      Wilson, Borovitskiy, Terenin, Mostowsky, Deisenroth, Efficiently sampling functions from Gaussian process
+      posteriors, ICML 2020, eq. (13).
+      Rahimi, Recht, Random features for large-scale kernel machines, NeurIPS 2007, algorithm 1.
+    """
+    if method not in ("pathwise", "joint"):
+        raise ValueError(f"method must be 'pathwise' or 'joint', got method = {method!r}.")
+    _array.check_positive(num_samples=num_samples, num_features=num_features)
+    x, size = _new_points(p, x, block_size, num_features)
+    return _sample(key, p, x, num_samples, None if method == "joint" else num_features, size)
+
+
+@functools.partial(jax.jit, static_argnums=(3, 4, 5), inline=True)
+def _sample(key, p, x, num_samples, num_features, size):
+    outputs = p.whitened.shape[1]
+    if num_features is None:
+        lower = cholesky.factorize(_covariance(p, x)).lower
+        normal = jax.random.normal(key, (lower.shape[0], num_samples * outputs), lower.dtype)
+        draws = _blocks.matmul(lower, normal).reshape(-1, num_samples, outputs)
+        result = _mean(p, x, _cross(p, x))[:, None, :] + draws
+    else:
+        function = _pathwise.draw(key, p, num_samples, num_features)
+
+        def evaluate(rows):
+            waves = _pathwise.prior(function, rows) if not p.degenerate else 0.0
+            update = _blocks.matmul(_cross(p, rows), function.update)
+            values = (waves + update).reshape(rows.shape[0], num_samples, outputs)
+            return values + _prior_mean(p, rows)[:, None, :]
+
+        result = _blocks.map_rows(evaluate, x, size)
+    result = jnp.swapaxes(result, 0, 1)
+    return result[..., 0] if p.single else result
+
+
+def _prior_mean(p, x):
+    return _data.evaluate(p.prior_mean, x, p.whitened.shape[1])
+
+
+def _new_points(p, x, block_size, num_columns=0):
+    _blocks.check_points(x=x)
+    _array.check_samples(x=x, points=p.points)
+    (x, _) = _array.as_floating(x=x, points=p.points)
+    return x, _blocks.rows_of_block(max(p.points.shape[0], num_columns), x.shape[0], block_size)
+
+
+def _cross(p, x):
+    """Covariance `[m, n]` of new points with those that govern the posterior."""
+    return p.covariance.gram(x, p.points) * p.used[None, :]
+
+
+def _mean(p, x, cross):
+    return _prior_mean(p, x) + _blocks.matmul(cross, p.weights)
+
+
+def _variance(p, x, cross):
+    explained = cholesky.half_solve(p.lower, cross.T)
+    result = 0.0 if p.degenerate else p.covariance.diagonal(x) - jnp.sum(explained * explained, axis=0)
+    if p.reduced is not None:
+        uncertain = cholesky.half_solve(p.reduced, explained)
+        result = result + jnp.sum(uncertain * uncertain, axis=0)
+    # Rounding may go below 0; jnp.maximum keeps NaN.
+    return jnp.maximum(result, 0.0)
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3), inline=True)
+def _map(p, x, functions, size):
+    def block(rows):
+        cross = _cross(p, rows)
+        return [function(p, rows, cross) for function in functions]
+
+    results = _blocks.map_rows(block, x, size)
+    return [values[:, 0] if values.ndim == 2 and p.single else values for values in results]

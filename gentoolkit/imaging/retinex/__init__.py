@@ -1,0 +1,1 @@
+"""Classical low-light enhancement, one method a file, each with `enhance(image, *, ...)`."""

@@ -1,0 +1,84 @@
+"""The small network that makes a rough bright image of a dark one, as reference for a Gaussian process."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from gentoolkit.models import _images
+
+_BORDER = 8  # pixels that unpadded convolutions of 9, 1, 5 and 5 lose on each side
+
+
+class ReferenceNetwork(nnx.Module):
+    """Four convolutions, 9x9 to 64, 1x1 to 32, 5x5 to 16 and 5x5 to as many channels as came in; no pooling.
+
+    ReLU behind the first two, the logistic function behind the last two, so that pixels lie in (0, 1). One channel
+    (luminance) has 20,545 parameters, three (RGB) have 31,715.
+
+    Attributes:
+      channels: 1 or 3.
+
+    References:
+      Loh, Liang, Chan (2019), "Low-light image enhancement using Gaussian process for features retrieval", Signal
+      Processing: Image Communication 74 (layers as in the network released with it).
+      Loh, "A new framework for efficient low-light image enhancement using approximated Gaussian process".
+    """
+
+    def __init__(self, channels: int = 1, *, brightness: float = 0.45, rngs: nnx.Rngs):
+        """Makes the layers.
+
+        Args:
+          channels: 1 for luminance, 3 for RGB.
+          brightness: mean of bright images, where the output begins: a logistic unit far from it learns slowly.
+          rngs: of the initial weights.
+
+        Raises:
+          ValueError: another number of channels, or a brightness outside (0, 1).
+        """
+        if channels not in (1, 3):
+            raise ValueError(f"channels must be 1 or 3, got channels = {channels}.")
+        if not 0 < brightness < 1:
+            raise ValueError(f"brightness must be in (0, 1), got brightness = {brightness}.")
+        self.channels = channels
+        glorot = nnx.initializers.glorot_uniform()
+        start = nnx.initializers.constant(math.log(brightness / (1 - brightness)))
+        zero = nnx.initializers.zeros
+
+        def layer(inputs: int, outputs: int, size: int, bias_init=zero) -> nnx.Conv:
+            return nnx.Conv(
+                inputs, outputs, (size, size), padding="VALID", kernel_init=glorot, bias_init=bias_init, rngs=rngs
+            )
+
+        self.features = layer(channels, 64, 9)
+        self.mapping = layer(64, 32, 1)
+        self.narrowing = layer(32, 16, 5)
+        self.image = layer(16, channels, 5, start)
+
+    def __call__(self, images: jax.Array, *, padded: bool = True) -> jax.Array:
+        """Brightens images.
+
+        Args:
+          images: `[b, h, w, channels]` in [0, 1].
+          padded: whether to reflect the borders, so that the size stays; otherwise 8 pixels are lost on each side.
+
+        Returns:
+          `[b, h, w, channels]`, or `[b, h - 16, w - 16, channels]`, in (0, 1), float32 or wider.
+
+        Raises:
+          ValueError: another number of channels, or images too small.
+        """
+        shape = jnp.shape(images)
+        least = _BORDER + 1 if padded else 2 * _BORDER + 1  # a reflection takes from the inside of the image
+        if len(shape) != 4 or shape[-1] != self.channels or min(shape[1:3]) < least:
+            raise ValueError(
+                f"images must be [b, h >= {least}, w >= {least}, {self.channels}], got images.shape = {shape}."
+            )
+        if padded:
+            border = (_BORDER, _BORDER)
+            images = jnp.pad(images, ((0, 0), border, border, (0, 0)), mode="reflect")
+        x = nnx.relu(self.features(images))
+        x = nnx.relu(self.mapping(x))
+        x = nnx.sigmoid(self.narrowing(x))
+        return _images.at_least_float32(nnx.sigmoid(self.image(x)))

@@ -1,0 +1,1 @@
+"""Trainable layers that are not whole models: the bijections of normalizing flows."""

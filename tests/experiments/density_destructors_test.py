@@ -1,0 +1,164 @@
+"""The destructor experiments: true values of the laws, the study, tables that are refused, a trained flow."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from experiments.density_destructors import estimators, flow, laws, study, tables
+from experiments.density_destructors.config import get_config
+from gentoolkit import training
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def test_a_copula_s_truth_is_that_of_its_normal_scores():
+    law = laws.skewed_copula(4)
+    x = np.asarray(law.draw(jax.random.key(0), 20_000), np.float64)
+    scores = [np.log(x[:, 0]), None, None, np.log(x[:, 3])]
+    # Log-normal features carry their normal scores openly: two of them, three apart.
+    np.testing.assert_allclose(np.corrcoef(scores[0], scores[3])[0, 1], 0.5**3, atol=0.02)
+    correlation = 0.5 ** np.abs(np.subtract.outer(np.arange(4), np.arange(4)))
+    np.testing.assert_allclose(law.total_correlation, -0.5 * np.linalg.slogdet(correlation)[1], rtol=1e-6)
+
+
+def test_a_mixture_s_truth_lies_between_its_bounds():
+    """One feature says which component it was, at most: I <= ln 2 + I within the components, and T >= I."""
+    law = laws.two_normals(4)
+    inside = -0.5 * np.log(1 - 0.25)  # of a chain that is cut once: the neighbours at the cut
+    assert 0 < law.mutual_information <= np.log(2) + inside + 0.01
+    assert law.total_correlation >= law.mutual_information
+
+
+def test_circles_lie_on_their_radii():
+    x = laws.circles(np.random.default_rng(0), 5000)
+    radius = np.linalg.norm(x, axis=1)
+    assert np.abs(radius - np.round(radius)).mean() < 0.1
+    share = np.bincount(np.round(radius).astype(int), minlength=5)[1:5] / 5000
+    np.testing.assert_allclose(share, [0.1, 0.2, 0.3, 0.4], atol=0.03)
+
+
+def _rows(values, n=500, error=0.1, truth=1.0):
+    return [
+        {
+            "law": "t3",
+            "dim": 3,
+            "n": n,
+            "trial": trial,
+            "estimator": estimators.RECOMMENDED,
+            "value": value,
+            "standard_error": error,
+            "truth": truth,
+        }
+        for trial, value in enumerate(values)
+    ]
+
+
+@pytest.mark.fast
+def test_the_verdicts_count():
+    good = study.verdicts(_rows([0.9, 1.0, 1.1], n=500) + _rows([0.98, 1.02], n=5000))
+    assert "mean +0.0% of the truth, within 15%: met" in good[0]
+    assert "100% of 5, at least 80 %: met" in good[1]
+    assert good[2].endswith("nowhere")
+    bad = study.verdicts(_rows([1.0], n=500) + _rows([1.5, 1.7], n=5000))
+    assert "+60.0% of the truth, within 15%: NOT met" in bad[0]
+    assert "33% of 3, at least 80 %: NOT met" in bad[1]
+    assert "t3 d = 3 (0.000 to 0.600)" in bad[2]
+
+
+@pytest.mark.fast
+def test_the_table_shows_bias_and_spread():
+    made = study.table(_rows([0.9, 1.3]))
+    assert made.rows == [["t3", 3, 500, "1.0000", "+0.100 (0.283)"]]
+
+
+def test_the_study_goes_on_where_it_was_cut(tmp_path):
+    command = [sys.executable, "-m", "experiments.density_destructors.figure2", f"--workdir={tmp_path}", "--dims=3"]
+    command += ["--dofs=3", "--sizes=200", "--noothers", "--estimators=exponential_family,ksg"]
+    done = subprocess.run([*command, "--trials=1"], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    first = (tmp_path / "results.jsonl").read_text()
+    (tmp_path / "results.jsonl").write_text(first + '{"law": "t3", "dim')  # a line that a kill cut off
+    done = subprocess.run([*command, "--trials=2"], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "4 estimates, 2 of them" in done.stdout
+    rows = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+    assert len(rows) == 4 and [json.loads(line) for line in first.splitlines()] == rows[:2]
+    assert (tmp_path / "figure2.svg").stat().st_size > 5000
+
+
+def _write(path, text):
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.fast
+def test_a_table_is_read_with_its_notes(tmp_path):
+    lines = ["a,b,c,d"] + [f"{i * 0.37},{i % 2},7,{i * 0.37}" for i in range(30)]
+    table = tables.read(_write(tmp_path / "t.csv", "\n".join(lines)))
+    assert table.names == ("a", "b", "c", "d") and table.values.shape == (30, 4)
+    notes = " ".join(table.notes)
+    assert "Constant columns share nothing with any other: c." in notes
+    assert "random order (so that the estimate is low): b." in notes
+    assert "truth is infinite: d and a" in notes
+    assert "30 rows for 4 columns are few" in notes
+    chosen = tables.read(tmp_path / "t.csv", ["d", "0"])
+    assert chosen.names == ("d", "a")
+    np.save(tmp_path / "t.npy", table.values)
+    np.testing.assert_array_equal(tables.read(tmp_path / "t.npy").values, table.values)
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize(
+    ("name", "text", "columns", "message"),
+    [
+        ("t.csv", "a,b\n1,x\n2,y\n", (), "hold no numbers: b"),
+        ("t.csv", "a,b\n1,2\n,3\n", (), r"1 row\(s\) have gaps or infinities, in a"),
+        ("t.csv", "a,b\n1,2\n3\n", (), "line 3: 1 cells, the first line has 2"),
+        ("t.csv", "alpha,b\n1,2\n3,4\n", ("alhpa",), "no column 'alhpa'.*Did you mean 'alpha'"),
+        ("t.csv", "a,b\n1,2\n3,4\n", ("a", "0"), "names a column twice"),
+        ("t.csv", "a,b\n1,2\n", (), r"holds 1 row\(s\)"),
+        ("t.csv", "", (), "is empty"),
+        ("t.xls", "a", (), "must end in .npy, .csv, .parquet"),
+        ("t.npy", "no array", (), "is no array of numbers"),
+    ],
+)
+def test_tables_that_cannot_be_taken_are_refused(name, text, columns, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        tables.read(_write(tmp_path / name, text), columns)
+
+
+def test_main_estimates_a_table_and_says_what_is_missing(tmp_path):
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 400))
+    np.save(tmp_path / "t.npy", np.stack([a, 0.9 * a + np.sqrt(1 - 0.81) * b], axis=1))
+    command = [sys.executable, "-m", "experiments.density_destructors.main", f"--workdir={tmp_path}/page"]
+    given = [f"--input={tmp_path}/t.npy", "--permutations=19"]
+    done = subprocess.run([*command, *given], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    value = float(done.stdout.split("estimate")[1].split()[0])
+    np.testing.assert_allclose(value, -0.5 * np.log(1 - 0.81), atol=0.15)  # 400 rows: a standard error of some 0.05
+    assert "p-value of no dependence" in done.stdout
+    assert "total correlation" in (tmp_path / "page" / "report.html").read_text()
+    wrong = [f"--input={tmp_path}/t.npy", "--measure=mutual_information", "--split=2"]
+    for arguments, message in (
+        (["--input=nowhere.csv"], "there is no file nowhere.csv"),
+        (wrong, "--split must be from 1 to 1"),
+    ):
+        done = subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 1 and message in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("criterion", ["likelihood", "total_correlation"])
+def test_a_trained_flow_removes_what_there_is(criterion, tmp_path):
+    config = get_config("skewed_copula")
+    config.update(dim=3, num=4000, num_steps=200, evaluate_every=100, criterion=criterion, learning_rate=1e-2)
+    config.model.num_layers = 2
+    metrics = flow.run(config, tmp_path, training.make_mesh(num_devices=1))
+    truth = laws.skewed_copula(3).total_correlation
+    assert 0.5 * truth < metrics["test/total_correlation_removed"] < 1.3 * truth
+    assert (tmp_path / "report.html").exists()

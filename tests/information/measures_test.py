@@ -1,0 +1,132 @@
+"""Mutual information, conditional mutual information, entropy, negentropy and divergence by destructors."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gentoolkit import information
+from gentoolkit.information import gaussian, student_t
+
+KEY = jax.random.key(0)
+QUICK = {"num_folds": 2, "num_layers": 1}
+SCATTER = np.float32([[1, 0.5, 0.6], [0.5, 1, 0.4], [0.6, 0.4, 1]])
+
+
+def student(n, dof=4.0, seed=1):
+    return np.array(student_t.sample(jax.random.key(seed), SCATTER, dof=dof, num=n))
+
+
+def within(got, truth, extra=0.0):
+    assert got.standard_error > 0
+    assert abs(got.value - truth) < 3 * got.standard_error + extra
+
+
+def test_mutual_information_value_symmetry_and_marginal_maps():
+    ask = jax.jit(functools.partial(information.mutual_information, **QUICK))
+    x = student(1000)
+    one = ask(KEY, x[:, :1], x[:, 1:])
+    within(one, student_t.mutual_information(SCATTER, dof=4.0, split=1))
+    other = jax.jit(functools.partial(information.mutual_information, **QUICK))(KEY, x[:, 1:], x[:, :1])
+    np.testing.assert_allclose(other.value, one.value, atol=0.5 * one.standard_error)
+    mapped = ask(KEY, np.exp(x[:, :1] / 3), np.arctan(x[:, 1:] / 5))
+    np.testing.assert_array_equal(mapped.value, one.value)
+    assert one.trace.shape == (2,) and one.p_value is None
+    x[3, 0] = np.nan
+    assert np.isnan(ask(KEY, x[:, :1], x[:, 1:]).value)
+
+
+def test_mutual_information_is_tested_by_permuting_pairs():
+    ask = functools.partial(information.mutual_information, num_folds=2, num_layers=0, num_permutations=19)
+    x = student(120)
+    shuffled = x.copy()
+    shuffled[:, 0] = np.random.default_rng(0).permutation(x[:, 0])  # the dependence within the other block stays
+    got = jax.jit(ask)(KEY, np.stack([x, shuffled])[..., :1], np.stack([x, shuffled])[..., 1:])
+    assert got.p_value[0] == pytest.approx(0.05) and got.p_value[1] > 0.05
+    assert (np.abs(got.null_mean) < 0.15).all() and (got.null_std > 0).all()
+
+
+@pytest.mark.parametrize("form", ["classical", "telescoped"])
+def test_three_destructors_of_equation_8(form):
+    x = np.float32(np.random.default_rng(0).normal(size=(3000, 3)) @ np.linalg.cholesky(SCATTER).T)
+    got = information.mutual_information(KEY, x[:, :2], x[:, 2:], form=form, num_layers=4)
+    np.testing.assert_allclose(got.value, gaussian.mutual_information(SCATTER, split=2), atol=0.06)
+    assert got.trace.shape == (4,) and got.standard_error is None
+
+
+def test_conditional_mutual_information():
+    x = np.float32(np.random.default_rng(0).normal(size=(1500, 3)) @ np.linalg.cholesky(SCATTER).T)
+    ask = jax.jit(functools.partial(information.conditional_mutual_information, **QUICK))
+    got = ask(KEY, x[:, :1], x[:, 1:2], x[:, 2:])
+    within(got, gaussian.conditional_mutual_information(SCATTER, split=(1, 1)))
+    # A chain: the two ends share nothing, once the middle is known.
+    rng = np.random.default_rng(1)
+    middle = rng.normal(size=1500)
+    ends = middle[:, None] + 0.5 * rng.normal(size=(1500, 2))
+    chain = np.float32(np.column_stack([ends, middle]))
+    got = ask(KEY, chain[:, :1], chain[:, 1:2], chain[:, 2:])
+    within(got, 0.0)
+    assert got.value < 0.1 < gaussian.mutual_information(np.cov(chain[:, :2].T), split=1)
+
+
+def test_entropy_value_and_scale():
+    ask = jax.jit(functools.partial(information.entropy, **QUICK))
+    x = student(1500)
+    got = ask(KEY, x)
+    within(got, student_t.entropy(SCATTER, dof=4.0), 0.03)  # what the destructor misses
+    scaled = ask(KEY, x * np.float32([0.1, 10, 8]) + np.float32(2))
+    np.testing.assert_allclose(scaled.value, got.value + np.log(8), atol=1e-3)
+    assert got.p_value is None and got.trace.shape == (2,)
+    x[0, 0] = np.nan
+    assert np.isnan(ask(KEY, x).value)
+
+
+def test_entropy_of_one_feature_is_that_of_its_spacings():
+    x = student(800)[:, :1]
+    got = jax.jit(functools.partial(information.entropy, **QUICK))(KEY, x)
+    within(got, student_t.entropy(np.eye(1, dtype=np.float32), dof=4.0), 0.02)
+
+
+def test_negentropy_tests_normality():
+    ask = functools.partial(information.negentropy, num_folds=2, num_layers=0, num_draws=19)
+    normal = np.float32(np.random.default_rng(0).normal(size=(300, 3)))
+    got = jax.jit(ask)(KEY, np.stack([student(300, dof=2.5), normal]))
+    assert got.p_value[0] == pytest.approx(0.05) and got.p_value[1] > 0.05
+    assert got.value[0] > 0.2 > abs(got.value[1])
+
+
+def test_divergence_of_gaussians_and_of_equals():
+    rng = np.random.default_rng(0)
+    x, z = np.float32(rng.normal(size=(1000, 2))), np.float32(1.5 * rng.normal(size=(800, 2)) + 0.5)
+    zero, unit = np.zeros(2), np.eye(2)
+    got = jax.jit(functools.partial(information.kl_divergence, **QUICK))(KEY, x, z)
+    within(got, gaussian.kl_divergence(zero, unit, zero + 0.5, 2.25 * unit), 0.05)  # chance in z is not in the error
+    ask = functools.partial(information.kl_divergence, num_folds=2, num_layers=0, num_permutations=19)
+    pairs = np.stack([x[:200], x[:200]]), np.stack([z[:200], x[200:400]])
+    got = jax.jit(ask)(KEY, *pairs)
+    assert got.p_value[0] == pytest.approx(0.05) and got.p_value[1] > 0.05
+    assert abs(got.value[1]) < 0.2
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize(
+    ("ask", "told"),
+    [
+        (lambda x: information.mutual_information(KEY, x, x[:9]), "row by row"),
+        (lambda x: information.mutual_information(KEY, x[:10], x[:10]), "50 rows"),
+        (lambda x: information.mutual_information(KEY, x, x, form="ksg"), "form"),
+        (lambda x: information.conditional_mutual_information(KEY, x, x, x[:9]), "row by row"),
+        (lambda x: information.conditional_mutual_information(KEY, x, x, x, num_folds=1), "num_folds"),
+        (lambda x: information.entropy(KEY, x[0]), "shape"),
+        (lambda x: information.entropy(KEY, x[:1]), "50 rows"),
+        (lambda x: information.negentropy(KEY, x, num_draws=-1), "num_draws"),
+        (lambda x: information.kl_divergence(KEY, x, x[:, :2]), "features"),
+        (lambda x: information.kl_divergence(KEY, x, x[:20]), "50 rows"),
+        (lambda x: information.kl_divergence(KEY, x[None], jnp.stack([x, x])), "Leading axes"),
+    ],
+)
+def test_wrong_arguments_are_refused_by_name(ask, told):
+    with pytest.raises(ValueError, match=told):
+        jax.eval_shape(ask, jax.ShapeDtypeStruct((60, 3), jnp.float32))
