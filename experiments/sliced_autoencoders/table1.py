@@ -75,7 +75,7 @@ def main(argv: list[str]) -> None:
     (workdir / "table1.md").write_text(markdown(made))
     first = {run.method: run.workdir for run in chosen if run.seed == 0}
     page = report.write_comparison(
-        workdir / "table1.html", first, title=f"Table 1 on {flags.FLAGS.dataset}", table=made, notes=[made.caption]
+        workdir / "table1.html", first, title=f"Table 1 on {flags.FLAGS.dataset}", table=made
     )
     print(f"Page with curves and pictures of seed 0: {page}")
 
