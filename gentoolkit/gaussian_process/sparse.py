@@ -33,7 +33,7 @@ def condition(
     | `"fitc"` | Q + diag(K - Q) + noise | exact |
     | `"vfe"` | Q + noise, with Titsias' bound as its evidence (`evidence.elbo`) | exact; same posterior as DTC |
 
-    Errors of float32 against float64, for targets of unit size, noise of 1e-2 and more of the prior variance: 2e-3 of
+    Errors of float32 against float64, for targets of unit size, noise of 1e-2 and more of the prior variance: 5e-3 of
     the prior's standard deviation in the mean. They grow as the noise shrinks.
 
     Args:

@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 
 from gentoolkit.information import _flow
-from gentoolkit.information.estimate import Estimate, paired_rows
-from gentoolkit.information.total_correlation import check_options, mean_of, over_problems
+from gentoolkit.information._checks import paired_rows
+from gentoolkit.information._measures import check_options, mean_of, over_problems
+from gentoolkit.information.estimate import Estimate
 
 
 def conditional_mutual_information(

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 
 from gentoolkit._array import check_samples
 from gentoolkit.information import _flow
+from gentoolkit.information._measures import check_options, mean_of, over_problems, with_null
 from gentoolkit.information.estimate import Estimate
-from gentoolkit.information.total_correlation import check_options, mean_of, over_problems, with_null
 
 
 def kl_divergence(

@@ -9,8 +9,9 @@ from gentoolkit._array import check_samples
 from gentoolkit.distances.gaussian import moments
 from gentoolkit.gaussianization import univariate_entropy
 from gentoolkit.information import _flow, gaussian
-from gentoolkit.information.estimate import Estimate, check_count
-from gentoolkit.information.total_correlation import check_options, over_problems, with_null
+from gentoolkit.information._checks import check_count
+from gentoolkit.information._measures import check_options, over_problems, with_null
+from gentoolkit.information.estimate import Estimate
 
 
 def entropy(

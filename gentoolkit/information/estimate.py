@@ -8,7 +8,6 @@ A permutation breaks the dependence that is measured and nothing else, so the sa
 it gives when there is nothing to find: its bias (`null_mean`), its spread (`null_std`) and the p-value.
 """
 
-import numbers
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -18,6 +17,7 @@ import numpy as np
 
 from gentoolkit._array import as_floating, check_samples
 from gentoolkit.distances import sorting
+from gentoolkit.information._checks import check_count, paired_rows
 
 Statistic = Callable[..., jax.Array]
 
@@ -246,43 +246,6 @@ def null_summary(value: jax.Array, null: jax.Array) -> tuple[jax.Array, jax.Arra
     num = null.shape[0]
     spread = jnp.std(null, axis=0, ddof=1) if num > 1 else jnp.full_like(value, jnp.nan)
     return null.mean(axis=0), spread, p_value(value, null)
-
-
-def paired_rows(*samples: jax.Array) -> int:
-    """The number of rows that paired samples share.
-
-    Args:
-      *samples: `[..., n, d]` arrays.
-
-    Returns:
-      n.
-
-    Raises:
-      ValueError: no sample, one that is not `[..., n, d]`, or leading axes or rows that differ.
-    """
-    if not samples:
-        raise ValueError("At least one sample is needed.")
-    for x in samples:
-        check_samples(sample=x)
-    shapes = [jnp.shape(x)[:-1] for x in samples]
-    if len(set(shapes)) > 1:
-        raise ValueError(f"Samples must be paired row by row, got {[jnp.shape(x) for x in samples]}.")
-    return shapes[0][-1]
-
-
-def check_count(least: int, **counts: int) -> None:
-    """Refuses counts that are not integers of at least `least`, by name (`ValueError`).
-
-    Args:
-      least: the smallest that may be.
-      **counts: static integers, by name.
-
-    Returns:
-      None.
-    """
-    for name, count in counts.items():
-        if isinstance(count, bool) or not isinstance(count, numbers.Integral) or count < least:
-            raise ValueError(f"{name} must be an integer >= {least}, got {name} = {count!r}.")
 
 
 def concatenated(*samples: jax.Array) -> jax.Array:

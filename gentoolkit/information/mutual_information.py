@@ -5,8 +5,9 @@ import jax.numpy as jnp
 
 from gentoolkit.gaussianization import rbig
 from gentoolkit.information import _flow, _forms
-from gentoolkit.information.estimate import Estimate, paired_rows, permuted
-from gentoolkit.information.total_correlation import Form, check_options, mean_of, over_problems, with_null
+from gentoolkit.information._checks import paired_rows
+from gentoolkit.information._measures import Form, check_options, mean_of, over_problems, with_null
+from gentoolkit.information.estimate import Estimate, permuted
 
 
 def mutual_information(

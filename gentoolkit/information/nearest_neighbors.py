@@ -28,7 +28,7 @@ from jax.scipy.special import digamma
 from gentoolkit._array import as_floating, check_samples
 from gentoolkit.distances import _numerics
 from gentoolkit.information import _neighbors
-from gentoolkit.information.estimate import check_count, paired_rows
+from gentoolkit.information._checks import check_count, paired_rows
 
 _NUM_CALIBRATIONS = 20_000
 

@@ -144,7 +144,7 @@ def test_lengthscales_for_each_feature_find_the_one_that_matters(x64):
 
 def test_weights_of_the_noise_make_averages_worth_their_number(x64):
     x, y = data(5, 15)
-    times = np.random.default_rng(6).integers(1, 6, 15)
+    times = np.random.default_rng(6).integers(1, 6, 15).astype(float)
     found = fit(jax.random.key(0), x, y, noise_weights=1.0 / times)
     value = evidence.log_marginal_likelihood(found.covariance, x, y, noise=found.noise / times)
     np.testing.assert_allclose(found.log_marginal_likelihood, value, rtol=1e-8)

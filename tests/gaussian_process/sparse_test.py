@@ -116,7 +116,7 @@ def test_float32_stays_within_the_documented_bounds(method):
             p = sparse.condition(model, *args, inducing=args[0][:60], noise=0.01, method=method)
             mean, variance = posterior.mean_and_variance(p, new.astype(dtype))
             results.append((np.asarray(mean, np.float64), np.sqrt(np.asarray(variance, np.float64))))
-    np.testing.assert_allclose(results[0][0], results[1][0], atol=2e-3)
+    np.testing.assert_allclose(results[0][0], results[1][0], atol=5e-3)
     np.testing.assert_allclose(results[0][1], results[1][1], atol=5e-3)
 
 

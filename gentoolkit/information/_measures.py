@@ -1,0 +1,99 @@
+"""What the measures by destructors have in common: their options, their estimate, problems on leading axes."""
+
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import jax
+import jax.numpy as jnp
+
+from gentoolkit._array import as_floating
+from gentoolkit.information import _flow, _forms
+from gentoolkit.information._checks import check_count
+from gentoolkit.information.estimate import Estimate, null_summary
+
+Form = Literal["likelihood", "telescoped", "classical", "unstopped"]
+
+
+def mean_of(terms: jax.Array, trace: jax.Array, *samples: jax.Array) -> Estimate:
+    """Estimate from one term a row.
+
+    Args:
+      terms: `[rows]`.
+      trace: `[layers]`.
+      *samples: `[n, d]` arrays, for NaN.
+
+    Returns:
+      `Estimate` with the mean and its standard error.
+    """
+    bad = jnp.any(jnp.stack([jnp.isnan(x).any() for x in samples]))
+    value = jnp.where(bad, jnp.nan, terms.mean())
+    error = jnp.where(bad, jnp.nan, jnp.std(terms, ddof=1) / terms.size**0.5)
+    return Estimate(value, error, trace=jnp.where(bad, jnp.nan, trace))
+
+
+def with_null(value: Estimate, null: jax.Array) -> Estimate:
+    """Puts the null of permuted data into an estimate.
+
+    Args:
+      value: on the data.
+      null: `[B]` on permuted data.
+
+    Returns:
+      `Estimate`.
+    """
+    null_mean, null_std, p = null_summary(value.value, null)
+    return value._replace(null_mean=null_mean, null_std=null_std, p_value=p)
+
+
+def check_options(form: str, num_layers: int | None, num_folds: int, num_permutations: int, n: int) -> int:
+    """Checks the options that the measures share.
+
+    Args:
+      form: one of `Form`.
+      num_layers: or None for the default of the form.
+      num_folds: at least 2.
+      num_permutations: at least 0.
+      n: rows.
+
+    Returns:
+      The number of layers.
+
+    Raises:
+      ValueError: an unknown form, a bad count, or too few rows.
+    """
+    if form not in get_args(Form):
+        raise ValueError(f"form must be one of {get_args(Form)}, got {form!r}.")
+    if num_layers is None:
+        num_layers = _flow.NUM_LAYERS if form == "likelihood" else _forms.NUM_LAYERS
+    check_count(0 if form == "likelihood" else 1, num_layers=num_layers)
+    check_count(2, num_folds=num_folds)
+    check_count(0, num_permutations=num_permutations)
+    least = 10 * num_folds if form == "likelihood" else 20
+    if n < least:
+        raise ValueError(f"The {form} form needs at least {least} rows, got n = {n}.")
+    return num_layers
+
+
+def over_problems(one: Callable[..., Estimate], key: jax.Array, *samples: jax.Array) -> Estimate:
+    """`one(key, *samples [n, d])` on every leading problem, each with its own key.
+
+    Args:
+      one: function of one problem.
+      key: PRNG key.
+      *samples: `[..., n, d]` arrays with the same leading axes.
+
+    Returns:
+      `Estimate` with the leading axes in front.
+
+    Raises:
+      ValueError: leading axes differ.
+    """
+    batch = samples[0].shape[:-2]
+    if any(x.shape[:-2] != batch for x in samples):
+        raise ValueError(f"Leading axes must agree, got {[x.shape for x in samples]}.")
+    arrays = as_floating(**{f"sample_{i}": x for i, x in enumerate(samples)})
+    if not batch:
+        return one(key, *arrays)
+    flat = [x.reshape(-1, *x.shape[-2:]) for x in arrays]
+    out = jax.vmap(one)(jax.random.split(key, flat[0].shape[0]), *flat)
+    return jax.tree.map(lambda a: a.reshape(batch + a.shape[1:]), out)
