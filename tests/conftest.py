@@ -1,5 +1,6 @@
 """What every test runs under: eight simulated devices, strict promotion for kernels, repeatable properties."""
 
+import gc
 import os
 import pathlib
 
@@ -36,3 +37,14 @@ def strict(request):
         return
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget():
+    """Frees what a file compiled: each program takes some memory mappings, and a process may hold 65,530 on Linux.
+
+    XLA does not check that a mapping was granted: without this the suite ends in a segmentation fault.
+    """
+    yield
+    jax.clear_caches()
+    gc.collect()

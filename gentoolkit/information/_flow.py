@@ -40,10 +40,11 @@ def normal_scores(key: jax.Array, x: jax.Array) -> jax.Array:
     """
     n = x.shape[0]
     rows = x.T
-    shuffle = sorting.ranks(jax.random.uniform(key, rows.shape))
-    rank = jnp.take_along_axis(sorting.ranks(jnp.take_along_axis(rows, shuffle, -1)), jnp.argsort(shuffle, -1), -1)
+    place = sorting.ranks(jax.random.uniform(key, rows.shape))
+    rank = sorting.ranks(jnp.take_along_axis(rows, place, axis=-1))
     law = jnp.asarray(_quantiles(n), x.dtype)
-    return law[rank].T
+    back = jax.vmap(lambda place, score: jnp.zeros_like(score).at[place].set(score, unique_indices=True))
+    return back(place, law[rank]).T
 
 
 @functools.lru_cache(maxsize=16)
@@ -88,10 +89,10 @@ def _log_normal(rows: jax.Array) -> jax.Array:
 def folds(key: jax.Array, n: int, num_folds: int) -> tuple[jax.Array, jax.Array]:
     """Rows to fit to `[folds, n - size]` and rows to evaluate at `[folds, size]`, in random order."""
     size = n // num_folds
-    place = np.arange(n)
-    test = np.stack([place[f * size : (f + 1) * size] for f in range(num_folds)])
-    train = np.stack([np.delete(place, t) for t in test])
     order = jax.random.permutation(key, n)
+    first = size * jnp.arange(num_folds, dtype=jnp.int32)[:, None]
+    test = first + jnp.arange(size, dtype=jnp.int32)[None, :]
+    train = (first + size + jnp.arange(n - size, dtype=jnp.int32)[None, :]) % n
     return order[train], order[test]
 
 
