@@ -12,6 +12,7 @@ from gentoolkit.information import gaussian, student_t
 
 # Draws for the truths that have no closed form: a standard error of some 1e-3 nats.
 _MONTE_CARLO = 1_000_000
+_CHUNK = 50_000  # of them at a time
 
 
 class Law(NamedTuple):
@@ -75,25 +76,28 @@ def two_normals(dim: int) -> Law:
         center = jnp.asarray(mean, jnp.float32)
         return jnp.where(first, a + center, b - center)
 
+    halves = (list(range(dim // 2)), list(range(dim // 2, dim)))
     rng = np.random.default_rng(0)
-    which = rng.integers(2, size=_MONTE_CARLO)
-    x = np.einsum("nij,nj->ni", factors[which], rng.normal(size=(_MONTE_CARLO, dim))) + (1 - 2 * which)[:, None] * mean
+    totals, shared = [], []
+    for _ in range(_MONTE_CARLO // _CHUNK):
+        first = rng.integers(2, size=(_CHUNK, 1)) == 0
+        z = rng.normal(size=(_CHUNK, dim))
+        x = np.where(first, z @ factors[0].T + mean, z @ factors[1].T - mean)
+        joint = _log_mixture(x, list(range(dim)), mean, covariances)
+        totals.append(joint - sum(_log_mixture(x, [j], mean, covariances) for j in range(dim)))
+        shared.append(joint - sum(_log_mixture(x, half, mean, covariances) for half in halves))
+    return Law("two_normals", dim, draw, float(np.mean(totals)), float(np.mean(shared)))
 
-    def log_density(columns):
-        parts = []
-        for sign, covariance in zip((1, -1), covariances, strict=True):
-            part = covariance[np.ix_(columns, columns)]
-            factor = np.linalg.cholesky(part)
-            white = np.linalg.solve(factor, (x[:, columns] - sign * mean[columns]).T)
-            parts.append(
-                -0.5 * (white**2).sum(0) - np.log(np.diag(factor)).sum() - len(columns) / 2 * math.log(2 * math.pi)
-            )
-        return np.logaddexp(*parts) - math.log(2)
 
-    joint = log_density(list(range(dim)))
-    total = joint - sum(log_density([j]) for j in range(dim))
-    shared = joint - log_density(list(range(dim // 2))) - log_density(list(range(dim // 2, dim)))
-    return Law("two_normals", dim, draw, float(total.mean()), float(shared.mean()))
+def _log_mixture(x: np.ndarray, columns: list[int], mean: np.ndarray, covariances: np.ndarray) -> np.ndarray:
+    """Log-density of the chosen columns under the even mixture of N(mean, first) and N(-mean, second)."""
+    parts = []
+    for sign, covariance in zip((1, -1), covariances, strict=True):
+        factor = np.linalg.cholesky(covariance[np.ix_(columns, columns)])
+        white = np.linalg.solve(factor, (x[:, columns] - sign * mean[columns]).T)
+        constant = np.log(np.diag(factor)).sum() + len(columns) / 2 * math.log(2 * math.pi)
+        parts.append(-0.5 * (white**2).sum(0) - constant)
+    return np.logaddexp(*parts) - math.log(2)
 
 
 def circles(rng: np.random.Generator, num: int) -> np.ndarray:
