@@ -22,6 +22,9 @@ _DISTRIBUTIONS = {
     "ot": "POT",
     "ott": "ott-jax",
     "geomloss": "geomloss",
+    "sklearn": "scikit-learn",
+    "infomeasure": "infomeasure",
+    "rbig": "rbig",
 }
 
 

@@ -16,10 +16,25 @@ import sys
 import jax
 from absl import app, flags, logging
 
-from benchmarks import distances_suite, harness, limits, machine, plot, report, training_suite
+from benchmarks import (
+    distances_suite,
+    gaussianization_suite,
+    harness,
+    information_suite,
+    limits,
+    machine,
+    plot,
+    report,
+    training_suite,
+)
 
 # The command's list of suites; a suite is a module with `cases` and `figures`.
-SUITES = {"distances": distances_suite, "training": training_suite}
+SUITES = {
+    "distances": distances_suite,
+    "gaussianization": gaussianization_suite,
+    "information": information_suite,
+    "training": training_suite,
+}
 
 _QUICK = flags.DEFINE_bool("quick", False, "Small sizes and few repeats: a smoke test, under half a minute.")
 _REPEATS = flags.DEFINE_integer("repeats", 15, "The most timings of one implementation at one size.", lower_bound=1)
