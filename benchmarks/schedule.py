@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Sequence
 
 
-def allot(seconds: Sequence[float], share: float, most: int, least: int = 3) -> list[int]:
+def allot(seconds: Sequence[float], share: float, most: int, least: int = 3, short: float = 0.1) -> list[int]:
     """Returns how often to call each implementation, giving each about the same time.
 
     Args:
@@ -11,16 +11,22 @@ def allot(seconds: Sequence[float], share: float, most: int, least: int = 3) -> 
       share: seconds for all of them.
       most: of any count.
       least: of any count, given up one by one (down to 1) where the share does not reach.
+      short: calls of at most so many seconds keep 5 (if `most` allows) even then: they cost little, and one timing of a
+        short call on a shared machine says nothing.
 
     Returns:
       The counts.
     """
+    floors = [min(most, 5) if call <= short else 1 for call in seconds]
     least = min(least, most)
     while least > 1 and least * sum(seconds) > share:
         least -= 1
 
     def counts(each: float) -> list[int]:
-        return [int(min(most, max(least, each // max(call, 1e-9)))) for call in seconds]
+        return [
+            int(min(most, max(least, floor, each // max(call, 1e-9))))
+            for call, floor in zip(seconds, floors, strict=True)
+        ]
 
     low, high = 0.0, max(share, 1e-9)
     for _ in range(50):

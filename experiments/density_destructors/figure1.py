@@ -15,11 +15,13 @@ from absl import app, flags
 from experiments.density_destructors import laws
 from gentoolkit import information
 from gentoolkit.distances import directions, sliced, two_sample
-from gentoolkit.gaussianization import rbig
+from gentoolkit.gaussianization import marginal, rbig, rotation
 
 _WORKDIR = flags.DEFINE_string("workdir", "runs/destructors/figure1", "Where the picture goes.")
 _NUM = flags.DEFINE_integer("num", 10_000, "Points.", lower_bound=100)
 _LAYERS = flags.DEFINE_integer("num_layers", 60, "Layers of RBIG.", lower_bound=1)
+_ROTATION = flags.DEFINE_enum("rotation", "random", ["pca", "random", "ica", "max_sliced"], "Of every layer.")
+_MARGINAL = flags.DEFINE_enum("marginal", "quantile", ["quantile", "histogram", "kernel_density"], "Of every layer.")
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the points and the fit.")
 
 
@@ -32,7 +34,13 @@ def main(argv: list[str]) -> None:
     rng = np.random.default_rng(_SEED.value)
     x, fresh, other = (jnp.asarray(laws.circles(rng, _NUM.value)) for _ in range(3))
     keys = jax.random.split(jax.random.key(_SEED.value), 5)
-    destructor = rbig.fit(keys[0], x, num_layers=_LAYERS.value)
+    destructor = rbig.fit(
+        keys[0],
+        x,
+        marginal=getattr(marginal, _MARGINAL.value)(),
+        rotation=getattr(rotation, _ROTATION.value)(),
+        num_layers=_LAYERS.value,
+    )
     uniform = rbig.to_uniform(destructor, x)
     z, _ = rbig.forward(destructor, x)
     back = rbig.inverse(destructor, z)

@@ -165,12 +165,6 @@ def verdicts(rows: Sequence[dict]) -> list[str]:
     return lines
 
 
-def markdown(table: report.Table) -> str:
-    """Returns a table as Markdown."""
-    lines = [table.columns, ["---"] * len(table.columns), *table.rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) + f"\n\n{table.caption}\n"
-
-
 def draw(rows: Sequence[dict], measure: str, path: pathlib.Path) -> None:
     """Draws a panel for each law and dimension: every estimator against n, and the truth."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -227,7 +221,7 @@ def make(measure: estimators.Measure, figure: str) -> None:
     """Runs the study and writes `FIGURE.svg` and `FIGURE.md`."""
     rows = run(measure)
     folder = pathlib.Path(flags.FLAGS.workdir)
-    text = markdown(table(rows))
+    text = table(rows).markdown()
     lines = verdicts(rows)
     print("\n" + text)
     print("\n".join(f"- {line}" for line in lines))

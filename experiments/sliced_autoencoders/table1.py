@@ -43,12 +43,6 @@ def table(dataset: str, results: dict[str, list[dict[str, float]]], epochs: floa
     return report.Table(["", *results], rows, caption)
 
 
-def markdown(table: report.Table) -> str:
-    """Returns a table as Markdown."""
-    lines = [table.columns, ["---"] * len(table.columns), *table.rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) + f"\n\n{table.caption}\n"
-
-
 def _frechet_names(results: dict[str, list[dict[str, float]]]) -> list[str]:
     first = next(iter(results.values()))[0]
     return [n for n in first if n.startswith("test/frechet_") and not n.rsplit("_", 2)[-2] == "num"]
@@ -70,9 +64,9 @@ def main(argv: list[str]) -> None:
     for run, metrics in runs.make(chosen):
         results.setdefault(run.method, []).append(metrics)
     made = table(flags.FLAGS.dataset, results, chosen[0].config.num_epochs)
-    print("\n" + markdown(made))
+    print("\n" + made.markdown())
     workdir = pathlib.Path(flags.FLAGS.workdir)
-    (workdir / "table1.md").write_text(markdown(made))
+    (workdir / "table1.md").write_text(made.markdown())
     first = {run.method: run.workdir for run in chosen if run.seed == 0}
     page = report.write_comparison(
         workdir / "table1.html", first, title=f"Table 1 on {flags.FLAGS.dataset}", table=made

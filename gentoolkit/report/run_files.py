@@ -17,6 +17,12 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[str]]
     caption: str = ""
 
+    def markdown(self) -> str:
+        """Returns the table and its caption as Markdown."""
+        lines = [self.columns, ["---"] * len(self.columns), *self.rows]
+        table = "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) + "\n"
+        return f"{table}\n{self.caption}\n" if self.caption else table
+
 
 class Run(NamedTuple):
     """The files of a run, read.

@@ -79,6 +79,12 @@ def test_allot_gives_up_repeats_where_the_share_is_short(share, expected):
 
 
 @pytest.mark.fast
+def test_allot_repeats_short_calls_whatever_the_share():
+    assert schedule.allot([0.05, 1.0], share=-1.0, most=10) == [5, 1]
+    assert schedule.allot([0.05, 1.0], share=-1.0, most=2) == [2, 1]
+
+
+@pytest.mark.fast
 def test_allot_keeps_to_the_most_repeats():
     assert schedule.allot([1e-6], share=100.0, most=2) == [2]
 
