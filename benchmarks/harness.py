@@ -93,7 +93,7 @@ class Options:
 
     Attributes:
       budget: seconds for all cases together; sizes are given shares of what is left, so that late ones are cut first.
-        Where nothing is left only ours is timed, once.
+        Where nothing is left only ours is timed, once, or five times if it is short.
       repeats: the most timings of one implementation at one size.
       call_limit: seconds that one call of a peer may be predicted to take.
     """

@@ -176,7 +176,7 @@ def test_when_the_budget_is_spent_only_ours_is_timed():
         "peer": "skipped: the budget is spent",
         OURS: "measured",
     }
-    assert [row["repeats"] for row in rows if row["status"] == "measured"] == [1]
+    assert [row["repeats"] for row in rows if row["status"] == "measured"] == [5]  # short calls
 
 
 @pytest.mark.fast
@@ -378,7 +378,7 @@ def test_a_training_step_learns_in_both_libraries():
 @pytest.mark.fast
 def test_select_names_the_nearest_case():
     cases = distances_suite.cases()
-    assert [c.name for c in run.select(cases, ["cramer", "mmd"])] == ["mmd", "cramer_wold", "cramer_wold_multivariate"]
+    assert [c.name for c in run.select(cases, ["cramer", "mmd"])] == ["cramer_wold", "cramer_wold_multivariate", "mmd"]
     assert run.select(cases, []) == cases
     with pytest.raises(app.UsageError, match="did you mean sorting"):
         run.select(cases, ["sortin_"])
