@@ -98,7 +98,7 @@ class Options:
       call_limit: seconds that one call of a peer may be predicted to take.
     """
 
-    budget: float = 780.0
+    budget: float = 900.0
     repeats: int = 15
     call_limit: float = 6.0
 

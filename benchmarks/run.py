@@ -38,7 +38,7 @@ SUITES = {
 
 _QUICK = flags.DEFINE_bool("quick", False, "Small sizes and few repeats: a smoke test, under half a minute.")
 _REPEATS = flags.DEFINE_integer("repeats", 15, "The most timings of one implementation at one size.", lower_bound=1)
-_BUDGET = flags.DEFINE_float("budget", 780.0, "Seconds for all timings together.", lower_bound=1.0)
+_BUDGET = flags.DEFINE_float("budget", 900.0, "Seconds for all timings together.", lower_bound=1.0)
 _CALL_LIMIT = flags.DEFINE_float("call_limit", 6.0, "Skip a peer where one call is predicted to take more seconds.")
 _ONLY = flags.DEFINE_list("only", [], "Cases to run, by name or beginning of a name; all if empty.")
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for the results; runs/bench/<suite> if not given.")
