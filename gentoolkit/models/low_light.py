@@ -1,14 +1,18 @@
 """The small network that makes a rough bright image of a dark one, as reference for a Gaussian process."""
 
 import math
+import os
+import pathlib
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from gentoolkit.models import _images
 
 _BORDER = 8  # pixels that unpadded convolutions of 9, 1, 5 and 5 lose on each side
+_WEIGHTS = pathlib.Path(__file__).parent / "weights"
 
 
 class ReferenceNetwork(nnx.Module):
@@ -82,3 +86,63 @@ class ReferenceNetwork(nnx.Module):
         x = nnx.relu(self.mapping(x))
         x = nnx.sigmoid(self.narrowing(x))
         return _images.at_least_float32(nnx.sigmoid(self.image(x)))
+
+
+def pretrained(channels: int = 3) -> ReferenceNetwork:
+    """The network with the weights that ship with the package; weights/README.md says how they were trained.
+
+    Args:
+      channels: 1 for luminance, 3 for RGB.
+
+    Returns:
+      The network.
+
+    Raises:
+      ValueError: another number of channels.
+    """
+    if channels not in (1, 3):
+        raise ValueError(f"channels must be 1 or 3, got channels = {channels}.")
+    return load(_WEIGHTS / f"low_light_{'luminance' if channels == 1 else 'rgb'}.npz")
+
+
+def save(path: str | os.PathLike[str], network: ReferenceNetwork) -> None:
+    """Writes the weights of a network as an `.npz` file, one float32 array for each parameter."""
+    np.savez(path, **{name: np.asarray(value, np.float32) for name, value in _parameters(network).items()})
+
+
+def load(path: str | os.PathLike[str]) -> ReferenceNetwork:
+    """Reads a network that `save` wrote.
+
+    Args:
+      path: the file.
+
+    Returns:
+      The network.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it holds something else.
+    """
+    if not pathlib.Path(path).is_file():
+        raise FileNotFoundError(f"There are no weights at {os.fspath(path)!r}.")
+    with np.load(path, allow_pickle=False) as file:
+        values = dict(file)
+    wrong = f"{os.fspath(path)!r} does not hold the weights of a reference network"
+    if "features/kernel" not in values or values["features/kernel"].ndim != 4:
+        raise ValueError(f"{wrong}: features/kernel is missing.")
+    channels = values["features/kernel"].shape[2]
+    network = nnx.eval_shape(lambda: ReferenceNetwork(channels, rngs=nnx.Rngs(0)))
+    graphdef, state = nnx.split(network)
+    wanted = {_name(path): leaf for path, leaf in nnx.to_flat_state(nnx.as_pure(state))}
+    if {name: leaf.shape for name, leaf in wanted.items()} != {name: value.shape for name, value in values.items()}:
+        raise ValueError(f"{wrong} with {channels} channel(s): names or shapes differ.")
+    flat = [(path, jnp.asarray(values[_name(path)])) for path, _ in nnx.to_flat_state(nnx.as_pure(state))]
+    return nnx.merge(graphdef, nnx.from_flat_state(flat))
+
+
+def _parameters(network: ReferenceNetwork) -> dict[str, jax.Array]:
+    return {_name(path): leaf for path, leaf in nnx.to_flat_state(nnx.as_pure(nnx.split(network)[1]))}
+
+
+def _name(path: tuple) -> str:
+    return "/".join(map(str, path))
