@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import nnx
 from ml_collections import ConfigDict
 
 from gentoolkit import report, training
@@ -95,7 +94,9 @@ def darkened(
     num, channels = bright.shape[0], bright.shape[-1]
     levels = jnp.asarray(degradation.gamma_levels(), bright.dtype)
     gamma = jax.random.choice(keys[0], levels, (num, 1))
-    cast = cast_spread * jax.random.normal(keys[1], (num, channels)) * jax.random.bernoulli(keys[2], cast_share, (num, 1))
+    cast = (
+        cast_spread * jax.random.normal(keys[1], (num, channels)) * jax.random.bernoulli(keys[2], cast_share, (num, 1))
+    )
     dark = degradation.darken(bright, jnp.maximum(gamma * jnp.exp(cast), 1.0))
     shape = (num, 1, 1, 1)
     peak = least_peak * (largest_peak / least_peak) ** jax.random.uniform(keys[3], shape)

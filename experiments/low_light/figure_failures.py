@@ -1,0 +1,109 @@
+r"""What the published form fails at, a colour cast and sensor noise, with and without our remedies, and LIME.
+
+    python -m experiments.low_light.figure_failures --workdir=runs/low_light
+
+Prints a Markdown table and writes it, with pictures, to a page.
+"""
+
+import json
+import pathlib
+import statistics
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import app, flags
+
+from experiments.low_light import measure, methods, photographs
+from gentoolkit import report
+from gentoolkit.imaging import degradation
+
+CAST = (2.2, 3.0, 4.2)
+NOISE_GAMMA, PEAK, READ_NOISE = 3.0, 500.0, 0.01
+
+# What is compared: a label, a method, and its switches.
+VARIANTS = (
+    ("published CM", "cm", {}),
+    ("LIME", "lime", {}),
+    ("improved", "improved", {}),
+    ("improved, channels pooled", "improved", {"channels": "pooled"}),
+    ("improved, raw dark values", "improved", {"warp": "none"}),
+    ("improved, noise not shrunk", "improved", {"shrink": False}),
+)
+
+
+def conditions(bright: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+    """Returns a photograph under a colour cast, under sensor noise, and under both; 8 bits."""
+    key = jax.random.key(seed)
+    noise = {"peak": PEAK, "read_noise": READ_NOISE}
+    cast = degradation.color_cast(jnp.asarray(bright), jnp.asarray(CAST))
+    dark = degradation.darken(bright, NOISE_GAMMA)
+    made = {
+        "colour cast": cast,
+        "sensor noise": degradation.poisson_gaussian(key, dark, **noise),
+        "both": degradation.poisson_gaussian(key, cast, **noise),
+    }
+    return {name: np.asarray(degradation.quantize(image)) for name, image in made.items()}
+
+
+def main(argv: list[str]) -> None:
+    """Makes the figure."""
+    if len(argv) > 1:
+        raise app.UsageError(f"Did not understand {argv[1]!r}.")
+    values = flags.FLAGS
+    references = methods.References(values.weights)
+    page = pathlib.Path(values.workdir) / "figure_failures"
+    figures: dict[tuple[str, str], list[dict[str, float]]] = {}
+    pictures = []
+    for seed, (name, bright) in enumerate(photographs.load(values.photographs, size=values.size).items()):
+        for condition, dark in conditions(bright, seed).items():
+            row = [dark]
+            for label, method, switches in VARIANTS:
+                image = methods.enhance(method, jnp.asarray(dark), references, **switches).image
+                figures.setdefault((condition, label), []).append(measure.figures(image, bright))
+                row.append(image)
+            file = f"{name}_{condition.replace(' ', '_')}.png"
+            report.save_grid(page / "pictures" / file, np.stack([*row, bright]), columns=len(row) + 1)
+            pictures.append((file, f"{name}, {condition}: dark, {', '.join(v[0] for v in VARIANTS)}, truth"))
+        print(f"{name} done", file=sys.stderr)
+    table, statements = _table(figures)
+    text = "\n".join(
+        "| " + " | ".join(line) + " |" for line in [table.columns, ["---"] * len(table.columns), *table.rows]
+    )
+    text += f"\n\n{table.caption}\n\n" + "\n".join(f"- {one}" for one in statements) + "\n"
+    print(text)
+    (page.parent / "figure_failures.md").write_text(text)
+    (page / "config.json").write_text(
+        json.dumps({"cast": CAST, "gamma": NOISE_GAMMA, "peak": PEAK, "read": READ_NOISE})
+    )
+    (page / "metrics.jsonl").write_text("")
+    command = "python -m experiments.low_light.figure_failures " + " ".join(sys.argv[1:])
+    report.write_summary(page, title="Failures", command=command, table=table, pictures=pictures, notes=statements)
+    print(f"Page: {report.write_run(page)}")
+
+
+def _table(figures) -> tuple[report.Table, list[str]]:
+    names = list(dict.fromkeys(condition for condition, _ in figures))
+    mean = {key: {n: statistics.mean(one[n] for one in found) for n in found[0]} for key, found in figures.items()}
+    rows = [
+        [label, *[f"{mean[c, label][n]:.{digits}f}" for c in names for n, digits in (("psnr", 2), ("f1", 4))]]
+        for label, _, _ in VARIANTS
+    ]
+    statements = []
+    for condition in names:
+        for other in ("published CM", "LIME"):
+            psnr, f1 = (mean[condition, "improved"][n] - mean[condition, other][n] for n in ("psnr", "f1"))
+            claim = f"under {condition} the improved form is better than {other} in PSNR and F1"
+            statements.append(measure.held(claim, psnr > 0 and f1 > 0, f"{psnr:+.2f} dB, {f1:+.4f} F1"))
+    columns = ["", *[f"{c}: {n}" for c in names for n in ("PSNR", "F1")]]
+    caption = (
+        f"Means over {len(next(iter(figures.values())))} photographs. Cast: gammas {CAST} of R, G, B. Noise: gamma "
+        f"{NOISE_GAMMA:g}, {PEAK:g} photons in a white pixel, read noise {READ_NOISE:g}. k = 30. 8 bits."
+    )
+    return report.Table(columns, rows, caption), statements
+
+
+if __name__ == "__main__":
+    measure.define_flags()
+    app.run(main)

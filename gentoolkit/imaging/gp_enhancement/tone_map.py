@@ -1,0 +1,422 @@
+"""A tone map learnt from one dark image and its rough bright reference: fitted on few pairs, applied in strips."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.tree_util import Partial
+
+from gentoolkit.gaussian_process import coregionalization, covariance, evidence, kmeans, posterior, sparse
+from gentoolkit.imaging import _images, patches
+
+WARPS = ("none", "cbrt")
+CHANNELS = ("pooled", "feature", "coregionalized")
+NOISES = ("uniform", "cluster", "heteroscedastic")
+MEANS = ("zero", "centre", "power")
+
+# Channels as one-hot features lie this far apart, in units of a pixel; farther when clusters must not mix them.
+_CHANNEL_DISTANCE = 0.5
+_APART = 100.0
+# Correlations of two channels' maps that the evidence chooses from.
+_CORRELATIONS = (0.3, 0.9, 0.99)
+# Steps of a refinement and starts: the grid before it has found the valley already.
+_NUM_STARTS, _NUM_STEPS = 1, 25
+# Variance of the rounding to 8 bits, which no cluster is more exact than.
+_ROUNDING = 1.0 / 12.0 / 255.0**2
+# Pixels of a strip, over all channels: 9 features of each take 9 MiB.
+_STRIP = 1 << 18
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class ToneMap:
+    """What a pixel becomes, given the patch around it; a pytree.
+
+    Attributes:
+      posterior: Gaussian process over warped dark patches (and the channel).
+      counts: `[n]`, how many pairs each of its data stands for; 0 for one that is left out.
+      inertia: `[]`, the objective of the clustering.
+      patch_size: side of the patches (static).
+      warp: see `fit` (static).
+      channels: see `fit` (static).
+      num_channels: of the images that it is for (static).
+    """
+
+    posterior: posterior.Posterior
+    counts: jax.Array
+    inertia: jax.Array
+    patch_size: int = dataclasses.field(metadata={"static": True})
+    warp: str = dataclasses.field(metadata={"static": True})
+    channels: str = dataclasses.field(metadata={"static": True})
+    num_channels: int = dataclasses.field(metadata={"static": True})
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Pairs:
+    """Clustered pairs of patches.
+
+    Attributes:
+      x: `[k, d]`, dark halves of the centres, warped, the channel's columns appended.
+      y: `[k]`, middle pixel of the bright halves.
+      counts: `[k]`, pairs of each cluster.
+      variances: `[k]`, variance of the middle bright pixel inside each cluster.
+      all_x: `[n, d]`, every pair as `x` has it, and `all_y` `[n]`.
+      all_y: `[n]`.
+      inertia: `[]`.
+    """
+
+    x: jax.Array
+    y: jax.Array
+    counts: jax.Array
+    variances: jax.Array
+    all_x: jax.Array
+    all_y: jax.Array
+    inertia: jax.Array
+
+
+def fit(
+    key: jax.Array,
+    image: jax.Array,
+    reference: jax.Array,
+    *,
+    num_clusters: int = 30,
+    patch_size: int = 3,
+    warp: str = "none",
+    channels: str = "pooled",
+    noise: str = "uniform",
+    mean: str = "zero",
+    all_pairs: bool = False,
+    init: str | jax.Array = "greedy",
+) -> ToneMap:
+    """Learns a tone map: k-means on pairs of patches at the same place, a Gaussian process from centre to centre.
+
+    The defaults are the published form; every other option is a remedy for one of its weaknesses.
+
+    Args:
+      key: PRNG key of the seeding.
+      image: `[h, w, c]` dark, in [0, 1].
+      reference: `[h, w, c]` roughly bright, in [0, 1], of the same content.
+      num_clusters: k (static). Where there are fewer distinct pairs the rest of the clusters is left out.
+      patch_size: side of the square patches, which do not overlap; the process predicts their middle pixel (static).
+      warp: `"cbrt"` takes cube roots of dark values first: a brightening curve is steep at 0, where no stationary
+        covariance follows it; `"none"` does not (static).
+      channels: `"pooled"` has one map for all channels, which cannot undo a colour cast; `"feature"` appends the
+        channel, one-hot, to a patch; `"coregionalized"` has a map for each channel, correlated as much as the evidence
+        says (static).
+      noise: of a centre: `"uniform"`, `"cluster"` for one over the size of the cluster, `"heteroscedastic"` for the
+        variance of the bright pixels inside the cluster over its size (static).
+      mean: of the process: `"zero"`, `"centre"` for the mean of the targets, `"power"` for the power of the dark
+        pixel that fits the targets best, one for each channel unless pooled (static).
+      all_pairs: condition a sparse posterior on every pair, the centres being its inducing points, instead of an exact
+        one on the centres (static).
+      init: as in `kmeans.kmeans`: `"greedy"`, `"plain"`, or centres `[k, 2 * patch_size**2]` of pooled pairs.
+
+    Returns:
+      A `ToneMap`. An image of one value (all black, say) becomes the mean of its reference, or for a zero mean a value
+      between that and 0.
+
+    Raises:
+      ValueError: shapes disagree, an option is unknown, or there are fewer patches than clusters.
+      TypeError: an image holds integers.
+
+    References:
+      Loh, A new framework for efficient low-light image enhancement using approximated Gaussian process (the paper
+      leaves open patch size, hyper-parameters and noise; they are 3, the largest evidence, and fitted).
+    """
+    found = cluster(
+        key, image, reference, num_clusters=num_clusters, patch_size=patch_size, warp=warp, channels=channels, init=init
+    )
+    return condition(
+        key,
+        found,
+        patch_size=patch_size,
+        warp=warp,
+        channels=channels,
+        noise=noise,
+        mean=mean,
+        all_pairs=all_pairs,
+        num_channels=jnp.shape(image)[-1],
+    )
+
+
+def cluster(
+    key: jax.Array,
+    image: jax.Array,
+    reference: jax.Array,
+    *,
+    num_clusters: int = 30,
+    patch_size: int = 3,
+    warp: str = "none",
+    channels: str = "pooled",
+    init: str | jax.Array = "greedy",
+) -> Pairs:
+    """The first half of `fit`: pairs of patches and their clusters.
+
+    Args:
+      key: PRNG key of the seeding.
+      image: `[h, w, c]` dark, in [0, 1].
+      reference: `[h, w, c]` roughly bright.
+      num_clusters: k (static).
+      patch_size: side of the patches (static).
+      warp: see `fit` (static).
+      channels: see `fit` (static).
+      init: see `fit`.
+
+    Returns:
+      `Pairs`.
+
+    Raises:
+      ValueError: shapes disagree, an option is unknown, or there are fewer patches than clusters.
+      TypeError: an image holds integers.
+    """
+    _check(warp=(warp, WARPS), channels=(channels, CHANNELS))
+    image, reference = _images.same_dtype(_images.as_image(image), _images.as_image(reference, name="reference"))
+    _images.check_same_shape(image=image, reference=reference)
+    if image.ndim != 3:
+        raise ValueError(f"image must be [h, w, c] (others through jax.vmap), got image.shape = {image.shape}.")
+    dark = _warped(patches.extract(image, patch_size), warp)
+    bright = patches.extract(reference, patch_size)
+    size = dark.shape[-1]
+    num = dark.size // size
+    _images.check_whole(least=1, num_clusters=num_clusters)
+    if num_clusters > num:
+        raise ValueError(
+            f"num_clusters must be at most the number of patches: num_clusters = {num_clusters}, but an image of shape "
+            f"{image.shape} has {num} patches of {patch_size} x {patch_size}."
+        )
+    channel = jnp.broadcast_to(jnp.arange(image.shape[-1]), dark.shape[:-1]).reshape(num)
+    dark, bright = dark.reshape(num, size), bright.reshape(num, size)
+    joint = [dark, bright]
+    if channels == "feature":
+        joint.append(_one_hot(channel, image.shape[-1], _CHANNEL_DISTANCE, dark.dtype))
+    elif channels == "coregionalized":
+        joint.append(_one_hot(channel, image.shape[-1], _APART, dark.dtype))
+    joint = jnp.concatenate(joint, axis=-1)
+    found = kmeans.kmeans(key, joint, num_clusters, init=init)
+    middle = size + _middle(patch_size)
+    labels = jnp.maximum(found.labels, 0)
+    squares = jax.ops.segment_sum((joint[:, middle] - found.centers[labels, middle]) ** 2, labels, num_clusters)
+    centre_channel = jnp.round(found.centers[:, 2 * size :] / _APART) if channels == "coregionalized" else None
+    extra, all_extra = found.centers[:, 2 * size :], joint[:, 2 * size :]
+    if centre_channel is not None:
+        extra = jnp.argmax(centre_channel, axis=-1, keepdims=True).astype(dark.dtype)
+        all_extra = channel[:, None].astype(dark.dtype)
+    return Pairs(
+        x=jnp.concatenate([found.centers[:, :size], extra], axis=-1),
+        y=found.centers[:, middle],
+        counts=found.counts,
+        variances=squares / jnp.maximum(found.counts, 1.0),
+        all_x=jnp.concatenate([dark, all_extra], axis=-1),
+        all_y=bright[:, _middle(patch_size)],
+        inertia=found.inertia,
+    )
+
+
+def condition(
+    key: jax.Array,
+    pairs: Pairs,
+    *,
+    patch_size: int = 3,
+    warp: str = "none",
+    channels: str = "pooled",
+    noise: str = "uniform",
+    mean: str = "zero",
+    all_pairs: bool = False,
+    num_channels: int = 3,
+) -> ToneMap:
+    """The second half of `fit`: hyper-parameters of largest evidence, and the posterior.
+
+    Args:
+      key: PRNG key, of the data that enter the first search if there are many.
+      pairs: from `cluster`.
+      patch_size: as given to `cluster` (static).
+      warp: as given to `cluster` (static).
+      channels: as given to `cluster` (static).
+      noise: see `fit` (static).
+      mean: see `fit` (static).
+      all_pairs: see `fit` (static).
+      num_channels: of the image (static).
+
+    Returns:
+      A `ToneMap`.
+
+    Raises:
+      ValueError: an option is unknown.
+    """
+    _check(warp=(warp, WARPS), channels=(channels, CHANNELS), noise=(noise, NOISES), mean=(mean, MEANS))
+    used = pairs.counts > 0
+    weights = _noise_weights(pairs, noise)
+    prior = _prior_mean(pairs, mean, patch_size, num_channels, channels)
+    fits = [
+        evidence.fit(
+            key,
+            pairs.x,
+            pairs.y,
+            family=family,
+            noise_weights=jnp.where(used, weights, jnp.inf),
+            mean=prior,
+            num_starts=_NUM_STARTS,
+            num_steps=_NUM_STEPS,
+        )
+        for family in _families(channels, num_channels, pairs.x.dtype)
+    ]
+    best = _best(fits)
+    if all_pairs:
+        # The noise of one pair: that of a centre is of a mean over its cluster.
+        level = best.noise * jnp.sum(jnp.where(used, weights * pairs.counts, 0.0)) / jnp.maximum(jnp.sum(used), 1)
+        found = sparse.condition(
+            best.covariance, pairs.all_x, pairs.all_y, inducing=pairs.x, noise=level, mean=prior, method="vfe"
+        )
+    else:
+        level = jnp.where(used, best.noise * weights, jnp.inf)
+        found = posterior.condition(best.covariance, pairs.x, pairs.y, noise=level, mean=prior)
+    return ToneMap(found, pairs.counts, pairs.inertia, patch_size, warp, channels, num_channels)
+
+
+def apply(tone_map: ToneMap, image: jax.Array, *, block_size: int | None = None) -> jax.Array:
+    """Applies a tone map to every pixel of an image, that it was learnt from or another.
+
+    Args:
+      tone_map: from `fit`.
+      image: `[h, w, c]` dark, in [0, 1], of any size; its border is continued by reflection.
+      block_size: rows of the image at a time (static), None to choose: memory beyond input and output is that of a
+        strip of some 260,000 values.
+
+    Returns:
+      `[h, w, c]`, the posterior mean clipped to [0, 1].
+
+    Raises:
+      ValueError: the image is empty or has another number of channels, or `block_size` < 1.
+      TypeError: the image holds integers.
+    """
+    image = _images.as_image(image, channels=tone_map.num_channels)
+    if image.ndim != 3:
+        raise ValueError(f"image must be [h, w, c] (others through jax.vmap), got image.shape = {image.shape}.")
+    height, width, channels = image.shape
+    if block_size is None:
+        block_size = max(1, min(height, _STRIP // (width * channels)))
+    _images.check_whole(least=1, block_size=block_size)
+    size = tone_map.patch_size
+    before, after = size // 2, (size - 1) // 2
+    num = -(-height // block_size)
+    padded = jnp.pad(image, ((before, after), (before, after), (0, 0)), mode="reflect")
+    # What fills the last strip is not used.
+    padded = jnp.pad(padded, ((0, num * block_size - height), (0, 0), (0, 0)))
+
+    def strip(index):
+        rows = jax.lax.dynamic_slice_in_dim(padded, index * block_size, block_size + size - 1, axis=0)
+        windows = jnp.stack(
+            [rows[i : i + block_size, j : j + width] for i in range(size) for j in range(size)], axis=-1
+        )
+        x = _warped(windows, tone_map.warp).reshape(-1, size * size)
+        channel = jnp.broadcast_to(jnp.arange(channels), windows.shape[:-1]).reshape(-1)
+        if tone_map.channels == "feature":
+            x = jnp.concatenate([x, _one_hot(channel, channels, _CHANNEL_DISTANCE, x.dtype)], axis=-1)
+        elif tone_map.channels == "coregionalized":
+            x = jnp.concatenate([x, channel[:, None].astype(x.dtype)], axis=-1)
+        return posterior.mean(tone_map.posterior, x).reshape(block_size, width, channels)
+
+    result = jax.lax.map(strip, jnp.arange(num)).reshape(num * block_size, width, channels)
+    return jnp.clip(result[:height], 0.0, 1.0)
+
+
+def _families(channels: str, num_channels: int, dtype: Any) -> list[evidence.Family]:
+    if channels != "coregionalized" or num_channels == 1:
+        return [covariance.squared_exponential]
+
+    def family(correlation, lengthscale, variance):
+        eye = jnp.eye(num_channels, dtype=dtype)
+        outputs = correlation * jnp.ones_like(eye) + (1.0 - correlation) * eye
+        return coregionalization.coregionalized(covariance.squared_exponential(lengthscale, variance), outputs)
+
+    return [functools.partial(family, correlation) for correlation in _CORRELATIONS]
+
+
+def _best(fits: list[evidence.Fit]) -> evidence.Fit:
+    best = fits[0]
+    for other in fits[1:]:
+        better = other.log_marginal_likelihood > best.log_marginal_likelihood
+        best = jax.tree.map(functools.partial(_chosen, better), other, best)
+    return best
+
+
+def _chosen(better, new, old):
+    return jnp.where(better, new, old)
+
+
+def _noise_weights(pairs: Pairs, noise: str) -> jax.Array:
+    if noise == "uniform":
+        return jnp.ones_like(pairs.counts)
+    weights = 1.0 / jnp.maximum(pairs.counts, 1.0)
+    if noise == "heteroscedastic":
+        weights = weights * (pairs.variances + _ROUNDING)
+    used = pairs.counts > 0
+    mean = jnp.sum(jnp.where(used, weights, 0.0)) / jnp.maximum(jnp.sum(used), 1)
+    return weights / mean
+
+
+def _prior_mean(pairs: Pairs, mean: str, patch_size: int, num_channels: int, channels: str) -> Any:
+    if mean == "zero":
+        return 0.0
+    total = jnp.sum(pairs.counts)
+    centre = jnp.sum(pairs.counts * pairs.y) / total
+    if mean == "centre":
+        return centre
+    middle = _middle(patch_size)
+    which = _channel_of(pairs.all_x, patch_size, num_channels, channels)
+    num = which.shape[-1]
+    # Least squares through the origin, log y = e log x, over the pairs that are neither black nor saturated.
+    x, y = pairs.all_x[:, middle], pairs.all_y
+    usable = (x > 0) & (x < 1) & (y > 0)
+    log_x, log_y = jnp.log(jnp.where(usable, x, 0.5)), jnp.log(jnp.where(usable, y, 0.5))
+    # In the units of y: an error of its logarithm counts y times.
+    weight = jnp.where(usable, y * y, 0.0)[:, None] * which
+    power = jnp.sum(weight * (log_x * log_x)[:, None], axis=0)
+    exponents = jnp.sum(weight * (log_x * log_y)[:, None], axis=0) / jnp.where(power > 0, power, 1.0)
+    exponents = jnp.where(power > 0, jnp.maximum(exponents, 0.0), 1.0)
+    black = ~(pairs.all_x[:, middle] > 0)
+    share = jnp.sum(jnp.where(black, y, 0.0)) / jnp.maximum(jnp.sum(black), 1)
+    del num
+    return Partial(functools.partial(_power, patch_size, num_channels, channels), exponents, share)
+
+
+def _power(patch_size, num_channels, channels, exponents, black, x):
+    which = _channel_of(x, patch_size, num_channels, channels)
+    exponent = jnp.sum(which * exponents[None, :], axis=-1)
+    value = x[:, _middle(patch_size)]
+    positive = value > 0
+    return jnp.where(positive, jnp.where(positive, value, 1.0) ** exponent, black)
+
+
+def _channel_of(x: jax.Array, patch_size: int, num_channels: int, channels: str) -> jax.Array:
+    """Membership `[n, c]` of points in channels; one column if they are pooled."""
+    if channels == "pooled" or num_channels == 1:
+        return jnp.ones_like(x[:, :1])
+    extra = x[:, patch_size * patch_size :]
+    if channels == "feature":
+        return extra / jnp.maximum(jnp.sum(extra, axis=-1, keepdims=True), 1e-6)
+    return (extra == jnp.arange(num_channels, dtype=x.dtype)[None, :]).astype(x.dtype)
+
+
+def _one_hot(channel: jax.Array, num: int, distance: float, dtype: Any) -> jax.Array:
+    return (distance / 2**0.5) * jax.nn.one_hot(channel, num, dtype=dtype)
+
+
+def _warped(x: jax.Array, warp: str) -> jax.Array:
+    if warp == "none":
+        return x
+    positive = x > 0
+    return jnp.where(positive, jnp.where(positive, x, 1.0) ** (1.0 / 3.0), 0.0)
+
+
+def _middle(patch_size: int) -> int:
+    return (patch_size // 2) * patch_size + patch_size // 2
+
+
+def _check(**options: tuple[str, tuple[str, ...]]) -> None:
+    for name, (value, allowed) in options.items():
+        if value not in allowed:
+            raise ValueError(f"{name} must be one of {allowed}, got {name} = {value!r}.")
