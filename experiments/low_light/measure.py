@@ -144,9 +144,10 @@ def caption(results: Results) -> str:
     names, gammas = sorted({key[2] for key in results}), sorted({key[3] for key in results})
     return (
         f"Ours: {len(names)} photographs ({', '.join(names)}) x {len(gammas)} gammas ({gammas[0]:g} to {gammas[-1]:g})"
-        ", 8 bits; the row of dark images leaves out gamma 1, where they are the bright ones. Reference network trained "
-        "on crops of CIFAR-10. Median seconds of one image, compiled, on this machine. Paper: 300 COCO photographs x "
-        "26 unpublished gammas, network trained on COCO, another machine; keypoints matched by an unpublished rule."
+        ", 8 bits; the row of dark images leaves out gamma 1, where they are the bright ones. Reference network "
+        "trained on crops of CIFAR-10. Median seconds of one image, compiled, on this machine. Paper: 300 COCO "
+        "photographs x 26 unpublished gammas, network trained on COCO, another machine; keypoints matched by an "
+        "unpublished rule."
     )
 
 

@@ -141,7 +141,7 @@ def _improved_options(
     warp: str = "cbrt",
     channels: str = "coregionalized",
     noise: str = "cluster",
-    mean: str = "power",
+    mean: str = "centre",
     all_pairs: bool = False,
 ) -> dict[str, Any]:
     return {"warp": warp, "channels": channels, "noise": noise, "mean": mean, "all_pairs": all_pairs}

@@ -53,7 +53,10 @@ def prepare(x: jax.Array, y: jax.Array, noise: ArrayLike, mean: Mean, *, divides
     noise = jnp.broadcast_to(jnp.asarray(noise, x.dtype), (n,))
     noise = jnp.where(noise < 0, jnp.nan, noise)
     single = y.ndim == 1
-    prior_mean = Partial(mean) if callable(mean) else Partial(_constant, jnp.asarray(mean, x.dtype))
+    if isinstance(mean, Partial):
+        prior_mean = mean  # wrapped once more, its parameters would count as static
+    else:
+        prior_mean = Partial(mean) if callable(mean) else Partial(_constant, jnp.asarray(mean, x.dtype))
     used = ~jnp.isposinf(noise)
     targets = y[:, None] if single else y
     at_points = evaluate(prior_mean, x, targets.shape[1])

@@ -20,10 +20,10 @@ def fit(
     warp: str = "cbrt",
     channels: str = "coregionalized",
     noise: str = "cluster",
-    mean: str = "power",
+    mean: str = "centre",
     all_pairs: bool = False,
 ) -> jax.Array:
-    """The tone curves of the channels, as a table.
+    """The tone curves of the channels, as a table; the remedies of `tone_map.fit` are on by default.
 
     Image and reference may be smaller than the image that the curves are for. A reduced image is even the better
     choice: the reference network then sees more of the scene at once, costs less, and its errors average out.
@@ -36,7 +36,7 @@ def fit(
       warp: see `tone_map.fit`; so for all that follow (static).
       channels: here `"coregionalized"` (static).
       noise: here `"cluster"` (static).
-      mean: here `"power"` (static).
+      mean: here `"centre"` (static).
       all_pairs: as there (static).
 
     Returns:

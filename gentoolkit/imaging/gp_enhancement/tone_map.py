@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.tree_util import Partial
 
 from gentoolkit.gaussian_process import coregionalization, covariance, evidence, kmeans, posterior, sparse
 from gentoolkit.imaging import _images, patches
@@ -14,7 +13,7 @@ from gentoolkit.imaging import _images, patches
 WARPS = ("none", "cbrt")
 CHANNELS = ("pooled", "feature", "coregionalized")
 NOISES = ("uniform", "cluster", "heteroscedastic")
-MEANS = ("zero", "centre", "power")
+MEANS = ("zero", "centre")
 
 # Channels as one-hot features lie this far apart, in units of a pixel; farther when clusters must not mix them.
 _CHANNEL_DISTANCE = 0.5
@@ -108,8 +107,7 @@ def fit(
         says (static).
       noise: of a centre: `"uniform"`, `"cluster"` for one over the size of the cluster, `"heteroscedastic"` for the
         variance of the bright pixels inside the cluster over its size (static).
-      mean: of the process: `"zero"`, `"centre"` for the mean of the targets, `"power"` for the power of the dark
-        pixel that fits the targets best, one for each channel unless pooled (static).
+      mean: of the process: `"zero"`, or `"centre"` for the mean of the targets (static).
       all_pairs: condition a sparse posterior on every pair, the centres being its inducing points, instead of an exact
         one on the centres (static).
       init: as in `kmeans.kmeans`: `"greedy"`, `"plain"`, or centres `[k, 2 * patch_size**2]` of pooled pairs.
@@ -249,7 +247,7 @@ def condition(
     _check(warp=(warp, WARPS), channels=(channels, CHANNELS), noise=(noise, NOISES), mean=(mean, MEANS))
     used = pairs.counts > 0
     weights = _noise_weights(pairs, noise)
-    prior = _prior_mean(pairs, mean, patch_size, num_channels, channels)
+    prior = jnp.sum(pairs.counts * pairs.y) / jnp.sum(pairs.counts) if mean == "centre" else 0.0
     fits = [
         evidence.fit(
             key,
@@ -356,49 +354,6 @@ def _noise_weights(pairs: Pairs, noise: str) -> jax.Array:
     used = pairs.counts > 0
     mean = jnp.sum(jnp.where(used, weights, 0.0)) / jnp.maximum(jnp.sum(used), 1)
     return weights / mean
-
-
-def _prior_mean(pairs: Pairs, mean: str, patch_size: int, num_channels: int, channels: str) -> Any:
-    if mean == "zero":
-        return 0.0
-    total = jnp.sum(pairs.counts)
-    centre = jnp.sum(pairs.counts * pairs.y) / total
-    if mean == "centre":
-        return centre
-    middle = _middle(patch_size)
-    which = _channel_of(pairs.all_x, patch_size, num_channels, channels)
-    num = which.shape[-1]
-    # Least squares through the origin, log y = e log x, over the pairs that are neither black nor saturated.
-    x, y = pairs.all_x[:, middle], pairs.all_y
-    usable = (x > 0) & (x < 1) & (y > 0)
-    log_x, log_y = jnp.log(jnp.where(usable, x, 0.5)), jnp.log(jnp.where(usable, y, 0.5))
-    # In the units of y: an error of its logarithm counts y times.
-    weight = jnp.where(usable, y * y, 0.0)[:, None] * which
-    power = jnp.sum(weight * (log_x * log_x)[:, None], axis=0)
-    exponents = jnp.sum(weight * (log_x * log_y)[:, None], axis=0) / jnp.where(power > 0, power, 1.0)
-    exponents = jnp.where(power > 0, jnp.maximum(exponents, 0.0), 1.0)
-    black = ~(pairs.all_x[:, middle] > 0)
-    share = jnp.sum(jnp.where(black, y, 0.0)) / jnp.maximum(jnp.sum(black), 1)
-    del num
-    return Partial(functools.partial(_power, patch_size, num_channels, channels), exponents, share)
-
-
-def _power(patch_size, num_channels, channels, exponents, black, x):
-    which = _channel_of(x, patch_size, num_channels, channels)
-    exponent = jnp.sum(which * exponents[None, :], axis=-1)
-    value = x[:, _middle(patch_size)]
-    positive = value > 0
-    return jnp.where(positive, jnp.where(positive, value, 1.0) ** exponent, black)
-
-
-def _channel_of(x: jax.Array, patch_size: int, num_channels: int, channels: str) -> jax.Array:
-    """Membership `[n, c]` of points in channels; one column if they are pooled."""
-    if channels == "pooled" or num_channels == 1:
-        return jnp.ones_like(x[:, :1])
-    extra = x[:, patch_size * patch_size :]
-    if channels == "feature":
-        return extra / jnp.maximum(jnp.sum(extra, axis=-1, keepdims=True), 1e-6)
-    return (extra == jnp.arange(num_channels, dtype=x.dtype)[None, :]).astype(x.dtype)
 
 
 def _one_hot(channel: jax.Array, num: int, distance: float, dtype: Any) -> jax.Array:
