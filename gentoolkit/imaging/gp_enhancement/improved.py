@@ -133,7 +133,7 @@ def apply(
 def _look_up(table: jax.Array, image: jax.Array) -> jax.Array:
     most = table.shape[0] - 1
     place = jnp.cbrt(jnp.clip(image, 0.0, 1.0)) * most
-    below = jnp.clip(jnp.floor(place), 0, most - 1)
+    below = jnp.clip(jnp.floor(place), 0.0, most - 1.0)
     share = place - below
     row = below.astype(jnp.int32)
     channels = image.shape[-1]

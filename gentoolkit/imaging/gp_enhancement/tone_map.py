@@ -264,7 +264,7 @@ def condition(
     best = _best(fits)
     if all_pairs:
         # The noise of one pair: that of a centre is of a mean over its cluster.
-        level = best.noise * jnp.sum(jnp.where(used, weights * pairs.counts, 0.0)) / jnp.maximum(jnp.sum(used), 1)
+        level = best.noise * _mean_over(used, weights * pairs.counts)
         found = sparse.condition(
             best.covariance, pairs.all_x, pairs.all_y, inducing=pairs.x, noise=level, mean=prior, method="vfe"
         )
@@ -351,9 +351,12 @@ def _noise_weights(pairs: Pairs, noise: str) -> jax.Array:
     weights = 1.0 / jnp.maximum(pairs.counts, 1.0)
     if noise == "heteroscedastic":
         weights = weights * (pairs.variances + _ROUNDING)
-    used = pairs.counts > 0
-    mean = jnp.sum(jnp.where(used, weights, 0.0)) / jnp.maximum(jnp.sum(used), 1)
-    return weights / mean
+    return weights / _mean_over(pairs.counts > 0, weights)
+
+
+def _mean_over(used: jax.Array, values: jax.Array) -> jax.Array:
+    num = jnp.maximum(jnp.sum(used.astype(values.dtype)), 1.0)
+    return jnp.sum(jnp.where(used, values, 0.0)) / num
 
 
 def _one_hot(channel: jax.Array, num: int, distance: float, dtype: Any) -> jax.Array:

@@ -16,7 +16,7 @@ def ramp(height=40, width=60):
 
 @pytest.mark.fast
 def test_a_straight_table_leaves_an_image_without_noise_as_it_is():
-    nodes = (jnp.arange(1024) / 1023.0) ** 3
+    nodes = (jnp.arange(1024, dtype=jnp.float32) / 1023.0) ** 3
     table = jnp.broadcast_to(nodes[:, None], (1024, 3))
     made = improved.apply(table, ramp(), num_bits=None)
     np.testing.assert_allclose(made, ramp(), atol=2e-6)
