@@ -41,7 +41,7 @@ def enhance(
     *,
     method: str = "improved",
     num_clusters: int = 30,
-    strength: float = 1.0,
+    strength: float = 0.0,
     progress: Callable[[float], None] = lambda share: None,
 ) -> np.ndarray:
     """Brightens a photograph of any size.
@@ -128,8 +128,8 @@ def _learn(
         table = _compiled(improved.fit, num_clusters=num_clusters)(key, small, references(small))
         height, width = (max(0, (side - _NOISE_SIDE) // 2) for side in pixels.shape[:2])
         level = _noise_level(_floats(pixels[height : height + _NOISE_SIDE, width : width + _NOISE_SIDE]))
-        run = _compiled(improved.apply, num_bits=8 * pixels.dtype.itemsize)
-        return lambda strip: run(table, strip, noise_level=level, strength=strength), 4
+        run = _compiled(improved.apply, num_bits=8 * pixels.dtype.itemsize, strength=strength)
+        return lambda strip: run(table, strip, noise_level=level), 4
     small = methods.reduce(_floats(pixels), methods.reduced_shape(*pixels.shape[:2], shorter=_FIT_SIDE))
     if method == "cm":
         found = _compiled(tone_map.fit, num_clusters=num_clusters)(key, small, references(small))
@@ -225,7 +225,9 @@ def define_flags() -> None:
     flags.DEFINE_string("output", None, "File to write, or folder.")
     flags.DEFINE_enum("method", "improved", list(methods.NAMES), "How to enhance.")
     flags.DEFINE_integer("num_clusters", 30, "Centres of the Gaussian process.", lower_bound=1)
-    flags.DEFINE_float("strength", 1.0, "How far the improved form shrinks noise; 0: not at all.", lower_bound=0.0)
+    flags.DEFINE_float(
+        "strength", 0.0, "How far the improved form shrinks noise; 0: not at all, 1: fully.", lower_bound=0
+    )
     flags.DEFINE_string("weights", "", "weights.npz of an RGB reference network; empty for the one that ships.")
     flags.DEFINE_bool("page", True, "Write a page of before and after.")
     flags.mark_flags_as_required(["input", "output"])

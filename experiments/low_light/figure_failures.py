@@ -27,9 +27,11 @@ VARIANTS = (
     ("published CM", "cm", {}),
     ("LIME", "lime", {}),
     ("improved", "improved", {}),
-    ("improved, channels pooled", "improved", {"channels": "pooled"}),
     ("improved, raw dark values", "improved", {"warp": "none"}),
-    ("improved, noise not shrunk", "improved", {"shrink": False}),
+    ("improved, channels coregionalized", "improved", {"channels": "coregionalized"}),
+    ("improved, heteroscedastic noise", "improved", {"noise": "heteroscedastic"}),
+    ("improved, all pairs", "improved", {"all_pairs": True}),
+    ("improved, noise shrunk", "improved", {"shrink": True}),
 )
 
 

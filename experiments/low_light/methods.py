@@ -92,7 +92,7 @@ def enhance(name: str, image: jax.Array, references: References, *, num_clusters
       image: `[h, w, 3]` dark RGB in [0, 1].
       references: the networks.
       num_clusters: of the learnt methods.
-      **switches: of `improved.fit`; and `shrink=False` not to shrink noise.
+      **switches: of `improved.fit`; and `shrink=True` to shrink noise.
 
     Returns:
       An `Outcome`.
@@ -102,7 +102,7 @@ def enhance(name: str, image: jax.Array, references: References, *, num_clusters
     if name in BASELINES:
         return Outcome(np.asarray(watch("predict", _baseline(name), image)), watch.seconds)
     if name == "improved":
-        shrink = switches.pop("shrink", True)
+        shrink = switches.pop("shrink", False)
         small = watch("reference", reduce, image, reduced_shape(*image.shape[:2]))
         reference = watch("reference", references, small)
         options = _improved_options(**switches)
@@ -139,7 +139,7 @@ class _Watch:
 
 def _improved_options(
     warp: str = "cbrt",
-    channels: str = "coregionalized",
+    channels: str = "pooled",
     noise: str = "cluster",
     mean: str = "centre",
     all_pairs: bool = False,

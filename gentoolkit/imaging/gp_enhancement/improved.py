@@ -1,4 +1,9 @@
-"""The improved form: the remedies of `tone_map` switched on, and amplified noise shrunk. Each can be switched off."""
+"""The improved form: curves of single pixels, cube-root input, cluster-size noise, centred mean; more by switches.
+
+On are the switches that measured best with the reference network that ships. It does not see a colour cast whole, and
+a map for each channel follows it in that, where a pooled one averages; with a reference that is right in colour,
+`channels="coregionalized"` is the better choice by far. Shrinking noise raises PSNR and lowers the F1 of keypoints.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -18,12 +23,12 @@ def fit(
     *,
     num_clusters: int = 30,
     warp: str = "cbrt",
-    channels: str = "coregionalized",
+    channels: str = "pooled",
     noise: str = "cluster",
     mean: str = "centre",
     all_pairs: bool = False,
 ) -> jax.Array:
-    """The tone curves of the channels, as a table; the remedies of `tone_map.fit` are on by default.
+    """The tone curves of the channels, as a table.
 
     Image and reference may be smaller than the image that the curves are for. A reduced image is even the better
     choice: the reference network then sees more of the scene at once, costs less, and its errors average out.
@@ -34,7 +39,7 @@ def fit(
       reference: `[h, w, c]` roughly bright.
       num_clusters: k (static).
       warp: see `tone_map.fit`; so for all that follow (static).
-      channels: here `"coregionalized"` (static).
+      channels: here `"pooled"` too; a map for each channel undoes a cast as well as its reference does (static).
       noise: here `"cluster"` (static).
       mean: here `"centre"` (static).
       all_pairs: as there (static).
@@ -90,10 +95,10 @@ def apply(
     *,
     noise_level: ArrayLike = 0.0,
     num_bits: int | None = 8,
-    strength: ArrayLike = 1.0,
+    strength: float = 0.0,
     radius: int = 2,
 ) -> jax.Array:
-    """Applies tone curves to an image of any size, and shrinks the noise that they amplify.
+    """Applies tone curves to an image of any size, and, where asked to, shrinks the noise that they amplify.
 
     The noise of a pixel is that of the sensor and of rounding, carried through the curve: the variance of the curve
     over the interval in which the true dark value lies.
@@ -103,7 +108,7 @@ def apply(
       image: `[h, w, c]` dark, in [0, 1].
       noise_level: scalar or `[c]`, standard deviation of the sensor's noise, see `shrinkage.noise_level`.
       num_bits: of the image as it was stored, whose rounding is noise too; None for none (static).
-      strength: what noise variances are multiplied by before shrinking; 0 gives the bare curve.
+      strength: what noise variances are multiplied by before shrinking, 0 for the bare curve (static).
       radius: half the side of the squares of the shrinkage (static): the border that strips of an image must share is
         twice this.
 
@@ -122,6 +127,8 @@ def apply(
         )
     table = jnp.asarray(table, image.dtype)
     bright = _look_up(table, image)
+    if not strength:
+        return jnp.clip(bright, 0.0, 1.0)
     half = 0.0 if num_bits is None else 0.5 / (2**num_bits - 1)
     # Half the width of the uniform law of the same variance.
     level = jnp.broadcast_to(jnp.asarray(noise_level, image.dtype), image.shape[-1:])
