@@ -8,6 +8,8 @@ from gentoolkit.imaging import _images, color, patches
 from gentoolkit.imaging.gp_enhancement import tone_map
 
 _LEVELS = 256
+# Pairs are rounded to 8 bits; below this ratio of noise to signal the factorization retries, at many times the cost.
+_LEAST_NOISE = 1e-4
 
 
 def luminance(
@@ -76,7 +78,7 @@ def unique_pairs(
     image: jax.Array,
     reference: jax.Array,
     *,
-    max_pairs: int = 512,
+    max_pairs: int = 256,
     patch_size: int = 3,
     maximum_chroma_gain: float | None = None,
 ) -> jax.Array:
@@ -107,7 +109,7 @@ def unique_pairs(
 
 
 def fit_unique_pairs(
-    key: jax.Array, image: jax.Array, reference: jax.Array, *, max_pairs: int = 512, patch_size: int = 3
+    key: jax.Array, image: jax.Array, reference: jax.Array, *, max_pairs: int = 256, patch_size: int = 3
 ) -> tone_map.ToneMap:
     """The tone map of GPE, from a pixel to a pixel.
 
@@ -141,7 +143,15 @@ def fit_unique_pairs(
     cell = cells[jnp.minimum(rank, _LEVELS * _LEVELS - 1)]
     x = (cell // _LEVELS).astype(image.dtype)[:, None] / (_LEVELS - 1)
     y = (cell % _LEVELS).astype(image.dtype) / (_LEVELS - 1)
-    fitted = evidence.fit(key, x, y, noise_weights=jnp.where(used, 1.0, jnp.inf), num_starts=1, num_steps=20)
+    fitted = evidence.fit(
+        key,
+        x,
+        y,
+        noise_weights=jnp.where(used, 1.0, jnp.inf),
+        min_noise_ratio=_LEAST_NOISE,
+        num_starts=1,
+        num_steps=20,
+    )
     found = posterior.condition(fitted.covariance, x, y, noise=jnp.where(used, fitted.noise, jnp.inf))
     counts = jnp.where(used, occupied[cell], 0.0)
     return tone_map.ToneMap(found, counts, jnp.zeros((), image.dtype), 1, "none", "pooled", 1)
