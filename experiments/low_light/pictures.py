@@ -49,14 +49,14 @@ def read(path: pathlib.Path) -> Picture:
         with Image.open(path) as image:
             image.load()
             orientation = image.getexif().get(_ORIENTATION, 1)
-            exif = image.getexif()
             profile = image.info.get("icc_profile") if image.mode != "CMYK" else None
+            upright = ImageOps.exif_transpose(image)
+            exif = upright.getexif()
             exif.pop(_ORIENTATION, None)
             kept = exif.tobytes() if len(exif) else None
             deep = _read_deep(path, image, orientation)
             if deep is not None:
                 return deep._replace(exif=kept, icc_profile=profile)
-            upright = ImageOps.exif_transpose(image)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"{str(path)!r} cannot be read as an image: {error}") from error
     grey = upright.mode in ("1", "L", "LA", "La")

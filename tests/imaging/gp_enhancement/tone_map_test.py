@@ -7,6 +7,12 @@ from gentoolkit.imaging import color, degradation, patches
 from gentoolkit.imaging.gp_enhancement import improved, published, tone_map
 
 KEY = jax.random.key(0)
+# Compiled once for each set of options, which the tests share as far as they can.
+fit = jax.jit(
+    tone_map.fit,
+    static_argnames=("num_clusters", "patch_size", "warp", "channels", "noise", "mean", "all_pairs"),
+)
+apply = jax.jit(tone_map.apply)
 
 
 def photograph(height=48, width=36, channels=3, seed=0):
@@ -22,15 +28,15 @@ def photograph(height=48, width=36, channels=3, seed=0):
 @pytest.mark.fast
 def test_an_identical_reference_gives_the_image_back():
     image = photograph()
-    found = tone_map.fit(KEY, image, image, num_clusters=40, patch_size=1)
-    np.testing.assert_allclose(tone_map.apply(found, image), image, atol=5e-3)
+    found = fit(KEY, image, image, num_clusters=40, patch_size=1)
+    np.testing.assert_allclose(apply(found, image), image, atol=5e-3)
 
 
 @pytest.mark.fast
 def test_a_shifted_reference_gives_the_shifted_image():
     image = 0.6 * photograph()
-    found = tone_map.fit(KEY, image, image + 0.3, num_clusters=40, patch_size=1)
-    np.testing.assert_allclose(tone_map.apply(found, image), image + 0.3, atol=5e-3)
+    found = fit(KEY, image, image + 0.3, num_clusters=40, patch_size=1)
+    np.testing.assert_allclose(apply(found, image), image + 0.3, atol=5e-3)
 
 
 def test_a_power_is_found_within_a_level_with_the_warp_and_not_without(x64):
@@ -39,8 +45,8 @@ def test_a_power_is_found_within_a_level_with_the_warp_and_not_without(x64):
     dark = degradation.darken(bright, 4.0)
     error = {}
     for warp in ("cbrt", "none"):
-        found = tone_map.fit(KEY, dark, bright, num_clusters=100, patch_size=1, warp=warp)
-        error[warp] = float(jnp.max(jnp.abs(tone_map.apply(found, dark) - bright)))
+        found = fit(KEY, dark, bright, num_clusters=100, patch_size=1, warp=warp)
+        error[warp] = float(jnp.max(jnp.abs(apply(found, dark) - bright)))
     assert error["cbrt"] < 1 / 255 < error["none"] < 0.2, error
 
 
@@ -50,8 +56,8 @@ def test_pooled_channels_cannot_undo_a_cast_and_others_can(channels):
     dark = degradation.color_cast(bright, jnp.asarray([2.2, 3.0, 4.2]))
 
     def error(channels):
-        found = tone_map.fit(KEY, dark, bright, num_clusters=60, patch_size=1, warp="cbrt", channels=channels)
-        return float(jnp.mean((tone_map.apply(found, dark) - bright) ** 2))
+        found = fit(KEY, dark, bright, num_clusters=60, patch_size=1, warp="cbrt", channels=channels)
+        return float(jnp.mean((apply(found, dark) - bright) ** 2))
 
     assert error(channels) < 0.1 * error("pooled")
 
@@ -62,22 +68,22 @@ def test_pooled_maps_commute_with_permutations_of_channels_and_others_do_not():
     order = jnp.asarray([2, 0, 1])
     centers = jnp.asarray(np.random.default_rng(0).uniform(size=(20, 2)), jnp.float32)
     options = {"num_clusters": 20, "patch_size": 1, "init": centers}
-    straight = tone_map.apply(tone_map.fit(KEY, dark, bright, **options), dark)[..., order]
-    turned = tone_map.apply(tone_map.fit(KEY, dark[..., order], bright[..., order], **options), dark[..., order])
+    straight = apply(fit(KEY, dark, bright, **options), dark)[..., order]
+    turned = apply(fit(KEY, dark[..., order], bright[..., order], **options), dark[..., order])
     np.testing.assert_allclose(turned, straight, atol=2e-3)
-    own = tone_map.fit(KEY, dark, bright, num_clusters=20, patch_size=1, channels="coregionalized")
-    moved = tone_map.apply(own, dark[..., order]) - tone_map.apply(own, dark)[..., order]
+    own = fit(KEY, dark, bright, num_clusters=20, patch_size=1, channels="coregionalized")
+    moved = apply(own, dark[..., order]) - apply(own, dark)[..., order]
     assert float(jnp.max(jnp.abs(moved))) > 0.05
 
 
 @pytest.mark.fast
 def test_strips_change_nothing_and_the_jitted_is_the_eager():
     image, reference = photograph(), photograph(seed=1)
-    found = tone_map.fit(KEY, image, reference, num_clusters=12)
+    found = fit(KEY, image, reference, num_clusters=12)
     whole = tone_map.apply(found, image, block_size=48)
     for block_size in (1, 7, None):
         np.testing.assert_allclose(tone_map.apply(found, image, block_size=block_size), whole, atol=1e-5)
-    np.testing.assert_allclose(jax.jit(tone_map.apply)(found, image), whole, atol=1e-5)
+    np.testing.assert_allclose(apply(found, image), whole, atol=1e-5)
     assert whole.shape == image.shape and whole.min() >= 0 and whole.max() <= 1
 
 
@@ -100,8 +106,8 @@ def test_centres_with_the_noise_of_their_clusters_stand_for_all_pairs():
     image = jnp.asarray(rng.integers(0, 4, (20, 20, 1)) / 4, jnp.float32)
     reference = image**0.5
     options = {"num_clusters": 4, "patch_size": 1, "noise": "cluster"}
-    few = tone_map.apply(tone_map.fit(KEY, image, reference, **options), image)
-    every = tone_map.apply(tone_map.fit(KEY, image, reference, all_pairs=True, **options), image)
+    few = apply(fit(KEY, image, reference, **options), image)
+    every = apply(fit(KEY, image, reference, all_pairs=True, **options), image)
     np.testing.assert_allclose(few, every, atol=2e-3)
 
 
@@ -110,25 +116,25 @@ def test_centres_with_the_noise_of_their_clusters_stand_for_all_pairs():
 def test_every_switch_works_on_an_ordinary_image(noise, mean):
     bright = photograph()
     dark = degradation.darken(bright, 3.0, num_bits=8)
-    found = tone_map.fit(KEY, dark, bright, num_clusters=30, patch_size=1, warp="cbrt", noise=noise, mean=mean)
-    assert float(jnp.mean((tone_map.apply(found, dark) - bright) ** 2)) < 2e-3
+    found = fit(KEY, dark, bright, num_clusters=30, patch_size=1, warp="cbrt", noise=noise, mean=mean)
+    assert float(jnp.mean((apply(found, dark) - bright) ** 2)) < 2e-3
 
 
 @pytest.mark.fast
 @pytest.mark.parametrize("mean", ["zero", "centre"])
 def test_a_black_image_becomes_a_constant(mean):
     black = jnp.zeros((12, 12, 3))
-    found = tone_map.fit(KEY, black, photograph(12, 12), num_clusters=5, mean=mean)
-    made = tone_map.apply(found, black)
+    found = fit(KEY, black, photograph(12, 12), num_clusters=5, mean=mean)
+    made = apply(found, black)
     assert np.ptp(np.asarray(made)) < 1e-5 and 0 <= float(made[0, 0, 0]) <= 1
 
 
 @pytest.mark.fast
 def test_more_clusters_than_distinct_pairs_leave_the_rest_out():
     image = jnp.asarray(np.indices((12, 12)).sum(0)[..., None] % 2, jnp.float32) * 0.5
-    found = tone_map.fit(KEY, image, image + 0.25, num_clusters=9, patch_size=1, mean="centre")
+    found = fit(KEY, image, image + 0.25, num_clusters=9, patch_size=1, mean="centre")
     assert int(jnp.sum(found.counts > 0)) == 2
-    np.testing.assert_allclose(tone_map.apply(found, image), image + 0.25, atol=1e-2)
+    np.testing.assert_allclose(apply(found, image), image + 0.25, atol=1e-2)
 
 
 @pytest.mark.fast
@@ -144,18 +150,18 @@ def test_more_clusters_than_distinct_pairs_leave_the_rest_out():
 )
 def test_a_wrong_option_is_named(options, says):
     with pytest.raises(ValueError, match=says):
-        tone_map.fit(KEY, photograph(12, 12), photograph(12, 12), **{"num_clusters": 3, **options})
+        fit(KEY, photograph(12, 12), photograph(12, 12), **{"num_clusters": 3, **options})
 
 
 @pytest.mark.fast
 def test_wrong_images_are_named():
     with pytest.raises(ValueError, match="must agree"):
-        tone_map.fit(KEY, photograph(12, 12), photograph(12, 15), num_clusters=3)
+        fit(KEY, photograph(12, 12), photograph(12, 15), num_clusters=3)
     with pytest.raises(TypeError, match="divide 8-bit"):
-        tone_map.fit(KEY, jnp.zeros((12, 12, 3), jnp.uint8), photograph(12, 12), num_clusters=3)
-    found = tone_map.fit(KEY, photograph(12, 12), photograph(12, 12), num_clusters=3)
+        fit(KEY, jnp.zeros((12, 12, 3), jnp.uint8), photograph(12, 12), num_clusters=3)
+    found = fit(KEY, photograph(12, 12), photograph(12, 12), num_clusters=3)
     with pytest.raises(ValueError, match="channel"):
-        tone_map.apply(found, photograph(12, 12, 1))
+        apply(found, photograph(12, 12, 1))
     with pytest.raises(ValueError, match="patch_size"):
         improved.curves(found)
 
@@ -165,7 +171,7 @@ def test_many_images_through_vmap():
     dark = degradation.darken(bright, 3.0)
 
     def run(dark, bright):
-        return tone_map.apply(tone_map.fit(KEY, dark, bright, num_clusters=8), dark)
+        return apply(fit(KEY, dark, bright, num_clusters=8), dark)
 
     alone = jnp.stack([run(d, b) for d, b in zip(dark, bright, strict=True)])
     # The search for hyper-parameters ends a rounding error apart.
@@ -183,16 +189,16 @@ class TestPublished:
 
     def test_the_rgb_form_is_the_default_tone_map(self):
         dark, bright = photograph(), photograph() ** 0.5
-        found = tone_map.fit(KEY, dark, bright, num_clusters=12)
+        found = fit(KEY, dark, bright, num_clusters=12)
         made = published.rgb(KEY, dark, bright, num_clusters=12)
-        np.testing.assert_array_equal(made, tone_map.apply(found, dark))
+        np.testing.assert_array_equal(made, apply(found, dark))
 
     @pytest.mark.fast
     def test_unique_pairs_are_as_many_as_there_are(self):
         image = jnp.asarray(np.arange(144).reshape(12, 12, 1) % 7, jnp.float32) / 10
         found = published.fit_unique_pairs(KEY, image, image**0.5, max_pairs=32, patch_size=1)
         assert int(jnp.sum(found.counts > 0)) == 7 and int(jnp.sum(found.counts)) == 144
-        np.testing.assert_allclose(tone_map.apply(found, image), image**0.5, atol=2e-2)
+        np.testing.assert_allclose(apply(found, image), image**0.5, atol=2e-2)
 
     @pytest.mark.fast
     def test_too_many_unique_pairs_are_thinned_evenly(self):
