@@ -3,6 +3,7 @@
 import math
 import os
 import pathlib
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -107,7 +108,8 @@ def pretrained(channels: int = 3) -> ReferenceNetwork:
 
 def save(path: str | os.PathLike[str], network: ReferenceNetwork) -> None:
     """Writes the weights of a network as an `.npz` file, one float32 array for each parameter."""
-    np.savez(path, **{name: np.asarray(value, np.float32) for name, value in _parameters(network).items()})
+    arrays: dict[str, Any] = {name: np.asarray(value, np.float32) for name, value in _parameters(network).items()}
+    np.savez(path, **arrays)
 
 
 def load(path: str | os.PathLike[str]) -> ReferenceNetwork:

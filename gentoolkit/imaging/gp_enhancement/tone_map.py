@@ -187,12 +187,12 @@ def cluster(
         )
     channel = jnp.broadcast_to(jnp.arange(image.shape[-1]), dark.shape[:-1]).reshape(num)
     dark, bright = dark.reshape(num, size), bright.reshape(num, size)
-    joint = [dark, bright]
+    columns = [dark, bright]
     if channels == "feature":
-        joint.append(_one_hot(channel, image.shape[-1], _CHANNEL_DISTANCE, dark.dtype))
+        columns.append(_one_hot(channel, image.shape[-1], _CHANNEL_DISTANCE, dark.dtype))
     elif channels == "coregionalized":
-        joint.append(_one_hot(channel, image.shape[-1], _APART, dark.dtype))
-    joint = jnp.concatenate(joint, axis=-1)
+        columns.append(_one_hot(channel, image.shape[-1], _APART, dark.dtype))
+    joint = jnp.concatenate(columns, axis=-1)
     found = kmeans.kmeans(key, joint, num_clusters, init=init)
     middle = size + _middle(patch_size)
     labels = jnp.maximum(found.labels, 0)
