@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 
 
 def floating_dtype(**arrays) -> jnp.dtype:
@@ -27,9 +29,21 @@ def floating_dtype(**arrays) -> jnp.dtype:
 
 
 def as_floating(**arrays) -> list[jax.Array]:
-    """Casts named arrays to their common `floating_dtype`, in the order given."""
+    """Casts named arrays to their common `floating_dtype`, in the order given, each `gather`ed."""
     dtype = floating_dtype(**arrays)
-    return [jnp.asarray(array, dtype) for array in arrays.values()]
+    return [gather(jnp.asarray(array, dtype)) for array in arrays.values()]
+
+
+def gather(x: jax.Array) -> jax.Array:
+    """`x` on every device of a mesh of explicit axes, whose rules a sort or a sum over blocks breaks; elsewhere `x`.
+
+    With automatic axes the compiler finds its own way, and in `shard_map` every device has its own array: there nothing
+    is moved. The derivative comes back sharded as `x` is.
+    """
+    sharding = jax.typeof(x).sharding
+    if all(axis is None for axis in sharding.spec):
+        return x
+    return jax.reshard(x, NamedSharding(sharding.mesh, P(*(None for _ in sharding.spec))))
 
 
 def check_univariate(**arrays) -> None:
@@ -51,8 +65,13 @@ def check_samples(**arrays) -> None:
         raise ValueError(f"The last axis (features) must agree: {shapes}.")
 
 
+def is_traced(value) -> bool:
+    """Whether `value`, or an entry of a list of values, is traced, so that it cannot be looked at."""
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
+
+
 def check_positive(**options) -> None:
     """Refuses options that are not > 0 (`ValueError`). A traced value cannot be checked and passes."""
     for name, value in options.items():
-        if not isinstance(value, jax.core.Tracer) and not np.all(np.asarray(value) > 0):
+        if not is_traced(value) and not np.all(np.asarray(value) > 0):
             raise ValueError(f"{name} must be > 0, got {name} = {value}.")

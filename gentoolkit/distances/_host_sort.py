@@ -37,15 +37,22 @@ def sort_with_ranks(y: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def _call(kernel: Callable, y: jax.Array, dtypes: tuple) -> tuple[jax.Array, ...]:
+    results = tuple(jax.ShapeDtypeStruct(y.shape, d) for d in dtypes)
+    out = buffer_callback.buffer_callback(_on_host(kernel), results, vmap_method="broadcast_all")(y)
+    # Inside shard_map the result varies over the same mesh axes as the operand; the callback's type does not say so.
+    varying = jax.typeof(y).manual_axis_type.varying
+    return tuple(jax.lax.pcast(o, tuple(varying), to="varying") if varying else o for o in out)
+
+
+@functools.cache
+def _on_host(kernel: Callable) -> Callable:
+    """The same function for the same kernel: a new one would be compiled anew at every call that is not under `jit`."""
+
     def on_host(context, out, y):
         del context
         _by_rows(kernel, [np.asarray(a) for a in (y, *out)])
 
-    results = tuple(jax.ShapeDtypeStruct(y.shape, d) for d in dtypes)
-    out = buffer_callback.buffer_callback(on_host, results, vmap_method="broadcast_all")(y)
-    # Inside shard_map the result varies over the same mesh axes as the operand; the callback's type does not say so.
-    varying = jax.typeof(y).manual_axis_type.varying
-    return tuple(jax.lax.pcast(o, tuple(varying), to="varying") if varying else o for o in out)
+    return on_host
 
 
 @functools.cache

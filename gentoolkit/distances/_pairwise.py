@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.custom_derivatives import SymbolicZero
-from jax.sharding import PartitionSpec as P
 
 from gentoolkit.distances import _numerics
 
@@ -73,12 +72,6 @@ def within(kernel: Kernel, x: jax.Array, *, offset=None, block_size: int | None 
 def across(kernel: Kernel, x: jax.Array, z: jax.Array, *, offset=None, block_size: int | None = None) -> jax.Array:
     """Mean of `kernel(|x_i - z_j|^2) - offset` over the n m pairs of `x` `[..., n, d]` and `z` `[..., m, d]`."""
     return _mean(kernel, x, z, offset, block_size, upper=False, num_pairs=x.shape[-2] * z.shape[-2])
-
-
-def gather(x: jax.Array) -> jax.Array:
-    """`x` on every device of a mesh of explicit axes (a tile may lie across two devices); elsewhere `x` itself."""
-    spec = jax.typeof(x).sharding.spec
-    return jax.reshard(x, P(*(None for _ in spec))) if any(axis is not None for axis in spec) else x
 
 
 def typical_value(kernel: Kernel, x: jax.Array) -> jax.Array:

@@ -55,7 +55,7 @@ def to_normal(
       there is a variance; with standard deviations the formula printed is not the distance.
     """
     _array.check_samples(x=x)
-    x = _pairwise.gather(_array.as_floating(x=x)[0])
+    (x,) = _array.as_floating(x=x)
     n, dim = x.shape[-2:]
     _check_kernel(kernel, dim)
     g = _bandwidth(bandwidth, n, x.dtype)
@@ -132,6 +132,8 @@ def _bandwidth(bandwidth: ArrayLike | None, n: int, dtype) -> jax.Array:
     _array.check_positive(bandwidth=bandwidth)
     if jnp.shape(bandwidth) != ():
         raise ValueError(f"bandwidth must be a scalar, got bandwidth.shape = {jnp.shape(bandwidth)}.")
+    if not _array.is_traced(bandwidth) and np.isinf(bandwidth):
+        raise ValueError("bandwidth must be finite, got bandwidth = inf.")
     return jnp.asarray(bandwidth, dtype)
 
 

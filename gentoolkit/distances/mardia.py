@@ -1,5 +1,6 @@
 """Mardia's multivariate skewness and kurtosis: how far a sample is from Gaussian in its third and fourth moments."""
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -76,9 +77,7 @@ def _blocks(y: jax.Array, row_entries: int) -> jax.Array:
 
 def _sum_over(blocks: jax.Array, term) -> jax.Array:
     """Sum of `term(rows)` over blocks of rows; rows of zeros must add nothing."""
-    if len(blocks) == 1:  # a loop is compiled anew for each caller that is not traced
-        return term(blocks[0])
-    start = jnp.zeros(jax.eval_shape(term, blocks[0]).shape, blocks.dtype)
+    start = jnp.zeros_like(blocks[0, 0, 0], shape=jax.eval_shape(term, blocks[0]).shape)  # varies, in shard_map, as they do
     return jax.lax.scan(lambda total, rows: (total + term(rows), None), start, blocks)[0]
 
 
@@ -98,8 +97,10 @@ def _has_few_features(y: jax.Array) -> bool:
 
 
 # The derivative by hand costs one product more than the value and no more memory. Autodiff of the blocks is up to 50
-# times as slow as the value, and needs each block computed twice.
+# times as slow as the value, and needs each block computed twice. Both are inlined programs: a traced caller sees no
+# boundary, and for one that is not traced their loops are not compiled anew at every call.
 @jax.custom_jvp
+@functools.partial(jax.jit, inline=True)
 def _mean_cubed_products(y: jax.Array) -> jax.Array:
     """The mean of (y_j . y_k)^3 over the n^2 pairs of rows of `y` [n, d]."""
     if _has_few_features(y):
@@ -109,6 +110,7 @@ def _mean_cubed_products(y: jax.Array) -> jax.Array:
 
 
 @_mean_cubed_products.defjvp
+@functools.partial(jax.jit, inline=True)
 def _mean_cubed_products_jvp(primals, tangents):
     (y,), (tangent,) = primals, tangents
     n, dim = y.shape

@@ -62,7 +62,7 @@ def squared(
     _array.check_samples(x=x, z=z)
     if estimator not in _ESTIMATORS:
         raise ValueError(f"estimator must be one of {_ESTIMATORS}, got estimator = {estimator!r}.")
-    x, z = (_pairwise.gather(samples) for samples in _array.as_floating(x=x, z=z))
+    x, z = _array.as_floating(x=x, z=z)
     n, m = x.shape[-2], z.shape[-2]
     if estimator == "unbiased" and min(n, m) == 1:
         raise ValueError(
@@ -243,7 +243,7 @@ def median_bandwidth(x: jax.Array, z: jax.Array, *, max_samples: int = 512) -> j
         raise ValueError(f"Leading axes must agree, got x.shape = {jnp.shape(x)}, z.shape = {jnp.shape(z)}.")
     if max_samples < 2:
         raise ValueError(f"max_samples must be at least 2, got max_samples = {max_samples}.")
-    x, z = (_pairwise.gather(jax.lax.stop_gradient(samples)) for samples in _array.as_floating(x=x, z=z))
+    x, z = (jax.lax.stop_gradient(samples) for samples in _array.as_floating(x=x, z=z))
     chosen = [samples[..., _evenly(samples.shape[-2], max_samples // 2), :] for samples in (x, z)]
     pool = jnp.concatenate(chosen, axis=-2)
     size = pool.shape[-2]
@@ -267,7 +267,8 @@ def _parameter(**named: Parameter) -> jax.Array | np.ndarray:
     """One positive parameter, named, as `[c]`."""
     ((name, value),) = named.items()
     _array.check_positive(**named)
-    value = value if isinstance(value, jax.Array) else np.asarray(value, float)
+    is_on_device = isinstance(value, jax.Array) or _array.is_traced(value)
+    value = jnp.asarray(value) if is_on_device else np.asarray(value, float)
     if value.ndim > 1 or value.size == 0:
         raise ValueError(f"{name} must be a scalar or of shape [c], got {name}.shape = {value.shape}.")
     return value.reshape(-1)

@@ -162,7 +162,7 @@ def maximal(
     fixed best direction, which is what differentiating `value` gives.
 
     A statistic whose gradient is zero almost everywhere (`two_sample.kolmogorov_smirnov`) cannot be climbed: the result
-    is then the best of the starts.
+    is then the best of the starts. Call it under `jit`: outside, the search is compiled anew each time.
 
     Args:
       key: random key of the starting directions (`directions.orthogonal`), shared by all the problems.

@@ -3,7 +3,7 @@
 `wasserstein` and `energy` have useful gradients and are losses. `cramer_von_mises` and `kolmogorov_smirnov` depend on
 the order of the merged sample alone: they are step functions with zero gradient almost everywhere, and serve as
 measures and tests. `energy` is the Cramer-von Mises distance with `dx` in place of the law of the merged sample, and is
-the one to train on.
+the one to train on. All sort, so their derivative is for reverse mode (`jax.grad`); `jax.jvp` refuses them.
 """
 
 import functools

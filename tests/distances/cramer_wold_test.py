@@ -324,6 +324,7 @@ def test_bad_numbers():
         (lambda: cramer_wold.between(jnp.ones((3, 2)), jnp.ones((3, 3))), "z.shape"),
         (lambda: cramer_wold.between(jnp.ones((2, 3, 2)), jnp.ones((5, 3, 2))), "broadcast"),
         (lambda: cramer_wold.between(jnp.ones((3, 2)), jnp.ones((3, 2)), bandwidth=-1.0), "bandwidth"),
+        (lambda: cramer_wold.between(jnp.ones((3, 2)), jnp.ones((3, 2)), bandwidth=np.inf), "bandwidth must be finite"),
     ],
 )
 def test_bad_arguments_are_refused(call, told):

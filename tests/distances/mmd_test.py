@@ -131,6 +131,8 @@ def test_a_traced_bandwidth_has_a_gradient_and_is_not_compiled_twice():
     assert f(mmd.gaussian(1.0)) != f(mmd.gaussian(2.0)) and len(traces) == 1
     slope = jax.jit(jax.grad(lambda b: mmd.squared(x, z, mmd.gaussian(b))))(1.3)
     assert jnp.isfinite(slope) and slope != 0
+    listed = jax.jit(lambda b: mmd.squared(x, z, mmd.gaussian([b, 2.0])))(1.3)  # a list with a traced entry
+    np.testing.assert_allclose(listed, mmd.squared(x, z, mmd.gaussian([1.3, 2.0])), rtol=1e-5)
 
 
 def test_own_kernel_with_parameters(x64):

@@ -8,6 +8,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jax.tree_util import Partial
 
+from gentoolkit import _array
 from gentoolkit.distances import _pairwise
 
 
@@ -268,7 +269,7 @@ def test_sharded_samples_give_the_same(kind):
     expected = jax.jit(f)(x, z)
     with jax.set_mesh(mesh):
         spread = [jax.device_put(a, NamedSharding(mesh, P("data", None))) for a in (x, z)]
-        ours = jax.jit(lambda x, z: f(_pairwise.gather(x), _pairwise.gather(z)))(*spread)
+        ours = jax.jit(lambda x, z: f(_array.gather(x), _array.gather(z)))(*spread)
     close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7)
     jax.tree.map(lambda a, b: close(np.asarray(a), np.asarray(b)), ours, expected)
 

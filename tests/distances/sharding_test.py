@@ -9,7 +9,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from gentoolkit.distances import directions, normality, sliced, two_sample
+from gentoolkit.distances import directions, gaussian, normality, sliced, sorting, two_sample
 
 STATISTICS = [normality.wasserstein, normality.cramer_von_mises, two_sample.wasserstein, two_sample.energy]
 
@@ -150,3 +150,38 @@ def test_maximal_of_spread_samples(mesh):
     apart = jax.jit(jax.shard_map(lambda x, z: search(x, z).value[None], out_specs=P("data"), **specs))(x, z)
     parts = [search(*pair).value for pair in zip(jnp.split(x, 8), jnp.split(z, 8), strict=True)]
     np.testing.assert_allclose(apart, parts, rtol=1e-3)
+
+
+@pytest.mark.parametrize("specs", [("data", None), (None, "data"), ("data", "data")], ids=["samples", "slices", "both"])
+def test_a_mesh_of_explicit_axes(specs):
+    """Which is what `jax.make_mesh` makes: a sort along a sharded axis would be refused there."""
+    _, x, z, v = problem()
+
+    def loss(x, v):
+        single = (normality.wasserstein, normality.cramer_von_mises, normality.epps_pulley)
+        values = [sliced.distance(statistic, x, directions=v) for statistic in single]
+        values.append(sliced.distance(two_sample.energy, x, z, directions=v))
+        mean, covariance = gaussian.moments(x)
+        values.append(gaussian.frechet(mean, covariance, jnp.zeros(4), jnp.eye(4)))
+        return sum(values) + gaussian.mardia(x).skewness + jnp.sum(sorting.sort(x.T)[:, 0])
+
+    program = jax.jit(jax.value_and_grad(loss, (0, 1)))
+    expected = program(x, v)
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Explicit,), devices=jax.devices()[:8])
+    with jax.set_mesh(mesh):
+        placed = [jax.device_put(a, NamedSharding(mesh, P(axis))) for a, axis in zip((x, v), specs, strict=True)]
+        got = program(*placed)
+        eager = sliced.distance(normality.wasserstein, placed[0], directions=placed[1])
+    assert_same(got, expected)
+    np.testing.assert_allclose(eager, sliced.distance(normality.wasserstein, x, directions=v), rtol=1e-5)
+
+
+def test_mardia_of_many_blocks_on_each_device(mesh):
+    """The carry of its loop has to vary over the mesh as the sample does."""
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(8 * 1500, 40)), jnp.float32)
+
+    def skewness(x):
+        return gaussian.mardia(x).skewness[None]
+
+    apart = jax.jit(jax.shard_map(skewness, mesh=mesh, in_specs=P("data"), out_specs=P("data")))(x)
+    np.testing.assert_allclose(apart, [skewness(part)[0] for part in jnp.split(x, 8)], rtol=1e-4)

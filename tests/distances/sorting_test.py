@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from gentoolkit.distances import sorting
+from gentoolkit.distances import gaussian, normality, sorting
 
 METHODS = [None, "host", "network", "xla"]
 LENGTHS = [1, 2, 3, 7, 8, 9, 17, 100, 300]
@@ -157,3 +157,23 @@ def test_bad_input_is_named(f):
     with pytest.raises(ValueError, match="method must be .*'quick'"):
         f(jnp.zeros(3), method="quick")
     assert f(jnp.zeros((0, 3))).shape == (0, 3)
+
+
+OUTSIDE_JIT = {
+    "sort": sorting.sort,
+    "ranks": sorting.ranks,
+    "cramer_wold": normality.cramer_wold,
+    "gradient of cramer_wold": jax.grad(lambda y: normality.cramer_wold(y).sum()),
+    "mardia": lambda y: gaussian.mardia(y[0, :, None]).skewness,
+}
+
+
+@pytest.mark.parametrize("function", OUTSIDE_JIT.values(), ids=OUTSIDE_JIT)
+def test_a_second_call_outside_jit_compiles_nothing(function, caplog):
+    y = jnp.float32(np.random.default_rng(0).normal(size=(3, 11)))
+    function(y)
+    with jax.log_compiles(), caplog.at_level("WARNING"):
+        function(y)
+        assert not [record for record in caplog.records if "ompiling" in record.getMessage()]
+        function(jnp.ones((3, 13)))  # another shape does, and is seen
+        assert [record for record in caplog.records if "ompiling" in record.getMessage()]

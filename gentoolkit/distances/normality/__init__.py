@@ -2,7 +2,8 @@
 
 Each statistic maps samples `[..., n]` to values `[...]`, with a gradient, whatever the leading axes: the slices of
 `sliced.project`, for instance. All but `shapiro_francia` are distances to N(0, 1), and tend to zero as n grows if and
-only if the law of the sample is N(0, 1). At finite n none of these is zero; `null_mean` says what to expect.
+only if the law of the sample is N(0, 1). At finite n none of these is zero; `null_mean` says what to expect. Those that
+sort (all but the two of the characteristic function) have a derivative for reverse mode only: `jax.jvp` refuses them.
 
 | function | paper's name | compares | far-out values |
 |---|---|---|---|

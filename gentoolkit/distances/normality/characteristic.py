@@ -124,6 +124,8 @@ def _distance_jvp(primals, tangents):
     return value, jnp.sum(gradient * tangents[0], axis=-1)
 
 
+# Inlined, so that a traced caller sees no boundary: for a caller outside `jit`, whose loops would be compiled anew.
+@functools.partial(jax.jit, static_argnames="with_gradient", inline=True)
 def _evaluate(y: jax.Array, bandwidth: jax.Array, *, with_gradient: bool) -> tuple[jax.Array, jax.Array]:
     """Value `[...]` and gradient `[..., n]` (zeros unless asked for); on CPU in blocks of rows that fit in cache."""
     n, leading = y.shape[-1], y.shape[:-1]
