@@ -77,7 +77,8 @@ def _blocks(y: jax.Array, row_entries: int) -> jax.Array:
 
 def _sum_over(blocks: jax.Array, term) -> jax.Array:
     """Sum of `term(rows)` over blocks of rows; rows of zeros must add nothing."""
-    start = jnp.zeros_like(blocks[0, 0, 0], shape=jax.eval_shape(term, blocks[0]).shape)  # varies, in shard_map, as they do
+    # A zero that varies, in shard_map, over the mesh axes that the blocks vary over, as the carry of a loop must.
+    start = jnp.zeros_like(blocks[0, 0, 0], shape=jax.eval_shape(term, blocks[0]).shape)
     return jax.lax.scan(lambda total, rows: (total + term(rows), None), start, blocks)[0]
 
 
