@@ -15,7 +15,9 @@ Estimator = Callable[[jax.Array, jax.Array], tuple[float, float | None]]
 RECOMMENDED = "likelihood"
 _FORMS = ("likelihood", "telescoped", "classical", "unstopped")
 # n^2 distances in d dimensions: beyond this von Mises takes minutes for one estimate on two cores.
-_LARGEST_VON_MISES = 15_000
+_LARGEST_VON_MISES = 5000
+# With more features a search tree looks at nearly all rows, at ten times the cost of comparing all in blocks.
+_MOST_FEATURES_FOR_A_TREE = 5
 
 
 def estimators(measure: Measure, dim: int) -> dict[str, Estimator]:
@@ -39,13 +41,18 @@ def estimators(measure: Measure, dim: int) -> dict[str, Estimator]:
         function = jax.jit(function) if compile_it else function
         return lambda key, x: (float(function(*blocks(x))), None)
 
+    def neighbors(function, features):
+        if features <= _MOST_FEATURES_FOR_A_TREE:
+            return functools.partial(function, k=3, method="tree")
+        return jax.jit(functools.partial(function, k=3, method="blocks"))
+
     def entropy_sum(*samples):
-        of = functools.partial(nearest_neighbors.entropy, k=3, method="tree")
         joint = jax.numpy.concatenate(samples, axis=1)
         parts = [joint[:, j : j + 1] for j in range(dim)] if measure == "total_correlation" else samples
-        return sum(float(of(part)) for part in parts) - float(of(joint))
+        return sum(float(entropy[part.shape[1]](part)) for part in parts) - float(entropy[dim](joint))
 
-    ksg = functools.partial(getattr(nearest_neighbors, measure), k=3, method="tree")
+    entropy = {features: neighbors(nearest_neighbors.entropy, features) for features in {1, split, dim - split, dim}}
+    ksg = neighbors(getattr(nearest_neighbors, measure), dim)
     return {
         **{form: ours(form) for form in _FORMS},
         "kozachenko_leonenko": theirs(entropy_sum, compile_it=False),
