@@ -31,17 +31,34 @@ def mean_of(terms: jax.Array, trace: jax.Array, *samples: jax.Array) -> Estimate
     return Estimate(value, error, trace=jnp.where(bad, jnp.nan, trace))
 
 
-def with_null(value: Estimate, null: jax.Array) -> Estimate:
-    """Puts the null of permuted data into an estimate.
+def null_key(key: jax.Array) -> jax.Array:
+    """The key that draws the null, so that `key` itself gives the data the same value with a null and without.
 
     Args:
-      value: on the data.
-      null: `[B]` on permuted data.
+      key: PRNG key of the estimate.
 
     Returns:
-      `Estimate`.
+      Another PRNG key.
     """
-    null_mean, null_std, p = null_summary(value.value, null)
+    return jax.random.fold_in(key, 1)
+
+
+def with_null(estimate: Callable[[jax.Array], Estimate], data: jax.Array, copies: jax.Array) -> Estimate:
+    """Estimates on the data and, in the same batch, on copies in which there is nothing to find.
+
+    One batch, and so one program to compile, and data and copies are treated alike to the last bit.
+
+    Args:
+      estimate: function of one array, to be vmapped.
+      data: what is asked about.
+      copies: `[B, ...]`, each of the shape of the data.
+
+    Returns:
+      `Estimate` of the data with the law of the value under the null.
+    """
+    every = jax.vmap(estimate)(jnp.concatenate([data[None], copies]))
+    value: Estimate = jax.tree.map(lambda field: field[0], every)
+    null_mean, null_std, p = null_summary(value.value, every.value[1:])
     return value._replace(null_mean=null_mean, null_std=null_std, p_value=p)
 
 

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 
 from gentoolkit._array import check_samples
 from gentoolkit.information import _flow
-from gentoolkit.information._measures import check_options, mean_of, over_problems, with_null
-from gentoolkit.information.estimate import Estimate
+from gentoolkit.information._measures import check_options, mean_of, null_key, over_problems, with_null
+from gentoolkit.information.estimate import Estimate, permuted
 
 
 def kl_divergence(
@@ -48,17 +48,15 @@ def kl_divergence(
     num_layers = check_options("likelihood", num_layers, num_folds, num_permutations, fewer)
 
     def one(key, x, z):
-        value = _value(key, x, z, num_layers, num_folds)
+        n = x.shape[0]
+
+        def estimate(pooled):
+            return _value(key, pooled[:n], pooled[n:], num_layers, num_folds)
+
+        pooled = jnp.concatenate([x, z])
         if not num_permutations:
-            return value
-        null_key, same = jax.random.split(key)
-        pooled, n = jnp.concatenate([x, z]), x.shape[0]
-
-        def null(key):
-            mixed = jax.random.permutation(key, pooled)
-            return _value(same, mixed[:n], mixed[n:], num_layers, num_folds).value
-
-        return with_null(value, jax.vmap(null)(jax.random.split(null_key, num_permutations)))
+            return estimate(pooled)
+        return with_null(estimate, pooled, permuted(null_key(key), pooled, num=num_permutations))
 
     return over_problems(one, key, x, z)
 

@@ -10,7 +10,7 @@ from gentoolkit.distances.gaussian import moments
 from gentoolkit.gaussianization import univariate_entropy
 from gentoolkit.information import _flow, gaussian
 from gentoolkit.information._checks import check_count
-from gentoolkit.information._measures import check_options, over_problems, with_null
+from gentoolkit.information._measures import check_options, null_key, over_problems, with_null
 from gentoolkit.information.estimate import Estimate
 
 
@@ -77,14 +77,15 @@ def negentropy(
     check_count(0, num_draws=num_draws)
 
     def one(key, x):
-        value = _negentropy(key, x, num_layers, num_folds)
+        def estimate(x):
+            return _negentropy(key, x, num_layers, num_folds)
+
         if not num_draws:
-            return value
-        null_key, same = jax.random.split(key)
+            return estimate(x)
         mean, cov = moments(x)
         # Negentropy is invariant under affine maps, but its estimate is so only nearly: the null has the same moments.
-        draws = jax.random.multivariate_normal(null_key, mean, cov, (num_draws, x.shape[0]), x.dtype)
-        return with_null(value, jax.vmap(lambda x: _negentropy(same, x, num_layers, num_folds).value)(draws))
+        draws = jax.random.multivariate_normal(null_key(key), mean, cov, (num_draws, x.shape[0]), x.dtype)
+        return with_null(estimate, x, draws)
 
     return over_problems(one, key, x)
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from gentoolkit.gaussianization import rbig
 from gentoolkit.information import _flow, _forms
 from gentoolkit.information._checks import paired_rows
-from gentoolkit.information._measures import Form, check_options, mean_of, over_problems, with_null
+from gentoolkit.information._measures import Form, check_options, mean_of, null_key, over_problems, with_null
 from gentoolkit.information.estimate import Estimate, permuted
 
 
@@ -50,13 +50,12 @@ def mutual_information(
     num_layers = check_options(form, num_layers, num_folds, num_permutations, paired_rows(x, z))
 
     def one(key, x, z):
-        value = _value(key, x, z, form, num_layers, num_folds)
+        def estimate(z):
+            return _value(key, x, z, form, num_layers, num_folds)
+
         if not num_permutations:
-            return value
-        null_key, same = jax.random.split(key)
-        copies = permuted(null_key, z, num=num_permutations)
-        null = jax.vmap(lambda z: _value(same, x, z, form, num_layers, num_folds).value)(copies)
-        return with_null(value, null)
+            return estimate(z)
+        return with_null(estimate, z, permuted(null_key(key), z, num=num_permutations))
 
     return over_problems(one, key, x, z)
 

@@ -4,7 +4,7 @@ import jax
 
 from gentoolkit._array import check_samples
 from gentoolkit.information import _flow, _forms
-from gentoolkit.information._measures import Form, check_options, mean_of, over_problems, with_null
+from gentoolkit.information._measures import Form, check_options, mean_of, null_key, over_problems, with_null
 from gentoolkit.information.estimate import Estimate, permuted_columns
 
 
@@ -58,13 +58,12 @@ def total_correlation(
         raise ValueError(f"x must have at least two features to share anything, got x.shape = {x.shape}.")
 
     def one(key, x):
-        value = _value(key, x, form, num_layers, num_folds)
+        def estimate(x):
+            return _value(key, x, form, num_layers, num_folds)
+
         if not num_permutations:
-            return value
-        null_key, same = jax.random.split(key)
-        copies = permuted_columns(null_key, x, num=num_permutations)
-        null = jax.vmap(lambda x: _value(same, x, form, num_layers, num_folds).value)(copies)
-        return with_null(value, null)
+            return estimate(x)
+        return with_null(estimate, x, permuted_columns(null_key(key), x, num=num_permutations))
 
     return over_problems(one, key, x)
 
