@@ -32,8 +32,20 @@ def test_matrices_are_orthogonal_whatever_the_sample(variant, kind):
         x[:, 1] = 2.0
     elif kind == "duplicated":
         x[:, 1] = x[:, 0]
-    matrix = np.asarray(_fit(variant, jax.random.key(0), x))
-    np.testing.assert_allclose(matrix @ matrix.T, np.eye(4), atol=1e-6)
+    assert_orthogonal(_fit(variant, jax.random.key(0), x))
+
+
+def assert_orthogonal(matrix):
+    """To the rounding of its entries, half a unit in the last place each."""
+    matrix = np.float64(np.asarray(matrix))
+    np.testing.assert_allclose(matrix @ matrix.T, np.eye(len(matrix)), atol=1e-7)
+
+
+@EACH
+def test_matrices_of_many_features_are_orthogonal(variant):
+    rng = np.random.default_rng(0)
+    x = np.float32(rng.normal(size=(200, 50)) @ rng.normal(size=(50, 50)))
+    assert_orthogonal(_fit(variant, jax.random.key(0), x))
 
 
 _fit = jax.jit(lambda variant, key, x: variant.fit(key, x), static_argnums=0)
