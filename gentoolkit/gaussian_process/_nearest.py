@@ -5,22 +5,83 @@ import jax.numpy as jnp
 
 from gentoolkit.gaussian_process import _blocks
 
+# Centres whose scores are compared within one loop over the points: more at a time leave the cache, fewer spend their
+# time on reading and writing the best so far. Up to the second number there is no loop over groups at all.
+_GROUP, _MOST_IN_ONE_GROUP = 8, 32
+# Points of a block on CPU, where only one group's scores are kept: enough for XLA to share them among cores.
+_ROWS_ON_CPU = 1 << 14
 
-def assign(x: jax.Array, centers: jax.Array, size: int) -> jax.Array:
-    """Labels `[n]` int32 of the nearest `centers` `[k, d]`, `size` points at a time; -1 where a distance is NaN."""
+
+def rows_of_block(num_centers: int, num_rows: int, block_size: int | None) -> int:
+    """Points of a block, from the backend if `block_size` is None."""
+    if block_size is None and _by_groups():
+        return min(_ROWS_ON_CPU, num_rows)
+    return _blocks.rows_of_block(num_centers, num_rows, block_size)
+
+
+def assign(x: jax.Array, centers: jax.Array, size: int, *, by_groups: bool | None = None) -> jax.Array:
+    """Labels `[n]` int32 of the nearest `centers` `[k, d]`, `size` points at a time; -1 where something is not finite.
+
+    `by_groups` (static) keeps the scores of a few centres at a time, None to choose by the backend.
+    """
+    half_norms = 0.5 * jnp.sum(centers * centers, axis=1)
+    by_groups = _by_groups() if by_groups is None else by_groups
+    function = (_running_least if by_groups else _least)(centers, half_norms)
+    # A minimum may pass over a NaN: the centres are asked.
+    return jnp.where(jnp.all(jnp.isfinite(half_norms)), _blocks.map_rows(function, x, size), -1)
+
+
+def _by_groups() -> bool:
+    # XLA's argmin on CPU goes entry by entry, and its minima over the rows of a matrix are not much better: they take
+    # longer than the product. Comparisons of whole rows, one after the other in one loop, take a third of that.
+    return jax.default_backend() == "cpu"
+
+
+def _least(centers, half_norms):
+    """Function of points `[b, d]` that returns their labels, -1 where all distances are NaN."""
     num = centers.shape[0]
-    half_norms = 0.5 * jnp.sum(centers * centers, axis=1)[:, None]
     index = jnp.arange(num, dtype=jnp.int32)[:, None]
 
     def nearest(rows):
-        # Centres run along the rows: both minima are then taken of whole vectors. XLA's argmin on CPU goes entry by
-        # entry and takes 4 to 10 times as long.
-        scores = half_norms - _blocks.matmul(centers, rows.T)
+        # Centres run along the rows: both minima are then taken of whole vectors.
+        scores = half_norms[:, None] - _blocks.matmul(centers, rows.T)
         best = jnp.min(scores, axis=0, keepdims=True)
-        return jnp.min(jnp.where(scores == best, index, num), axis=0)
+        label = jnp.min(jnp.where(scores == best, index, num), axis=0)
+        return jnp.where(label < num, label, -1)
 
-    label = _blocks.map_rows(nearest, x, size)
-    return jnp.where(label < num, label, -1)
+    return nearest
+
+
+def _running_least(centers, half_norms):
+    """Function of points `[b, d]` that returns the same, the best so far carried from centre to centre."""
+    num, dim = centers.shape
+    group = num if num <= _MOST_IN_ONE_GROUP else _GROUP
+    missing = -num % group
+    # An infinite score is never the least.
+    padded = jnp.concatenate([half_norms, jnp.full((missing,), jnp.inf, half_norms.dtype)]).reshape(-1, group)
+    grouped = jnp.concatenate([centers, jnp.zeros((missing, dim), centers.dtype)]).reshape(-1, group, dim)
+    first = group * jnp.arange(padded.shape[0], dtype=jnp.int32)
+
+    def nearest(rows):
+        columns = rows.T
+
+        def compare(state, one):
+            (best, label), (some, norms, offset) = state, one
+            products = _blocks.matmul(some, columns)
+            for i in range(group):
+                score = norms[i] - products[i]
+                label = jnp.where(score < best, offset + i, label)
+                best = jnp.minimum(best, score)
+            return (best, label), None
+
+        state = (jnp.full(rows.shape[:1], jnp.inf, rows.dtype), jnp.full(rows.shape[:1], -1, jnp.int32))
+        if padded.shape[0] == 1:
+            (best, label), _ = compare(state, (grouped[0], padded[0], first[0]))
+        else:
+            (best, label), _ = jax.lax.scan(compare, state, (grouped, padded, first))
+        return jnp.where(jnp.isfinite(best), label, -1)
+
+    return nearest
 
 
 def squared_distance(x: jax.Array, centers: jax.Array, labels: jax.Array) -> jax.Array:

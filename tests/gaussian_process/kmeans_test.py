@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 
+from gentoolkit.gaussian_process import _nearest
 from gentoolkit.gaussian_process import kmeans as room
 from gentoolkit.gaussian_process.kmeans import assign, kmeans, kmeans_plus_plus, minibatch
 
@@ -28,6 +29,22 @@ def test_labels_are_the_nearest_centres_in_any_block():
         np.testing.assert_array_equal(labels, exact.argmin(1))
         np.testing.assert_allclose(distance, exact.min(1), rtol=1e-5)
     assert labels.dtype == jnp.int32 and distance.dtype == jnp.float32
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("num", [1, 32, 37])  # groups of one size, the last filled up
+@pytest.mark.parametrize("by_groups", [True, False])  # on CPU, elsewhere
+def test_both_ways_to_the_nearest_centre_know_what_is_finite(num, by_groups):
+    x = blobs()
+    centers = x[:num]
+    exact = ((x[:, None].astype(np.float64) - centers[None]) ** 2).sum(-1).argmin(1)
+    np.testing.assert_array_equal(_nearest.assign(x, jnp.asarray(centers), 128, by_groups=by_groups), exact)
+    broken = x.copy()
+    broken[-1, 0] = np.nan
+    found = _nearest.assign(jnp.asarray(broken), jnp.asarray(centers), 128, by_groups=by_groups)
+    np.testing.assert_array_equal(found, np.where(np.arange(len(x)) == len(x) - 1, -1, exact))
+    centers[-1, 0] = np.nan
+    assert (_nearest.assign(x, jnp.asarray(centers), 128, by_groups=by_groups) == -1).all()
 
 
 @pytest.mark.fast
