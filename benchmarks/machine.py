@@ -25,6 +25,10 @@ _DISTRIBUTIONS = {
     "sklearn": "scikit-learn",
     "infomeasure": "infomeasure",
     "rbig": "rbig",
+    "gpjax": "gpjax",
+    "tinygp": "tinygp",
+    "gpytorch": "gpytorch",
+    "faiss": "faiss-cpu",
 }
 
 

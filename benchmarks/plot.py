@@ -21,6 +21,11 @@ _COLORS = {
     "POT (JAX)": "#882255",
     "OTT-JAX": "#B8860B",
     "geomloss": "#444444",
+    "scikit-learn": "#009E73",
+    "GPJax": "#0072B2",
+    "tinygp": "#56B4E9",
+    "GPyTorch": "#CC79A7",
+    "faiss": "#B8860B",
 }
 _OTHER = "#777777"
 # Marks an implementation of another task that stands in a panel for comparison.

@@ -18,6 +18,7 @@ from absl import app, flags, logging
 
 from benchmarks import (
     distances_suite,
+    gaussian_process_suite,
     gaussianization_suite,
     harness,
     information_suite,
@@ -31,6 +32,7 @@ from benchmarks import (
 # The command's list of suites; a suite is a module with `cases` and `figures`.
 SUITES = {
     "distances": distances_suite,
+    "gaussian_process": gaussian_process_suite,
     "gaussianization": gaussianization_suite,
     "information": information_suite,
     "training": training_suite,

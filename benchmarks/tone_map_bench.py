@@ -1,0 +1,168 @@
+"""What enhancing one dark image costs: clustering, fit and prediction, beside the same chain in scikit-learn.
+
+Tasks: `luminance` (LM: one channel), `rgb` (CM: three channels through one map) and `unique_pairs` (GPE, the forerunner
+that LM and CM are measured by; it has no clusters and is timed again at every k, in turns with the others). The image
+has 256 x 256 pixels; its rough bright reference is given and not timed.
+"""
+
+import functools
+import warnings
+
+import numpy as np
+
+from benchmarks import harness, limits
+from benchmarks.backends import JAX, NUMPY
+from benchmarks.harness import OURS, Implementation, Size
+
+CLUSTERS = (10, 20, 30, 40, 50, 100, 200)
+SIDE, PATCH = 256, 3
+_GAMMA = 4.0
+_BLOCK = 4096
+_PAIRS = 256  # the most that GPE uses
+
+
+def case(*, quick: bool = False) -> harness.Case:
+    """Returns the case; quick: one size."""
+    return harness.Case(
+        name="tone_map",
+        sizes=[{"k": k} for k in (CLUSTERS[:1] if quick else CLUSTERS)],
+        make_inputs=make_inputs,
+        implementations=[*_ours(), *_scikit_learn()],
+        least_work=least_work,
+        formula=(
+            "one pass of k-means over N pairs of 18 features, 36Nk operations; one evaluation of the evidence, k³; for "
+            "each pixel and channel 20k operations and k exponentials (20 and 256 in place of k for unique pairs)."
+        ),
+        weight=lambda size: 10 + 0.1 * size["k"],
+        call_limit=30.0,
+        sweep="k",
+    )
+
+
+@functools.cache
+def _photograph() -> np.ndarray:
+    """The middle of a photograph that ships with scikit-learn, `[256, 256, 3]` in [0, 1]."""
+    from sklearn.datasets import load_sample_image
+
+    image = load_sample_image("china.jpg").astype(np.float32) / 255.0
+    top, left = ((have - SIDE) // 2 for have in image.shape[:2])
+    return image[top : top + SIDE, left : left + SIDE]
+
+
+def make_inputs(size: Size) -> dict[str, np.ndarray]:
+    """Returns a photograph darkened to 8 bits, in luma and RGB, and the references of the networks that ship."""
+    del size
+    import jax.numpy as jnp
+
+    from gentoolkit.imaging import color
+    from gentoolkit.models import low_light
+
+    dark = np.round(255.0 * _photograph() ** _GAMMA).astype(np.float32) / 255.0
+    luma = np.asarray(color.luma(jnp.asarray(dark)))
+    arrays = {"rgb": dark, "luma": luma}
+    for name, image in tuple(arrays.items()):
+        network = low_light.pretrained(image.shape[-1])
+        arrays[f"{name}_reference"] = np.asarray(network(jnp.asarray(image)[None])[0])
+    return arrays
+
+
+def least_work(task: str, mode: str, size: Size) -> limits.Work:
+    """Returns the least work; see the case's formula."""
+    del mode
+    channels = 3 if task == "rgb" else 1
+    k, features = (_PAIRS, 1) if task == "unique_pairs" else (size["k"], PATCH * PATCH)
+    pairs = channels * (-(-SIDE // PATCH)) ** 2
+    values = channels * SIDE * SIDE
+    clustering = 0.0 if task == "unique_pairs" else 2.0 * pairs * k * 2 * features
+    return limits.Work(
+        bytes=4.0 * 3 * values,
+        flops=clustering + k**3 + values * k * (2.0 * features + 2),
+        exponentials=values * k,
+    )
+
+
+def _ours() -> list[Implementation]:
+    def clustered(size: Size):
+        import jax
+
+        from gentoolkit.imaging.gp_enhancement import tone_map
+
+        def run(image, reference):
+            found = tone_map.fit(jax.random.key(0), image, reference, num_clusters=size["k"], patch_size=PATCH)
+            return tone_map.apply(found, image)
+
+        return {"value": run}
+
+    def unique_pairs(size: Size):
+        import jax
+
+        from gentoolkit.imaging.gp_enhancement import published, tone_map
+
+        del size
+
+        def run(image, reference):
+            found = published.fit_unique_pairs(jax.random.key(0), image, reference, max_pairs=_PAIRS, patch_size=PATCH)
+            return tone_map.apply(found, image)
+
+        return {"value": run}
+
+    luma, rgb = ("luma", "luma_reference"), ("rgb", "rgb_reference")
+    note = "hyper-parameters by 70 cells of a grid and at most 25 evaluations more (20 for unique pairs)"
+    return [
+        Implementation(OURS, "luminance", JAX, luma, clustered, _work, note=note),
+        Implementation(OURS, "rgb", JAX, rgb, clustered, lambda size: 3 * _work(size), note=note),
+        Implementation(OURS, "unique_pairs", JAX, luma, unique_pairs, lambda size: 1.0, note=note),
+    ]
+
+
+def _work(size: Size) -> float:
+    return float(size["k"])
+
+
+def _scikit_learn() -> list[Implementation]:
+    def patches(image):
+        missing = -SIDE % PATCH
+        image = np.pad(image, ((0, missing), (0, missing), (0, 0)), mode="reflect")
+        rows = image.shape[0] // PATCH
+        grid = image.reshape(rows, PATCH, rows, PATCH, -1).transpose(0, 2, 4, 1, 3)
+        return grid.reshape(-1, PATCH * PATCH)
+
+    def neighborhoods(image):
+        image = np.pad(image, ((1, 1), (1, 1), (0, 0)), mode="reflect")
+        windows = np.lib.stride_tricks.sliding_window_view(image, (PATCH, PATCH), axis=(0, 1))
+        return windows.reshape(-1, PATCH * PATCH)
+
+    def build(size: Size):
+        from sklearn.cluster import KMeans
+        from sklearn.gaussian_process import GaussianProcessRegressor, kernels
+
+        middle = PATCH * PATCH + PATCH * PATCH // 2
+
+        def run(image, reference):
+            pairs = np.concatenate([patches(image), patches(reference)], axis=1)
+            found = KMeans(size["k"], n_init=1, max_iter=100, tol=1e-4, random_state=0).fit(pairs)
+            kernel = kernels.ConstantKernel() * kernels.RBF() + kernels.WhiteKernel()
+            process = GaussianProcessRegressor(kernel, random_state=0)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # hyper-parameters at their bounds
+                process.fit(found.cluster_centers_[:, : PATCH * PATCH], found.cluster_centers_[:, middle])
+            rows = neighborhoods(image)
+            parts = [process.predict(rows[i : i + _BLOCK]) for i in range(0, len(rows), _BLOCK)]
+            return np.clip(np.concatenate(parts), 0, 1).reshape(image.shape).astype(np.float32)
+
+        return {"value": run}
+
+    note = (
+        "KMeans (one greedy k-means++, the same tolerance and at most 100 iterations) and GaussianProcessRegressor "
+        "(the same covariance, float64, one descent by L-BFGS-B from one start: fewer evaluations than ours), "
+        "predicted in blocks of 4096 points; other seeds, so other clusters"
+    )
+    return [
+        Implementation(
+            "scikit-learn", task, NUMPY, arguments, build, work, requires=("sklearn",), note=note, comparable=False
+        )
+        for task, arguments, work in (
+            ("luminance", ("luma", "luma_reference"), _work),
+            ("rgb", ("rgb", "rgb_reference"), lambda size: 3 * _work(size)),
+        )
+    ]
