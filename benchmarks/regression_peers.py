@@ -1,6 +1,7 @@
 """The peers of the regression benchmark: GPJax, tinygp, GPyTorch and scikit-learn."""
 
 import contextlib
+import functools
 import warnings
 
 import numpy as np
@@ -13,6 +14,7 @@ from benchmarks.regression_tasks import (
     NUM_STEPS,
     START,
     Functions,
+    always,
     implementation,
     jax_tasks,
 )
@@ -209,7 +211,7 @@ def _gpytorch() -> list[Implementation]:
     functions = {
         "fit": (descend, ""),
         "predict": (predict, "points in blocks of 4096"),
-        "predict_variance": (lambda *arrays: predict(*arrays, variance=True), "points in blocks of 4096"),
+        "predict_variance": (functools.partial(predict, variance=True), "points in blocks of 4096"),
         "batched": (predict, "batch_shape 64"),
         "batched_fit": (descend, "batch_shape 64"),
     }
@@ -269,7 +271,7 @@ def _scikit_learn() -> list[Implementation]:
         "fit": (descend, "float64"),
         "search": (search, "float64; one descent by L-BFGS-B from one start: less work than ours"),
         "predict": (predict, "float64, in blocks of 4096 points"),
-        "predict_variance": (lambda *arrays: predict(*arrays, return_std=True), "float64, in blocks of 4096 points"),
+        "predict_variance": (functools.partial(predict, return_std=True), "float64, in blocks of 4096 points"),
         "batched": (loop(predict), "float64, a loop"),
         "batched_fit": (loop(descend), "float64, a loop"),
     }
@@ -278,7 +280,7 @@ def _scikit_learn() -> list[Implementation]:
             "scikit-learn",
             task,
             NUMPY,
-            lambda size, function=function: {"value": function},
+            always(function),
             requires=("sklearn",),
             note=note,
             comparable=task != "search",

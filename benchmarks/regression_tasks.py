@@ -75,6 +75,11 @@ def implementation(name: str, task: str, backend: Any, build: Callable[[Size], F
     return Implementation(name, task, backend, arguments, limited, work, **options)
 
 
+def always(function: Callable[..., Any]) -> Callable[[Size], Functions]:
+    """Returns what builds one function at every size."""
+    return lambda size: {"value": function}
+
+
 def jax_tasks(
     name: str, evidence: Callable[..., Any], mean: Callable[..., Any], moments: Callable[..., Any], **options: Any
 ) -> list[Implementation]:
@@ -127,7 +132,4 @@ def jax_tasks(
         "batched": mapped(fitted(mean)),
         "batched_fit": mapped(descend),
     }
-    return [
-        implementation(name, task, JAX, lambda size, function=function: {"value": function}, **options)
-        for task, function in functions.items()
-    ]
+    return [implementation(name, task, JAX, always(function), **options) for task, function in functions.items()]

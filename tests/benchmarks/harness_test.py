@@ -18,16 +18,20 @@ from benchmarks import (
     backends,
     cramer_wold_bench,
     distances_suite,
+    gaussian_process_suite,
     harness,
+    kmeans_bench,
     limits,
     machine,
     mmd_bench,
     plot,
+    regression_bench,
     report,
     run,
     schedule,
     sliced_bench,
     sorting_bench,
+    tone_map_bench,
     training_suite,
 )
 from benchmarks.harness import OURS, Case, Implementation, Options
@@ -334,7 +338,8 @@ def _synthetic_rows(suite, seconds):
                     row = {"case": the_case.name, "task": one.task, "mode": mode, **size, "implementation": one.name}
                     taken = seconds if one.name == OURS else 1.0
                     counts = {"compiled_bytes": 2**20, "process_bytes": 2**31 if seconds > 1 else None}
-                    rows.append({**row, "status": "measured", "seconds": taken, **counts})
+                    limit = {"times_limit": 2.0, "limit_from": "flops"}
+                    rows.append({**row, "status": "measured", "seconds": taken, **counts, **limit})
     return rows
 
 
@@ -348,6 +353,56 @@ def test_every_target_finds_its_rows_in_the_full_sweep(monkeypatch):
     assert all(line.endswith(": met") for line in met)
     assert all(line.endswith(": NOT met") for line in missed[:-1])
     assert all(line.endswith(": not measured in this run") for line in nothing[:-1])
+
+
+@pytest.mark.parametrize(
+    ("the_case", "size"),
+    [(kmeans_bench.case(), {"n": 300, "d": 4, "k": 5}), (regression_bench.case(), {"n": 12, "d": 3})],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_gaussian_process_peers_compute_the_same(the_case, size):
+    # Some of the first calls load code for seconds: a budget that none of them spends.
+    rows = timed(dataclasses.replace(the_case, sizes=[size]), budget=600.0, repeats=1)
+    assert {row["status"] for row in rows} == {"measured"}
+    tasks = {(i.name, i.task) for i in the_case.implementations if harness.present(i)}
+    assert {(row["implementation"], row["task"]) for row in rows} == tasks
+    compared = [row for row in rows if row["difference_from_ours"] is not None and row["implementation"] != OURS]
+    assert len(compared) >= (1 if the_case.name == "kmeans" else 5)
+    for row in compared:
+        # float32 on both sides; forty steps of a descent, and labels, carry its rounding on
+        assert row["difference_from_ours"] < 5e-4, row
+
+
+def test_the_image_is_the_same_with_every_library_up_to_its_clusters():
+    (size,), inputs = tone_map_bench.case(quick=True).sizes, tone_map_bench.make_inputs({"k": 10})
+    made = {}
+    for one in tone_map_bench.case().implementations:
+        if harness.present(one):
+            prepared = one.backend.prepare(
+                one.build(size)["value"], [one.backend.put(inputs[name]) for name in one.arguments]
+            )
+            made[one.task, one.name] = np.asarray(prepared.call())
+    for task, shape in (("luminance", (256, 256, 1)), ("rgb", (256, 256, 3))):
+        ours, theirs = made[task, OURS], made[task, "scikit-learn"]
+        assert ours.shape == theirs.shape == shape
+        # Other seeds, other clusters: the curve is the same one, not the same number.
+        assert np.abs(ours - theirs).mean() < 0.05 and ours.mean() > 1.5 * inputs["luma"].mean()
+
+
+@pytest.mark.fast
+def test_gaussian_process_targets_find_their_rows():
+    met = gaussian_process_suite.figures(_synthetic_rows(gaussian_process_suite, 0.01))
+    missed = gaussian_process_suite.figures(_synthetic_rows(gaussian_process_suite, 10.0))
+    assert len(met) == len(missed) > 60
+    # GPE is ours too: its share is 1 in both.
+    share = [line for line in met if "at most 0.25" in line]
+    assert len(share) == 1 and share[0].endswith("1.00× (10 ms against 10 ms): NOT met")
+    judged = [line for line in met if "share of GPE's time (" not in line and "Gflop" not in line]
+    assert all(line.endswith(": met") for line in judged if line not in share)
+    again = [line for line in missed if "share of GPE's time" not in line and "Gflop" not in line]
+    assert len(again) == len(judged) - 1 and all(line.endswith(": NOT met") for line in again)
+    nothing = gaussian_process_suite.figures([])
+    assert nothing and all(line.endswith(": not measured in this run") for line in nothing)
 
 
 @pytest.mark.fast
