@@ -11,7 +11,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from gentoolkit import _array
-from gentoolkit.gaussian_process import _data, _descent, _inducing, cholesky
+from gentoolkit.gaussian_process import _blocks, _data, _descent, _inducing, cholesky
 from gentoolkit.gaussian_process.covariance import Covariance, squared_exponential
 
 Family = Callable[[jax.Array, jax.Array], Covariance]
@@ -326,10 +326,32 @@ def _fit(key, data, inducing, search):
 
 
 def _exact_terms(covariance, data):
-    lower = cholesky.factorize(_data.system(covariance, data)).lower
-    whitened = cholesky.half_solve(lower, data.residual)
+    quadratic, log_det = _quadratic_and_log_det(_data.system(covariance, data), data.residual)
     # A datum left out has noise 1 and residual 0: no part in either term.
-    return _Terms(jnp.sum(whitened**2), cholesky.log_det(lower), jnp.zeros((), lower.dtype), jnp.sum(data.used))
+    return _Terms(quadratic, log_det, jnp.zeros((), quadratic.dtype), jnp.sum(data.used))
+
+
+# Autodiff goes back through the factor, two triangular solves of a whole matrix and a product; the derivative of these
+# two numbers needs no more than the inverse, and for the few points of an image the calls are what costs.
+@jax.custom_jvp
+def _quadratic_and_log_det(matrix, residual):
+    """`sum r^T K^-1 r` over the columns of the residual `[n, p]`, and `log |K|`, of a symmetric K `[n, n]`."""
+    lower = cholesky.factorize(matrix).lower
+    return jnp.sum(cholesky.half_solve(lower, residual) ** 2), cholesky.log_det(lower)
+
+
+@_quadratic_and_log_det.defjvp
+def _quadratic_and_log_det_jvp(primals, tangents):
+    (matrix, residual), (matrix_dot, residual_dot) = primals, tangents
+    lower = cholesky.factorize(matrix).lower
+    identity = jnp.eye(lower.shape[0], dtype=lower.dtype)
+    solved = cholesky.half_solve(lower, jnp.concatenate([residual, identity], axis=1))
+    whitened, inverse_half = solved[:, : residual.shape[1]], solved[:, residual.shape[1] :]
+    alpha = _blocks.matmul(inverse_half.T, whitened)
+    inverse = _blocks.matmul(inverse_half.T, inverse_half)
+    quadratic_dot = 2.0 * jnp.sum(alpha * residual_dot) - jnp.sum(_blocks.matmul(alpha, alpha.T) * matrix_dot)
+    primals_out = jnp.sum(whitened**2), cholesky.log_det(lower)
+    return primals_out, (quadratic_dot, jnp.sum(inverse * matrix_dot))
 
 
 def _sparse_terms(covariance, data, inducing, size):

@@ -71,6 +71,26 @@ def test_gradients_are_those_of_finite_differences(x64, form):
         np.testing.assert_allclose(slope[place], (ours(*ways[0]) - ours(*ways[1])) / 2e-5, rtol=1e-5)
 
 
+def test_gradients_by_points_values_and_noise_are_those_of_the_plain_formula(x64):
+    """Of two targets at once, and in both modes: the derivative of the evidence is its own."""
+    x, y = (jnp.asarray(a) for a in data(n=9))
+    at = (x, jnp.stack([y, y**2], axis=1), jnp.linspace(0.05, 0.2, 9))
+
+    def ours(x, y, noise):
+        return evidence.log_marginal_likelihood(MODEL, x, y, noise=noise)
+
+    def plain(x, y, noise):
+        full = MODEL.gram(x, x) + jnp.diag(noise)
+        return -0.5 * (
+            jnp.sum(y * jnp.linalg.solve(full, y)) + 2 * jnp.linalg.slogdet(full)[1] + 18 * np.log(2 * np.pi)
+        )
+
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-8, atol=1e-9)
+    jax.tree.map(close, jax.grad(ours, (0, 1, 2))(*at), jax.grad(plain, (0, 1, 2))(*at))
+    jax.tree.map(close, jax.jacfwd(ours, (1, 2))(*at), jax.jacfwd(plain, (1, 2))(*at))
+    jax.tree.map(close, jax.hessian(ours, 2)(*at), jax.hessian(plain, 2)(*at))
+
+
 @pytest.mark.fast
 def test_leave_one_out_is_refitting_without_each(x64):
     x, y = data(n=8)
