@@ -42,6 +42,7 @@ def enhance(
     method: str = "improved",
     num_clusters: int = 30,
     strength: float = 0.0,
+    white_balance: float = 0.0,
     progress: Callable[[float], None] = lambda share: None,
 ) -> np.ndarray:
     """Brightens a photograph of any size.
@@ -52,6 +53,7 @@ def enhance(
       method: one of `methods.NAMES`.
       num_clusters: k of the learnt methods, at most the number of patches.
       strength: how far the improved form shrinks noise, 0 for not at all.
+      white_balance: share of the estimated colour cast that the improved form undoes first, 0 for none.
       progress: told the share that is done.
 
     Returns:
@@ -68,7 +70,7 @@ def enhance(
     if method in methods.BASELINES:
         made = np.asarray(methods.enhance(method, _floats(pixels), references).image)
         return _whole(made, pixels.dtype)
-    brighten, border = _learn(pixels, references, method, num_clusters, strength)
+    brighten, border = _learn(pixels, references, method, num_clusters, strength, white_balance)
     height, width = pixels.shape[:2]
     rows = max(1, min(height, _STRIP_PIXELS // width))
     result = np.empty_like(pixels)
@@ -97,7 +99,8 @@ def main(argv: list[str]) -> None:
         tell(0.0)
         try:
             picture = pictures.read(source)
-            options = {"method": values.method, "num_clusters": values.num_clusters, "strength": values.strength}
+            names = ("method", "num_clusters", "strength", "white_balance")
+            options = {name: values[name].value for name in names}
             made = enhance(picture.pixels, references, progress=tell, **options)
             pictures.write(target, picture._replace(pixels=made))
         except (OSError, ValueError, MemoryError) as error:
@@ -111,6 +114,7 @@ def main(argv: list[str]) -> None:
             shown.append(_thumbnails(page, number, source.name, picture.pixels, made))
     if shown:
         print(f"Page: {_write_page(page, values, shown, failed)}")
+    print(_peak_memory())
     if failed:
         print(f"\n{len(failed)} of {len(jobs)} could not be enhanced:", file=sys.stderr)
         for name, reason in failed.items():
@@ -119,18 +123,26 @@ def main(argv: list[str]) -> None:
 
 
 def _learn(
-    pixels: np.ndarray, references: methods.References, method: str, num_clusters: int, strength: float
+    pixels: np.ndarray,
+    references: methods.References,
+    method: str,
+    num_clusters: int,
+    strength: float,
+    white_balance: float,
 ) -> tuple[_Brighten, int]:
     """Fits on a reduced photograph; returns what brightens a strip, and the border that it needs."""
     key = jax.random.key(0)
     if method == "improved":
-        small = methods.reduce(_floats(pixels), methods.reduced_shape(*pixels.shape[:2]))
-        table = _compiled(improved.fit, num_clusters=num_clusters)(key, small, references(small))
+        num_bits = 8 * pixels.dtype.itemsize
+        small = _reduced(pixels, methods.reduced_shape(*pixels.shape[:2]))
+        small, exponents = methods.balance(small, white_balance)
+        fit = _compiled(improved.fit, num_clusters=num_clusters, num_bits=num_bits)
+        table = _compiled(improved.rebalance)(fit(key, small, references(small)), exponents)
         height, width = (max(0, (side - _NOISE_SIDE) // 2) for side in pixels.shape[:2])
         level = _noise_level(_floats(pixels[height : height + _NOISE_SIDE, width : width + _NOISE_SIDE]))
-        run = _compiled(improved.apply, num_bits=8 * pixels.dtype.itemsize, strength=strength)
+        run = _compiled(improved.apply, num_bits=num_bits, strength=strength)
         return lambda strip: run(table, strip, noise_level=level), 4
-    small = methods.reduce(_floats(pixels), methods.reduced_shape(*pixels.shape[:2], shorter=_FIT_SIDE))
+    small = _reduced(pixels, methods.reduced_shape(*pixels.shape[:2], shorter=_FIT_SIDE))
     if method == "cm":
         found = _compiled(tone_map.fit, num_clusters=num_clusters)(key, small, references(small))
         return functools.partial(_compiled(tone_map.apply), found), 1
@@ -157,6 +169,26 @@ def _brighten_luma(found, strip):
 
 def _floats(pixels: np.ndarray) -> jax.Array:
     return jnp.asarray(pixels.astype(np.float32) / np.iinfo(pixels.dtype).max)
+
+
+def _reduced(pixels: np.ndarray, shape: tuple[int, int]) -> jax.Array:
+    """The photograph at another size, as `methods.reduce` has it, without a copy of all of it as floats."""
+    rows = max(1, _STRIP_PIXELS // pixels.shape[1])
+    narrow = [
+        methods.reduce(_floats(pixels[start : start + rows]), (len(pixels[start : start + rows]), shape[1]))
+        for start in range(0, len(pixels), rows)
+    ]
+    return methods.reduce(np.concatenate(narrow), shape)
+
+
+def _peak_memory() -> str:
+    """The most memory that the process has held, where the system says so."""
+    try:
+        import resource
+    except ImportError:
+        return ""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return f"Peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20:.0f} MiB"
 
 
 def _whole(image: np.ndarray, dtype) -> np.ndarray:
@@ -196,7 +228,7 @@ def _thumbnails(page: pathlib.Path, number: int, name: str, before: np.ndarray, 
 
 
 def _write_page(page: pathlib.Path, values, shown: list[dict], failed: dict[str, str]) -> pathlib.Path:
-    options = ("input", "output", "method", "num_clusters", "strength", "weights")
+    options = ("input", "output", "method", "num_clusters", "strength", "white_balance", "weights")
     (page / "config.json").write_text(json.dumps({name: values[name].value for name in options}))
     with (page / "metrics.jsonl").open("w") as file:
         for step, one in enumerate(shown, 1):
@@ -227,6 +259,12 @@ def define_flags() -> None:
     flags.DEFINE_integer("num_clusters", 30, "Centres of the Gaussian process.", lower_bound=1)
     flags.DEFINE_float(
         "strength", 0.0, "How far the improved form shrinks noise; 0: not at all, 1: fully.", lower_bound=0
+    )
+    flags.DEFINE_float(
+        "white_balance",
+        0.0,
+        "Share of the estimated colour cast that the improved form undoes first; 0.6 where there is one.",
+        lower_bound=0,
     )
     flags.DEFINE_string("weights", "", "weights.npz of an RGB reference network; empty for the one that ships.")
     flags.DEFINE_bool("page", True, "Write a page of before and after.")

@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 
 from gentoolkit.imaging import color
-from gentoolkit.imaging.gp_enhancement import improved, published, shrinkage, tone_map
+from gentoolkit.imaging.gp_enhancement import improved, published, shrinkage, tone_map, white_balance
 from gentoolkit.imaging.retinex import fbe, gradient_based, lime, srrm, wvm
 from gentoolkit.models import low_light
 
@@ -84,6 +84,13 @@ def reduce(image: Any, shape: tuple[int, int]) -> jax.Array:
     return jnp.asarray(made.reshape(*shape, -1))
 
 
+@jax.jit
+def balance(image: jax.Array, strength: float) -> tuple[jax.Array, jax.Array]:
+    """Returns an image whose colour cast is undone by a share, and the powers `[c]` of its channels."""
+    exponents = white_balance.exponents(image, strength=strength)
+    return white_balance.apply(image, exponents), exponents
+
+
 def enhance(name: str, image: jax.Array, references: References, *, num_clusters: int = 30, **switches: Any) -> Outcome:
     """Enhances a dark image by the method of a name, each stage waited for.
 
@@ -92,7 +99,8 @@ def enhance(name: str, image: jax.Array, references: References, *, num_clusters
       image: `[h, w, 3]` dark RGB in [0, 1].
       references: the networks.
       num_clusters: of the learnt methods.
-      **switches: of `improved.fit`; and `shrink=True` to shrink noise.
+      **switches: of `improved.fit`; `shrink=True` to shrink noise; `white_balance`, share of the estimated colour cast
+        that is undone first (also of the baselines).
 
     Returns:
       An `Outcome`.
@@ -100,15 +108,19 @@ def enhance(name: str, image: jax.Array, references: References, *, num_clusters
     watch = _Watch()
     key = jax.random.key(_KEY)
     if name in BASELINES:
+        if switches.get("white_balance"):
+            image = watch("predict", balance, image, switches["white_balance"])[0]
         return Outcome(np.asarray(watch("predict", _baseline(name), image)), watch.seconds)
     if name == "improved":
         shrink = switches.pop("shrink", False)
+        strength = switches.pop("white_balance", 0.0)
         small = watch("reference", reduce, image, reduced_shape(*image.shape[:2]))
+        small, exponents = watch("reference", balance, small, strength)
         reference = watch("reference", references, small)
         options = _improved_options(**switches)
         pairs = watch("cluster", _cluster(num_clusters, 1, options["warp"], options["channels"]), key, small, reference)
         found = watch("fit", _condition(1, 3, tuple(sorted(options.items()))), key, pairs)
-        return Outcome(np.asarray(watch("predict", _finish(shrink), found, image)), watch.seconds)
+        return Outcome(np.asarray(watch("predict", _finish(shrink), found, exponents, image)), watch.seconds)
     if name == "cm":
         reference = watch("reference", references, image)
         pairs = watch("cluster", _cluster(num_clusters), key, image, reference)
@@ -141,10 +153,13 @@ def _improved_options(
     warp: str = "cbrt",
     channels: str = "pooled",
     noise: str = "cluster",
-    mean: str = "centre",
+    mean: str = "power",
+    departure: float | None = None,
     all_pairs: bool = False,
 ) -> dict[str, Any]:
-    return {"warp": warp, "channels": channels, "noise": noise, "mean": mean, "all_pairs": all_pairs}
+    departure = improved.default_departure(mean) if departure is None else departure
+    options = {"warp": warp, "channels": channels, "noise": noise, "mean": mean}
+    return {**options, "departure": departure, "all_pairs": all_pairs}
 
 
 @functools.cache
@@ -166,9 +181,10 @@ def _condition(patch_size: int, num_channels: int, options: tuple[tuple[str, Any
 
 @functools.cache
 def _finish(shrink: bool) -> Callable:
-    def finish(found, image):
+    def finish(found, exponents, image):
         level = shrinkage.noise_level(image)
-        return improved.apply(improved.curves(found), image, noise_level=level, strength=1.0 if shrink else 0.0)
+        table = improved.rebalance(improved.curves(found), exponents)
+        return improved.apply(table, image, noise_level=level, strength=1.0 if shrink else 0.0)
 
     return jax.jit(finish)
 

@@ -9,11 +9,12 @@ import jax.numpy as jnp
 
 from gentoolkit.gaussian_process import coregionalization, covariance, evidence, kmeans, posterior, sparse
 from gentoolkit.imaging import _images, patches
+from gentoolkit.imaging.gp_enhancement import power_law
 
 WARPS = ("none", "cbrt")
 CHANNELS = ("pooled", "feature", "coregionalized")
 NOISES = ("uniform", "cluster", "heteroscedastic")
-MEANS = ("zero", "centre")
+MEANS = ("zero", "centre", "power")
 
 # Channels as one-hot features lie this far apart, in units of a pixel; farther when clusters must not mix them.
 _CHANNEL_DISTANCE = 0.5
@@ -41,6 +42,9 @@ class ToneMap:
       warp: see `fit` (static).
       channels: see `fit` (static).
       num_channels: of the images that it is for (static).
+      gammas: `[c]`, of the power law that the process departs from; None if its mean is a constant.
+      departure: what the process is multiplied by, see `fit` (static).
+      num_bits: see `fit` (static).
     """
 
     posterior: posterior.Posterior
@@ -50,6 +54,9 @@ class ToneMap:
     warp: str = dataclasses.field(metadata={"static": True})
     channels: str = dataclasses.field(metadata={"static": True})
     num_channels: int = dataclasses.field(metadata={"static": True})
+    gammas: jax.Array | None = None
+    departure: float = dataclasses.field(default=1.0, metadata={"static": True})
+    num_bits: int | None = dataclasses.field(default=8, metadata={"static": True})
 
 
 @jax.tree_util.register_dataclass
@@ -87,6 +94,8 @@ def fit(
     channels: str = "pooled",
     noise: str = "uniform",
     mean: str = "zero",
+    departure: float = 1.0,
+    num_bits: int | None = 8,
     all_pairs: bool = False,
     init: str | jax.Array = "greedy",
 ) -> ToneMap:
@@ -107,7 +116,14 @@ def fit(
         says (static).
       noise: of a centre: `"uniform"`, `"cluster"` for one over the size of the cluster, `"heteroscedastic"` for the
         variance of the bright pixels inside the cluster over its size (static).
-      mean: of the process: `"zero"`, or `"centre"` for the mean of the targets (static).
+      mean: of the process: `"zero"`, `"centre"` for the mean of the targets, or `"power"` for the power law
+        x^(1 / gamma) nearest to the targets, of each channel alone unless they are pooled: it holds the whole image to
+        one law of darkening, and black to black as far as rounding tells it from grey (static).
+      departure: share of the reference's departure from the power law that is believed, in [0, 1]. The errors of a
+        reference are smooth in the dark value, as the departure is, so that no evidence tells one from the other: this
+        is the share of the departure in the variance of both (static).
+      num_bits: of the image as it was stored. The power law of a rounded value is the middle of what rounds to it;
+        None for no rounding (static).
       all_pairs: condition a sparse posterior on every pair, the centres being its inducing points, instead of an exact
         one on the centres (static).
       init: as in `kmeans.kmeans`: `"greedy"`, `"plain"`, or centres `[k, 2 * patch_size**2]` of pooled pairs.
@@ -135,6 +151,8 @@ def fit(
         channels=channels,
         noise=noise,
         mean=mean,
+        departure=departure,
+        num_bits=num_bits,
         all_pairs=all_pairs,
         num_channels=jnp.shape(image)[-1],
     )
@@ -222,6 +240,8 @@ def condition(
     channels: str = "pooled",
     noise: str = "uniform",
     mean: str = "zero",
+    departure: float = 1.0,
+    num_bits: int | None = 8,
     all_pairs: bool = False,
     num_channels: int = 3,
 ) -> ToneMap:
@@ -235,6 +255,8 @@ def condition(
       channels: as given to `cluster` (static).
       noise: see `fit` (static).
       mean: see `fit` (static).
+      departure: see `fit` (static).
+      num_bits: see `fit` (static).
       all_pairs: see `fit` (static).
       num_channels: of the image (static).
 
@@ -242,17 +264,31 @@ def condition(
       A `ToneMap`.
 
     Raises:
-      ValueError: an option is unknown.
+      ValueError: an option is unknown or out of its range.
     """
     _check(warp=(warp, WARPS), channels=(channels, CHANNELS), noise=(noise, NOISES), mean=(mean, MEANS))
+    if not 0 <= departure <= 1 or (mean != "power" and departure != 1):
+        raise ValueError(
+            f"departure must be in [0, 1], and 1 unless mean is 'power', got departure = {departure} and mean = "
+            f"{mean!r}."
+        )
     used = pairs.counts > 0
     weights = _noise_weights(pairs, noise)
     prior = jnp.sum(pairs.counts * pairs.y) / jnp.sum(pairs.counts) if mean == "centre" else 0.0
+    y, all_y, gammas = pairs.y, pairs.all_y, None
+    if mean == "power":
+        options = {"patch_size": patch_size, "warp": warp, "channels": channels, "num_channels": num_channels}
+        dark, share = _dark_values(pairs.x, **options)
+        gammas = jax.vmap(lambda weights: power_law.fit(dark, y, weights=weights, num_bits=num_bits))(
+            pairs.counts[None, :] * share.T
+        )
+        law = functools.partial(_law, gammas, num_bits)
+        y, all_y = y - law(dark, share), all_y - law(*_dark_values(pairs.all_x, **options))
     fits = [
         evidence.fit(
             key,
             pairs.x,
-            pairs.y,
+            y,
             family=family,
             noise_weights=jnp.where(used, weights, jnp.inf),
             mean=prior,
@@ -266,12 +302,14 @@ def condition(
         # The noise of one pair: that of a centre is of a mean over its cluster.
         level = best.noise * _mean_over(used, weights * pairs.counts)
         found = sparse.condition(
-            best.covariance, pairs.all_x, pairs.all_y, inducing=pairs.x, noise=level, mean=prior, method="vfe"
+            best.covariance, pairs.all_x, all_y, inducing=pairs.x, noise=level, mean=prior, method="vfe"
         )
     else:
         level = jnp.where(used, best.noise * weights, jnp.inf)
-        found = posterior.condition(best.covariance, pairs.x, pairs.y, noise=level, mean=prior)
-    return ToneMap(found, pairs.counts, pairs.inertia, patch_size, warp, channels, num_channels)
+        found = posterior.condition(best.covariance, pairs.x, y, noise=level, mean=prior)
+    return ToneMap(
+        found, pairs.counts, pairs.inertia, patch_size, warp, channels, num_channels, gammas, departure, num_bits
+    )
 
 
 def apply(tone_map: ToneMap, image: jax.Array, *, block_size: int | None = None) -> jax.Array:
@@ -315,10 +353,34 @@ def apply(tone_map: ToneMap, image: jax.Array, *, block_size: int | None = None)
             x = jnp.concatenate([x, _one_hot(channel, channels, _CHANNEL_DISTANCE, x.dtype)], axis=-1)
         elif tone_map.channels == "coregionalized":
             x = jnp.concatenate([x, channel[:, None].astype(x.dtype)], axis=-1)
-        return posterior.mean(tone_map.posterior, x).reshape(block_size, width, channels)
+        bright = tone_map.departure * posterior.mean(tone_map.posterior, x).reshape(block_size, width, channels)
+        if tone_map.gammas is None:
+            return bright
+        middle = windows[..., _middle(size)]
+        return bright + power_law.brighten(middle, tone_map.gammas[None, None, :], num_bits=tone_map.num_bits)
 
     result = jax.lax.map(strip, jnp.arange(num)).reshape(num * block_size, width, channels)
     return jnp.clip(result[:height], 0.0, 1.0)
+
+
+def _dark_values(
+    x: jax.Array, *, patch_size: int, warp: str, channels: str, num_channels: int
+) -> tuple[jax.Array, jax.Array]:
+    """The middle dark value of points `[n]`, and how much each belongs to each channel `[n, c]`."""
+    middle = x[:, _middle(patch_size)]
+    dark = middle**3 if warp == "cbrt" else middle
+    if channels == "pooled":
+        share = jnp.full((x.shape[0], num_channels), 1.0 / num_channels, x.dtype)
+    elif channels == "feature":
+        share = x[:, -num_channels:] * (2**0.5 / _CHANNEL_DISTANCE)
+    else:
+        share = jax.nn.one_hot(x[:, -1].astype(jnp.int32), num_channels, dtype=x.dtype)
+    return dark, share
+
+
+def _law(gammas, num_bits, dark, share):
+    every = jnp.broadcast_to(dark[:, None], (dark.size, gammas.size))
+    return jnp.sum(share * power_law.brighten(every, gammas[None, :], num_bits=num_bits), axis=1)
 
 
 def _families(channels: str, num_channels: int, dtype: Any) -> list[evidence.Family]:

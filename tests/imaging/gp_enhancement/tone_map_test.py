@@ -10,7 +10,17 @@ KEY = jax.random.key(0)
 # Compiled once for each set of options, which the tests share as far as they can.
 fit = jax.jit(
     tone_map.fit,
-    static_argnames=("num_clusters", "patch_size", "warp", "channels", "noise", "mean", "all_pairs"),
+    static_argnames=(
+        "num_clusters",
+        "patch_size",
+        "warp",
+        "channels",
+        "noise",
+        "mean",
+        "departure",
+        "num_bits",
+        "all_pairs",
+    ),
 )
 apply = jax.jit(tone_map.apply)
 
@@ -60,6 +70,34 @@ def test_pooled_channels_cannot_undo_a_cast_and_others_can(channels):
         return float(jnp.mean((apply(found, dark) - bright) ** 2))
 
     assert error(channels) < 0.1 * error("pooled")
+
+
+@pytest.mark.parametrize("channels", ["pooled", "feature", "coregionalized"])
+def test_departures_from_a_power_law_are_believed_by_their_share(channels):
+    bright = photograph()
+    gammas = [2.2, 3.0, 4.2] if channels != "pooled" else [3.0] * 3
+    dark = degradation.color_cast(bright, jnp.asarray(gammas))
+    wave = 0.05 * jnp.sin(6.0 * bright)
+    options = {"num_clusters": 60, "patch_size": 1, "warp": "cbrt", "channels": channels, "mean": "power"}
+    found = {d: fit(KEY, dark, bright + wave, departure=d, num_bits=None, **options) for d in (0.0, 0.5, 1.0)}
+    made = {d: apply(one, dark) for d, one in found.items()}
+    np.testing.assert_allclose(2 * made[0.5], made[0.0] + made[1.0], atol=2e-3)
+    error = {d: float(jnp.mean((one - jnp.clip(bright + wave, 0, 1)) ** 2)) ** 0.5 for d, one in made.items()}
+    assert error[1.0] < 0.02 < error[0.0]
+    if channels != "feature":  # whose clusters mix channels
+        np.testing.assert_allclose(found[0.0].gammas, gammas, rtol=0.15)
+    law = apply(fit(KEY, dark, bright, departure=0.0, num_bits=None, **options), dark)
+    np.testing.assert_allclose(law, bright, atol=0.05 if channels == "feature" else 0.02)
+
+
+@pytest.mark.fast
+def test_all_pairs_depart_from_the_same_law():
+    bright = photograph()
+    dark = degradation.darken(bright, 3.0)
+    options = {"num_clusters": 30, "patch_size": 1, "warp": "cbrt", "mean": "power", "num_bits": None}
+    few, every = (apply(fit(KEY, dark, bright, all_pairs=a, **options), dark) for a in (False, True))
+    np.testing.assert_allclose(every, few, atol=1e-2)
+    np.testing.assert_allclose(every, bright, atol=1e-2)
 
 
 def test_pooled_maps_commute_with_permutations_of_channels_and_others_do_not():
@@ -112,7 +150,7 @@ def test_centres_with_the_noise_of_their_clusters_stand_for_all_pairs():
 
 
 @pytest.mark.parametrize("noise", ["cluster", "heteroscedastic"])
-@pytest.mark.parametrize("mean", ["zero", "centre"])
+@pytest.mark.parametrize("mean", ["zero", "centre", "power"])
 def test_every_switch_works_on_an_ordinary_image(noise, mean):
     bright = photograph()
     dark = degradation.darken(bright, 3.0, num_bits=8)
@@ -121,7 +159,7 @@ def test_every_switch_works_on_an_ordinary_image(noise, mean):
 
 
 @pytest.mark.fast
-@pytest.mark.parametrize("mean", ["zero", "centre"])
+@pytest.mark.parametrize("mean", ["zero", "centre", "power"])
 def test_a_black_image_becomes_a_constant(mean):
     black = jnp.zeros((12, 12, 3))
     found = fit(KEY, black, photograph(12, 12), num_clusters=5, mean=mean)
@@ -146,6 +184,8 @@ def test_more_clusters_than_distinct_pairs_leave_the_rest_out():
         ({"channels": "both"}, "channels must be one of"),
         ({"noise": "none"}, "noise must be one of"),
         ({"mean": "median"}, "mean must be one of"),
+        ({"mean": "power", "departure": 1.5}, "departure = 1.5"),
+        ({"departure": 0.5}, "departure = 0.5"),
     ],
 )
 def test_a_wrong_option_is_named(options, says):
