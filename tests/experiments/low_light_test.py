@@ -1,6 +1,7 @@
 import itertools
 import json
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ from flax import nnx
 from PIL import Image, ImageOps
 
 from experiments.low_light import config, enhance, experiment, measure, methods, paper, photographs, pictures
+from experiments.low_light import figure_failures as failures
 from gentoolkit import training
 from gentoolkit.data import source
 from gentoolkit.imaging import keypoints, quality
@@ -187,6 +189,59 @@ def test_strips_of_a_large_photograph_join(method, references, photograph, monke
     monkeypatch.setattr(enhance, "_STRIP_PIXELS", 30 * 9)
     strips = enhance.enhance(pixels, references, method=method, num_clusters=8)
     assert np.abs(whole.astype(int) - strips).max() <= 1
+
+
+def test_a_photograph_of_12_megapixels_fits_into_two_gibibytes(tmp_path):
+    rng = np.random.default_rng(0)
+    small = rng.integers(0, 60, (30, 40, 3), np.uint8)
+    Image.fromarray(small).resize((4000, 3000), Image.Resampling.BICUBIC).save(tmp_path / "in.jpg")
+    command = [sys.executable, "-m", "experiments.low_light.enhance", f"--input={tmp_path / 'in.jpg'}"]
+    done = subprocess.run(
+        [*command, f"--output={tmp_path / 'out.jpg'}"], cwd=ROOT, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+    (peak,) = re.findall(r"Peak memory: (\d+) MiB", done.stdout)
+    assert 100 < int(peak) < 2048
+    with Image.open(tmp_path / "out.jpg") as image:
+        assert image.size == (4000, 3000)
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("shape", [(40, 60), (1, 1), (300, 17)])
+def test_strips_are_reduced_as_the_whole(shape, monkeypatch):
+    pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    small = methods.reduced_shape(*shape, shorter=16)
+    whole = methods.reduce(pixels / 255, small)
+    monkeypatch.setattr(enhance, "_STRIP_PIXELS", 7 * shape[1])
+    np.testing.assert_allclose(enhance._reduced(pixels, small), whole, atol=1e-5)
+
+
+def test_a_cast_is_undone_in_part_and_zero_strength_is_none(references, photograph):
+    bright, _ = photograph
+    dark = jnp.asarray(photographs.darken(bright, np.asarray([2.2, 3.0, 4.2])))
+    skew = {}
+    for share in (0.0, 0.6):
+        made = methods.enhance("improved", dark, references, num_clusters=8, white_balance=share)
+        skew[share] = failures.skew(made.image, bright)
+    plain = methods.enhance("improved", dark, references, num_clusters=8)
+    assert skew[0.6] < skew[0.0] == failures.skew(plain.image, bright)
+
+
+@pytest.mark.fast
+def test_failures_are_tabulated_and_stated(monkeypatch):
+    labels = ("published CM", "LIME", "improved", *failures.REMEDIES.values())
+    variants = [v for v in failures.VARIANTS if v[0] in labels]
+    monkeypatch.setattr(failures, "VARIANTS", variants)
+    figures = {
+        (condition, label): [{"psnr": 20.0 + i, "f1": 0.5 + i / 100, "skew": 0.1 - i / 100}]
+        for condition in failures.REMEDIES
+        for i, (label, _, _) in enumerate(variants)
+    }
+    table, statements = failures._table(figures)
+    assert len(table.columns) == 10 and [row[0] for row in table.rows] == [v[0] for v in variants]
+    assert len(statements) == 4 * 3 + 4 * 2 and all(one.startswith("holds") for one in statements)
+    figures["colour cast", "improved"][0]["psnr"] = 1.0
+    assert sum(one.startswith("DOES NOT HOLD") for one in failures._table(figures)[1]) == 2
 
 
 def test_a_bad_file_does_not_stop_a_folder(tmp_path):

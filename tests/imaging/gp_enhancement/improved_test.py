@@ -7,6 +7,7 @@ from gentoolkit.imaging import degradation, quality
 from gentoolkit.imaging.gp_enhancement import improved, shrinkage
 
 KEY = jax.random.key(0)
+fit = jax.jit(improved.fit, static_argnames=("channels", "mean", "num_bits"))
 
 
 def ramp(height=40, width=60):
@@ -26,7 +27,7 @@ def test_a_straight_table_leaves_an_image_without_noise_as_it_is():
 def test_a_table_holds_the_curves():
     bright = ramp()
     dark = degradation.color_cast(bright, jnp.asarray([2.0, 3.0, 4.0]))
-    table = improved.fit(KEY, dark, bright, channels="coregionalized")
+    table = fit(KEY, dark, bright, channels="coregionalized", num_bits=None)
     nodes = (np.arange(1024) / 1023.0) ** 3
     exact = np.stack([nodes ** (1 / gamma) for gamma in (2.0, 3.0, 4.0)], -1)
     seen = slice(512, 1000)  # where all three channels have data
@@ -37,8 +38,19 @@ def test_a_table_holds_the_curves():
 def test_the_reduced_image_has_the_curve_of_the_whole():
     bright = ramp(120, 120)
     dark = degradation.darken(bright, 3.0)
-    table = improved.fit(KEY, dark[::4, ::4], bright[::4, ::4])
+    table = fit(KEY, dark[::4, ::4], bright[::4, ::4], num_bits=None)
     assert float(quality.psnr(improved.apply(table, dark, num_bits=None), bright)) > 35
+
+
+@pytest.mark.parametrize("mean", ["power", "centre"])
+def test_black_and_white_stay_where_the_reference_draws_all_to_the_middle(mean):
+    bright = ramp()
+    dark = degradation.darken(bright, 3.0, num_bits=8)
+    ends = fit(KEY, dark, 0.25 + 0.5 * bright, mean=mean)[jnp.asarray([0, -1]), 0]
+    if mean == "power":
+        assert float(ends[0]) < 0.12 and float(ends[1]) > 0.9, ends
+    else:
+        assert float(ends[0]) > 0.2 and float(ends[1]) < 0.8, ends
 
 
 @pytest.mark.fast

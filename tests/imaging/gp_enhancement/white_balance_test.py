@@ -8,7 +8,7 @@ from gentoolkit.imaging.gp_enhancement import improved, white_balance
 
 
 def grey(height=30, width=40):
-    return jnp.broadcast_to(jax.random.uniform(jax.random.key(0), (height, width, 1), minval=0.05), (height, width, 3))
+    return jnp.broadcast_to(jax.random.uniform(jax.random.key(0), (height, width, 1), minval=0.3), (height, width, 3))
 
 
 @pytest.mark.fast
@@ -18,12 +18,12 @@ def test_the_cast_of_a_grey_image_is_undone():
     np.testing.assert_allclose(jnp.prod(powers), 1.0, rtol=1e-5)
     np.testing.assert_allclose(powers * jnp.asarray([2.2, 3.0, 4.2]), (2.2 * 3.0 * 4.2) ** (1 / 3), rtol=1e-2)
     made = white_balance.apply(cast, powers)
-    np.testing.assert_allclose(jnp.ptp(made, axis=-1), 0.0, atol=1e-2)
+    np.testing.assert_allclose(jnp.ptp(made, axis=-1), 0.0, atol=1e-5)
 
 
 @pytest.mark.fast
 def test_a_cast_moves_the_estimate_by_itself_whatever_the_colours():
-    image = jax.random.uniform(jax.random.key(1), (20, 20, 3), minval=0.2) ** jnp.asarray([0.8, 1.0, 1.5])
+    image = jax.random.uniform(jax.random.key(1), (20, 20, 3), minval=0.2) ** jnp.asarray([[[0.8, 1.0, 1.5]]])
     cast = degradation.color_cast(image, jnp.asarray([0.9, 1.0, 1.2]))
     for strength in (0.3, 1.0):
         moved = white_balance.exponents(image, strength=strength) / white_balance.exponents(cast, strength=strength)
