@@ -277,13 +277,15 @@ def condition(
     prior = jnp.sum(pairs.counts * pairs.y) / jnp.sum(pairs.counts) if mean == "centre" else 0.0
     y, all_y, gammas = pairs.y, pairs.all_y, None
     if mean == "power":
-        options = {"patch_size": patch_size, "warp": warp, "channels": channels, "num_channels": num_channels}
-        dark, share = _dark_values(pairs.x, **options)
+        values = functools.partial(
+            _dark_values, patch_size=patch_size, warp=warp, channels=channels, num_channels=num_channels
+        )
+        dark, share = values(pairs.x)
         gammas = jax.vmap(lambda weights: power_law.fit(dark, y, weights=weights, num_bits=num_bits))(
             pairs.counts[None, :] * share.T
         )
         law = functools.partial(_law, gammas, num_bits)
-        y, all_y = y - law(dark, share), all_y - law(*_dark_values(pairs.all_x, **options))
+        y, all_y = y - law(dark, share), all_y - law(*values(pairs.all_x))
     fits = [
         evidence.fit(
             key,
