@@ -134,6 +134,7 @@ CONTRACT = {
             "likeliest_bandwidth": "x candidates",
         },
         "elliptical": {"fit": "z", "forward": "fitted z"},
+        "mixture": {"fit": "key z num_components", "refit": "fitted z", "forward": "fitted z", "log_ratio": "fitted z"},
         "student_t": {
             "entropy": "scatter",
             "total_correlation": "scatter",

@@ -4,9 +4,14 @@ On normal scores z (each feature through its own ranks to N(0, 1)) the total cor
 
     r(z) = log q(z) - sum_j log phi(z_j)
 
-with q the density of z. Here q is that of a destructor: an elliptical start, then a few layers of marginal maps and
-rotations. Rows that q was not fitted to give, on average, no more than the truth (Gibbs), and how much less is what the
-destructor misses: so layers are added as long as they help rows left out, and more data can only help.
+with q the density of z. Here q is that of a destructor: a start for one heap or for clusters, then a few layers of
+marginal maps and rotations. Rows that q was not fitted to give, on average, no more than the truth (Gibbs), and how
+much less is what the destructor misses: so layers are added as long as they help rows left out, and more data can only
+help.
+
+Part of what it misses is what it learnt wrong from few rows, and that can be told. A fit of p parameters to n rows
+loses p / 2n on new rows and gains as much on its own (Akaike 1974): half of the difference of the two is added, and
+half of that again counts as error, so that the interval reaches from what new rows say to what its own rows say.
 """
 
 import functools
@@ -20,7 +25,7 @@ import numpy as np
 
 from gentoolkit.distances import sorting
 from gentoolkit.gaussianization import marginal, rbig, rotation
-from gentoolkit.information import elliptical
+from gentoolkit.information import _start
 
 NUM_LAYERS = 6
 NUM_FOLDS = 5
@@ -58,12 +63,17 @@ def fit(key: jax.Array, z: jax.Array, num_layers: int) -> Flow:
     """Fits the destructor to `[n, d]` scores, the rows in random order."""
     if z.shape[1] == 1:
         return Flow(None, None)
-    start, w = elliptical.fit(z)
+    start_key, layers_key = jax.random.split(key)
+    start, w = _start.fit(start_key, z)
     if num_layers == 0:
         return Flow(start, None)
     knots = int(np.clip(round(1.5 * z.shape[0] ** (1 / 3)), 6, 129)) | 1
     layers = rbig.fit(
-        key, w, marginal=marginal.quantile(num_knots=knots), rotation=rotation.max_sliced(), num_layers=num_layers
+        layers_key,
+        w,
+        marginal=marginal.quantile(num_knots=knots),
+        rotation=rotation.max_sliced(),
+        num_layers=num_layers,
     )
     return Flow(start, layers)
 
@@ -72,7 +82,7 @@ def log_ratio(flow: Flow, z: jax.Array, num_layers: int) -> jax.Array:
     """`r` at `[m, d]` scores after the start and after each layer, `[1 + num_layers, m]`."""
     if flow.start is None:
         return jnp.zeros_like(z, shape=(1 + num_layers, z.shape[0]))
-    w, log_det = elliptical.forward(flow.start, z)
+    w, log_det = _start.forward(flow.start, z)
     normal = _log_normal(z.T)
     first = (log_det + _log_normal(w.T) - normal)[None]
     if flow.layers is None:
@@ -96,8 +106,8 @@ def folds(key: jax.Array, n: int, num_folds: int) -> tuple[jax.Array, jax.Array]
     return order[train], order[test]
 
 
-def cross_fit(fitted_at: Callable, train: jax.Array, test: jax.Array, keys: jax.Array) -> jax.Array:
-    """`fitted_at(key, train rows, test rows) -> [1 + layers, size]` on every fold, `[folds, 1 + layers, size]`."""
+def cross_fit(fitted_at: Callable, train: jax.Array, test: jax.Array, keys: jax.Array) -> Any:
+    """`fitted_at(key, train rows, test rows)` on every fold, one after the other."""
     return jax.lax.map(lambda fold: fitted_at(*fold), (keys, train, test))
 
 
@@ -108,15 +118,30 @@ def select(ratio: jax.Array) -> jax.Array:
     return jnp.argmax(jnp.where(jnp.isnan(others), -jnp.inf, others), axis=-1)
 
 
-def selected(ratio: jax.Array) -> jax.Array:
-    """The ratios after the selected number of layers, `[folds, size]`."""
-    return jnp.take_along_axis(ratio, select(ratio)[:, None, None], axis=1)[:, 0]
+def after(ratio: jax.Array, layers: jax.Array) -> jax.Array:
+    """`[folds, 1 + layers, size]` after a number of layers for each fold, `[folds, size]`."""
+    return jnp.take_along_axis(ratio, layers[:, None, None], axis=1)[:, 0]
 
 
-def dependence(
-    key: jax.Array, blocks: list[tuple[float, jax.Array]], num_layers: int, num_folds: int
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """A sum of total correlations with signs, every row evaluated by destructors that have not seen it.
+class Dependence(NamedTuple):
+    """An estimate row by row.
+
+    Attributes:
+      terms: `[rows]`, whose mean is the estimate.
+      shortfall: `[]`, half of what rows show to fits that saw them above what they show to fits that did not; it is
+        part of the terms.
+      rows: `[rows]` which they are.
+      trace: `[1 + num_layers]` the mean over rows left out, after the start and after each layer.
+    """
+
+    terms: jax.Array
+    shortfall: jax.Array
+    rows: jax.Array
+    trace: jax.Array
+
+
+def dependence(key: jax.Array, blocks: list[tuple[float, jax.Array]], num_layers: int, num_folds: int) -> Dependence:
+    """A sum of total correlations with signs, every row evaluated by a destructor that saw it and by one that did not.
 
     Args:
       key: PRNG key.
@@ -125,25 +150,32 @@ def dependence(
       num_folds: of the cross-fitting.
 
     Returns:
-      The terms whose mean is the estimate `[rows]`, the rows that they belong to `[rows]`, and the estimate after each
-      layer `[1 + num_layers]`.
+      `Dependence`.
     """
     fold_key, fit_key = jax.random.split(key)
     train, test = folds(fold_key, blocks[0][1].shape[0], num_folds)
-    terms: Any = 0.0
-    trace: Any = 0.0
+    # Every fit is also asked about the rows of the next fold, which it saw: each row once in either way.
+    both = jnp.concatenate([test, jnp.roll(test, -1, axis=0)], axis=1)
+    size = test.shape[1]
+    terms: Any = jnp.zeros_like(blocks[0][1], shape=test.size)
+    shortfall: Any = jnp.zeros_like(terms[0])
+    trace: Any = jnp.zeros_like(terms, shape=1 + num_layers)
     for index, (sign, z) in enumerate(blocks):
         if z.shape[1] == 1:
             continue
         keys = jax.random.split(jax.random.fold_in(fit_key, index), num_folds)
 
-        def fitted_at(key, train, test, z=z):
-            return log_ratio(fit(key, z[train], num_layers), z[test], num_layers)
+        def fitted_at(key, train, rows, z=z):
+            return log_ratio(fit(key, z[train], num_layers), z[rows], num_layers)
 
-        ratio = cross_fit(fitted_at, train, test, keys)
-        terms = terms + sign * selected(ratio).reshape(-1)
-        trace = trace + sign * ratio.mean(axis=(0, 2))
-    return terms, test.reshape(-1), trace
+        ratio = cross_fit(fitted_at, train, both, keys)
+        left_out = ratio[..., :size]
+        layers = select(left_out)
+        own, seen = after(left_out, layers), jnp.roll(after(ratio[..., size:], layers), 1, axis=0)
+        terms = terms + sign * (0.5 * (own + seen)).reshape(-1)
+        shortfall = shortfall + sign * 0.5 * (seen - own).mean()
+        trace = trace + sign * left_out.mean(axis=(0, 2))
+    return Dependence(terms, shortfall, test.reshape(-1), trace)
 
 
 _MARGINAL = marginal.quantile(tails="pareto")

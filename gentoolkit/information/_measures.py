@@ -14,21 +14,37 @@ from gentoolkit.information.estimate import Estimate, null_summary
 Form = Literal["likelihood", "telescoped", "classical", "unstopped"]
 
 
-def mean_of(terms: jax.Array, trace: jax.Array, *samples: jax.Array) -> Estimate:
+def mean_of(terms: jax.Array, trace: jax.Array, *samples: jax.Array, shortfall: jax.Array | None = None) -> Estimate:
     """Estimate from one term a row.
 
     Args:
       terms: `[rows]`.
       trace: `[layers]`.
       *samples: `[n, d]` arrays, for NaN.
+      shortfall: `[]`, what of the mean is a correction; None if nothing is.
 
     Returns:
       `Estimate` with the mean and its standard error.
     """
     bad = jnp.any(jnp.stack([jnp.isnan(x).any() for x in samples]))
-    value = jnp.where(bad, jnp.nan, terms.mean())
-    error = jnp.where(bad, jnp.nan, jnp.std(terms, ddof=1) / terms.size**0.5)
-    return Estimate(value, error, trace=jnp.where(bad, jnp.nan, trace))
+    error = jnp.std(terms, ddof=1) / terms.size**0.5
+    if shortfall is not None:
+        error = with_shortfall(error, shortfall)
+    found = Estimate(terms.mean(), error, trace=trace, shortfall=shortfall)
+    return jax.tree.map(lambda a: jnp.where(bad, jnp.nan, a), found)
+
+
+def with_shortfall(error: jax.Array, shortfall: jax.Array) -> jax.Array:
+    """Standard error that also has half of a correction in it.
+
+    Args:
+      error: `[]` standard error by chance.
+      shortfall: `[]` the correction.
+
+    Returns:
+      `[]`.
+    """
+    return jnp.sqrt(error * error + 0.25 * shortfall * shortfall)
 
 
 def null_key(key: jax.Array) -> jax.Array:

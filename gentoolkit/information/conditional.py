@@ -28,7 +28,7 @@ def conditional_mutual_information(
       x: `[..., n, d]` samples.
       z: `[..., n, e]` samples, row by row those of `x`.
       given: `[..., n, f]` samples of the condition.
-      num_layers: layers of RBIG after the elliptical start (static); None takes 6.
+      num_layers: layers of RBIG after the start (static); None takes 6.
       num_folds: folds of the cross-fitting (static).
 
     Returns:
@@ -48,7 +48,7 @@ def conditional_mutual_information(
         a, b = x.shape[1], x.shape[1] + z.shape[1]
         with_x = jnp.concatenate([scores[:, :a], scores[:, b:]], axis=-1)
         blocks = [(1.0, scores), (-1.0, with_x), (-1.0, scores[:, a:]), (1.0, scores[:, b:])]
-        terms, _, trace = _flow.dependence(fit_key, blocks, num_layers, num_folds)
-        return mean_of(terms, trace, x, z, given)
+        found = _flow.dependence(fit_key, blocks, num_layers, num_folds)
+        return mean_of(found.terms, found.trace, x, z, given, shortfall=found.shortfall)
 
     return over_problems(one, key, x, z, given)

@@ -29,7 +29,7 @@ def kl_divergence(
       key: PRNG key.
       x: `[..., n, d]` samples of p.
       z: `[..., m, d]` samples of q.
-      num_layers: layers of RBIG after the elliptical start (static); None takes 6.
+      num_layers: layers of RBIG after the start (static); None takes 6.
       num_folds: folds of the cross-fitting (static).
       num_permutations: B (static) splits of the pooled rows into two new samples, in one vmapped batch, as the null
         p = q; 0 for no null.
@@ -70,6 +70,6 @@ def _value(key, x, z, num_layers, num_folds) -> Estimate:
     best = jnp.argmax(jnp.where(jnp.isnan(likely), -jnp.inf, likely))
     q = _flow.fit_density(q_key, jax.random.permutation(order_key, z), num_layers)
     other = _flow.log_density(q, x, num_layers)
-    terms = _flow.selected(own).reshape(-1) - other[best][rows.reshape(-1)]
+    terms = _flow.after(own, _flow.select(own)).reshape(-1) - other[best][rows.reshape(-1)]
     trace = own.mean(axis=(0, 2)) - other[:, rows.reshape(-1)].mean(axis=-1)
     return mean_of(terms, trace, x, z)

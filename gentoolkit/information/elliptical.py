@@ -50,14 +50,15 @@ class Elliptical(NamedTuple):
     shrinkage: jax.Array
 
 
-def fit(z: jax.Array) -> tuple[Elliptical, jax.Array]:
+def fit(z: jax.Array) -> tuple[Elliptical, jax.Array, jax.Array]:
     """Fits the destructor to normal scores.
 
     Args:
       z: `[n, d]` scores with N(0, 1) margins, d >= 2, the rows in random order.
 
     Returns:
-      The destructor, and `[n, d]` the scores as it maps them, each with the radius it has as a row left out.
+      The destructor; `[n, d]` the scores as it maps them, each with the radius it has as a row left out; and `[n]` the
+      log of the density over that of N(0, I), each row again left out of the scatter matrix.
     """
     few = z[:_SELECTION_ROWS]
     tables = jnp.asarray(_margin_tables(), z.dtype)
@@ -68,19 +69,22 @@ def fit(z: jax.Array) -> tuple[Elliptical, jax.Array]:
     table, dof, share = tables[at_dof], dofs[at_dof], jnp.asarray(_SHRINKAGES, z.dtype)[at_share]
     # The best share falls as 1 / n; what was found on few rows is carried over to all.
     share = share * (few.shape[0] / z.shape[0]) / (share * (few.shape[0] / z.shape[0]) + 1 - share)
-    y, _ = _student_margin(table, z)
+    y, log_slope = _student_margin(table, z)
     scatter, weight = _scatter(y, dof)
     diagonal = jnp.diag(jnp.diagonal(scatter))
     whitening = _whitening((1 - share) * scatter + share * diagonal)
     w = _whiten(whitening, y)
     inside = jnp.sum(w * w, axis=-1)
-    square = inside / (1 - _own_part(inside, weight, share))
+    own = _own_part(inside, weight, share)
+    square = inside / (1 - own)
     log_radius = 0.5 * jnp.log(square)
     radial = _MARGINAL.fit(log_radius[None, :])
     # The direction of the row, the radius of the row left out.
     w = w * jnp.sqrt(square / inside)[:, None]
     fitted = Elliptical(table, whitening, radial, dof, share)
-    return fitted, _to_chi(fitted, w)[0]
+    out, log_det = _to_chi(fitted, w)
+    log_det += log_slope.sum(axis=-1) + jnp.log(jnp.diagonal(whitening)).sum() - 0.5 * jnp.log1p(-own)
+    return fitted, out, log_det + 0.5 * jnp.sum(z * z - out * out, axis=-1)
 
 
 def forward(fitted: Elliptical, z: jax.Array) -> tuple[jax.Array, jax.Array]:

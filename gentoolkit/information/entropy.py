@@ -10,7 +10,7 @@ from gentoolkit.distances.gaussian import moments
 from gentoolkit.gaussianization import univariate_entropy
 from gentoolkit.information import _flow, gaussian
 from gentoolkit.information._checks import check_count
-from gentoolkit.information._measures import check_options, null_key, over_problems, with_null
+from gentoolkit.information._measures import check_options, null_key, over_problems, with_null, with_shortfall
 from gentoolkit.information.estimate import Estimate
 
 
@@ -25,7 +25,7 @@ def entropy(
     Args:
       key: PRNG key.
       x: `[..., n, d]` samples.
-      num_layers: layers of RBIG after the elliptical start (static); None takes 6.
+      num_layers: layers of RBIG after the start (static); None takes 6.
       num_folds: folds of the cross-fitting (static).
 
     Returns:
@@ -57,7 +57,7 @@ def negentropy(
     Args:
       key: PRNG key.
       x: `[..., n, d]` samples, n > d.
-      num_layers: layers of RBIG after the elliptical start (static); None takes 6.
+      num_layers: layers of RBIG after the start (static); None takes 6.
       num_folds: folds of the cross-fitting (static).
       num_draws: B (static) samples of that Gaussian, in one vmapped batch, as the null: `p_value` is then one of
         normality; 0 for no null.
@@ -93,25 +93,20 @@ def negentropy(
 def _entropy(key, x, num_layers, num_folds):
     """The estimate, the log-densities of the rows `[rows]`, and the rows."""
     scores_key, fit_key, density_key = jax.random.split(key, 3)
-    n, dim = x.shape
-    shared, trace = jnp.zeros_like(x[0, 0]), jnp.zeros_like(x, shape=(1 + num_layers,))
-    train, test = _flow.folds(jax.random.split(fit_key)[0], n, num_folds)  # those that `dependence` draws
-    terms = jnp.zeros_like(x, shape=(test.size,))
-    if dim > 1:
-        scores = _flow.normal_scores(scores_key, x)
-        terms, _, trace = _flow.dependence(fit_key, [(1.0, scores)], num_layers, num_folds)
-        shared = terms.mean()
+    scores = _flow.normal_scores(scores_key, x)
+    found = _flow.dependence(fit_key, [(1.0, scores)], num_layers, num_folds)
     single = univariate_entropy.spacing(x.T).sum()
 
     def marginal_log_density(_, train, test):
         return _flow.marginal_log_density(x[train], x[test])
 
+    train, test = _flow.folds(jax.random.split(fit_key)[0], x.shape[0], num_folds)  # those that `dependence` draws
     alone = _flow.cross_fit(marginal_log_density, train, test, jax.random.split(density_key, num_folds)).reshape(-1)
-    log_density = alone + terms
+    log_density = alone + found.terms
+    error = with_shortfall(jnp.std(log_density, ddof=1) / log_density.size**0.5, found.shortfall)
+    value = Estimate(single - found.terms.mean(), error, trace=single - found.trace, shortfall=-found.shortfall)
     bad = jnp.isnan(x).any()
-    value = jnp.where(bad, jnp.nan, single - shared)
-    error = jnp.where(bad, jnp.nan, jnp.std(log_density, ddof=1) / log_density.size**0.5)
-    return Estimate(value, error, trace=single - trace), log_density, test.reshape(-1)
+    return jax.tree.map(lambda a: jnp.where(bad, jnp.nan, a), value), log_density, found.rows
 
 
 def _negentropy(key, x, num_layers, num_folds) -> Estimate:
@@ -120,5 +115,10 @@ def _negentropy(key, x, num_layers, num_folds) -> Estimate:
     whitened = jax.scipy.linalg.solve_triangular(jnp.linalg.cholesky(cov), (x - mean[None, :]).T, lower=True)
     log_normal = -0.5 * jnp.sum(whitened * whitened, axis=0)[rows]
     normal = gaussian.entropy(cov) + 0.5 * x.shape[1] * math.log((x.shape[0] - 1) / x.shape[0])
-    error = jnp.std(log_density - log_normal, ddof=1) / log_density.size**0.5
-    return Estimate(normal - estimate.value, error + 0 * estimate.value, trace=normal - estimate.trace)
+    error = with_shortfall(jnp.std(log_density - log_normal, ddof=1) / log_density.size**0.5, estimate.shortfall)
+    return Estimate(
+        normal - estimate.value,
+        error + 0 * estimate.value,
+        trace=normal - estimate.trace,
+        shortfall=-estimate.shortfall,
+    )

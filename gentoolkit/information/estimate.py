@@ -27,11 +27,13 @@ class Estimate(NamedTuple):
 
     Attributes:
       value: `[...]` the estimate.
-      standard_error: `[...]` of `value`, for its chance error alone: bias is not in it.
+      standard_error: `[...]` of `value`: chance, and half of `shortfall` where there is one. Other bias is not in it.
       null_mean: `[...]` mean of the estimator over permuted data, where the truth is 0.
       null_std: `[...]` its standard deviation there.
       p_value: `[...]` permutation p-value of "no dependence", `(1 + #{null >= value}) / (1 + B)`.
       trace: `[..., layers]` the estimate after each layer of the destructor, where one was fitted.
+      shortfall: `[...]` how much of `value` is a correction for what was learnt wrong from few rows; without it
+        (`value - shortfall`) stands what rows left out of the fit say.
     """
 
     value: jax.Array
@@ -40,6 +42,7 @@ class Estimate(NamedTuple):
     null_std: jax.Array | None = None
     p_value: jax.Array | None = None
     trace: jax.Array | None = None
+    shortfall: jax.Array | None = None
 
     @property
     def debiased(self) -> jax.Array:

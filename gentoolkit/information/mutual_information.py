@@ -66,8 +66,8 @@ def _value(key, x, z, form, num_layers, num_folds) -> Estimate:
     scores_key, fit_key = jax.random.split(key)
     both = _flow.normal_scores(scores_key, jnp.concatenate([x, z], axis=-1))
     blocks = [(1.0, both), (-1.0, both[:, : x.shape[1]]), (-1.0, both[:, x.shape[1] :])]
-    terms, _, trace = _flow.dependence(fit_key, blocks, num_layers, num_folds)
-    return mean_of(terms, trace, x, z)
+    found = _flow.dependence(fit_key, blocks, num_layers, num_folds)
+    return mean_of(found.terms, found.trace, x, z, shortfall=found.shortfall)
 
 
 def _of_destroyed(key, x, z, form, num_layers) -> Estimate:

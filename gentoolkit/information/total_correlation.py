@@ -22,11 +22,13 @@ def total_correlation(
     Forms:
 
     - `"likelihood"`, the default: the mean over rows of log q(x) - sum_j log q_j(x_j), q a destructor fitted to the
-      other folds. It starts with an elliptical layer (`elliptical`) and goes on by layers of marginal maps and
-      rotations for as long as they help rows left out. Features enter by their ranks: increasing maps of a feature
-      change nothing, infinities are ranks like others, ties are put in random order (a constant feature shares
-      nothing).
-      What the destructor misses makes the estimate low, on average never high; both errors fall with n.
+      other folds. It starts with one elliptical layer (`elliptical`) or, where rows left out are better off by it, with
+      clusters (`mixture`), and goes on by layers of marginal maps and rotations for as long as they help rows left out.
+      Features enter by their ranks: increasing maps of a feature change nothing, infinities are ranks like others, ties
+      are put in random order (a constant feature shares nothing).
+      What the destructor misses makes rows left out say too little, on average never too much. As far as it misses it
+      for want of rows the estimate makes up for it, by half of what rows say more to a fit that saw them (`shortfall`);
+      all of it falls with n.
     - `"telescoped"`: RBIG fitted to half of the rows; what its rotations take off the marginal entropies of the other
       half, up to the best layer. A lower bound but for the error of the entropies, and a low one for elliptical laws.
     - `"classical"`: RBIG on all rows, with the stopping rule of Laparra et al.: small layers are not counted.
@@ -36,21 +38,23 @@ def total_correlation(
       key: PRNG key.
       x: `[..., n, d]` samples, d >= 2.
       form: static, see above.
-      num_layers: layers of RBIG (static); None takes 6 after the elliptical start, 40 for the other forms.
+      num_layers: layers of RBIG (static); None takes 6 after the start, 40 for the other forms.
       num_folds: folds of the likelihood form (static): each row is evaluated by a fit to the other folds.
       num_permutations: B (static) copies with permuted features, in one vmapped batch whose memory grows with B, for
         `null_mean`, `null_std`, `p_value`, and with them `debiased`; 0 leaves these None.
 
     Returns:
-      `Estimate` in nats. The likelihood form has a standard error (of the mean over rows); `trace` is the estimate
-      after the start and after each layer, or after each layer. NaN entries give NaN. Not clipped at 0.
+      `Estimate` in nats. The likelihood form has a standard error (of the mean over rows and of the shortfall); `trace`
+      is what rows left out say after the start and after each layer, or the estimate after each layer. NaN entries give
+      NaN. Not clipped at 0.
 
     Raises:
       ValueError: `x` is not `[..., n, d]` with d >= 2, fewer than 20 rows (10 a fold), or an unknown form.
 
     References:
       Johnson et al. (2019), "Information theory in density destructors", eqs. (5) to (7); eq. (6) as printed is T after
-      less T before, here its negative is meant. Laparra, Camps-Valls, Malo (2011) for the stopping rule.
+      less T before, here its negative is meant. Laparra, Camps-Valls, Malo (2011) for the stopping rule. Akaike (1974),
+      "A new look at the statistical model identification", for what a fit gains on its own rows and loses on others.
     """
     check_samples(x=x)
     num_layers = check_options(form, num_layers, num_folds, num_permutations, x.shape[-2])
@@ -74,5 +78,5 @@ def _value(key, x, form, num_layers, num_folds) -> Estimate:
         return Estimate(trace[-1], trace=trace)
     scores_key, fit_key = jax.random.split(key)
     z = _flow.normal_scores(scores_key, x)
-    terms, _, trace = _flow.dependence(fit_key, [(1.0, z)], num_layers, num_folds)
-    return mean_of(terms, trace, x)
+    found = _flow.dependence(fit_key, [(1.0, z)], num_layers, num_folds)
+    return mean_of(found.terms, found.trace, x, shortfall=found.shortfall)

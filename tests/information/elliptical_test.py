@@ -28,7 +28,7 @@ forward = jax.jit(elliptical.forward)
 
 @pytest.mark.parametrize("dof", [3.0, np.inf])
 def test_an_elliptical_copula_is_destroyed(dof):
-    fitted, own = fit(scores(student(4000, dof)))
+    fitted, own, _ = fit(scores(student(4000, dof)))
     new = scores(student(4000, dof, seed=1))
     z, log_det = forward(fitted, new)
     # nu is told from its neighbours on the grid only roughly; 25 and more stand for the Gaussian.
@@ -44,7 +44,7 @@ def test_an_elliptical_copula_is_destroyed(dof):
 
 
 def test_log_determinant_is_that_of_autodiff(x64):
-    fitted, _ = fit(np.float64(scores(student(300, 3.0))))
+    fitted, *_ = fit(np.float64(scores(student(300, 3.0))))
     points = np.random.default_rng(3).normal(size=(6, 3)) * 1.3
 
     def one(z):
@@ -112,7 +112,7 @@ def test_tables_are_accurate(x64):
 
 
 def test_far_scores_and_gaussian_copula_value():
-    fitted, _ = fit(scores(student(300, 3.0)))
+    fitted, *_ = fit(scores(student(300, 3.0)))
     far, log_det = forward(fitted, np.float32([[12, -12, 12], [0, 0, 0], [1e-20, 0, 0]]))
     assert np.isfinite(far).all() and np.isfinite(log_det).all()
     assert abs(gaussian.total_correlation(SCATTER) - 0.31) < 0.01  # what the second case of the first test has to find

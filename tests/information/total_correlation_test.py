@@ -104,6 +104,49 @@ def test_dependence_has_a_small_p_value_and_problems_are_mapped():
     assert got.p_value[1] > 0.05 and got.trace.shape == (2, 1)
 
 
+def test_what_few_rows_teach_wrong_is_made_up_for():
+    """Six correlated normal features: rows left out say too little, by what 15 correlations from n rows cost."""
+    dim, n, trials = 6, 120, 30
+    scatter = 0.5 * np.eye(dim) + 0.5
+    truth = -0.5 * np.linalg.slogdet(scatter)[1]
+    x = np.random.default_rng(0).normal(size=(trials, n, dim)) @ np.linalg.cholesky(scatter).T
+    ask = functools.partial(information.total_correlation, num_folds=2, num_layers=0)
+    got = jax.jit(lambda x: jax.lax.map(functools.partial(ask, KEY), x))(np.float32(x))
+    value, shortfall = np.float64(got.value), np.float64(got.shortfall)
+    left_out = value - shortfall
+    np.testing.assert_allclose(left_out, np.float64(got.trace)[:, 0], atol=1e-5)
+    # 60 rows to fit to: 15 / 120 by the asymptotic rule, more with so few.
+    assert 0.08 < shortfall.mean() < 0.25
+    assert abs(value.mean() - truth) < 0.4 * (truth - left_out.mean())
+    covers = np.abs(value - truth) <= 1.96 * np.float64(got.standard_error)
+    assert covers.mean() >= 0.9
+    # The error has half of the correction in it.
+    assert (got.standard_error >= 0.5 * np.abs(shortfall)).all()
+
+
+def test_clusters_are_parted():
+    """Two crossed normal laws: layers of one-dimensional maps see a third of what they share, a mixture all of it."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(2000, 1)) * np.float32([[2.0, 2.0]]) + 0.3 * rng.normal(size=(2000, 2))
+    sign = rng.integers(2, size=2000) * 2 - 1
+    x = np.float32(np.column_stack([rows[:, 0], sign * rows[:, 1]]))
+    got = jax.jit(functools.partial(information.total_correlation, num_folds=2, num_layers=0))(KEY, x)
+    assert abs(got.value - _crossed()) < 3 * got.standard_error < 0.25
+
+
+def _crossed():
+    """Total correlation of that law: its density on a fine grid."""
+    at = np.linspace(-11, 11, 2201)
+    cov = np.array([[4.09, 4.0], [4.0, 4.09]])
+    joint = 0.5 * sum(
+        scipy.stats.multivariate_normal(cov=cov * np.array([[1, s], [s, 1]])).pdf(np.stack(np.meshgrid(at, at), -1))
+        for s in (1, -1)
+    )
+    single = scipy.stats.norm(scale=4.09**0.5).pdf(at)
+    ratio = np.where(joint > 0, np.log(np.maximum(joint, 1e-300) / np.outer(single, single)), 0)
+    return float((joint * ratio).sum() * (at[1] - at[0]) ** 2)
+
+
 @pytest.mark.parametrize("form", ["telescoped", "classical", "unstopped"])
 def test_other_forms_of_a_correlated_gaussian(form):
     """One layer takes all of it (PCA), and more layers only add their errors."""
@@ -145,7 +188,7 @@ def test_layers_are_chosen_by_the_other_folds():
     mean = np.float32([[1, 0, 0], [0, 5, 0], [0, 2, 3]])  # folds by layers
     ratio = jnp.asarray(mean)[:, :, None] * jnp.ones((1, 1, 4))
     np.testing.assert_array_equal(_flow.select(ratio), [1, 2, 1])
-    np.testing.assert_array_equal(_flow.selected(ratio)[:, 0], [0, 0, 2])
+    np.testing.assert_array_equal(_flow.after(ratio, _flow.select(ratio))[:, 0], [0, 0, 2])
 
 
 @pytest.mark.fast

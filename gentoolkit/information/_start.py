@@ -1,0 +1,66 @@
+"""What the destructor of normal scores starts with: one elliptical heap, or clusters; rows left out decide."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gentoolkit.information import elliptical, mixture
+
+_COMPONENTS = (2, 4, 8)  # that are tried
+_SELECTION_ROWS = 1 << 12  # of them a quarter is left out to choose by; the chosen one goes on to all rows
+
+
+class Start(NamedTuple):
+    """Both fitted destructors, and which of them counts.
+
+    Attributes:
+      heap: the elliptical one.
+      clusters: the mixture.
+      apart: `[]` True where the mixture counts.
+    """
+
+    heap: elliptical.Elliptical
+    clusters: mixture.Mixture
+    apart: jax.Array
+
+
+def fit(key: jax.Array, z: jax.Array) -> tuple[Start, jax.Array]:
+    """Fits both, and chooses.
+
+    Args:
+      key: PRNG key.
+      z: `[n, d]` scores with N(0, 1) margins, d >= 2, the rows in random order.
+
+    Returns:
+      The start, and the scores as it maps them.
+    """
+    heap, w, of_heap = elliptical.fit(z)
+    few = z[:_SELECTION_ROWS]
+    tail = few.shape[0] // 4
+    left_out, rest = few[:tail], few[tail:]
+
+    def tried(num_components):
+        clusters = mixture.fit(key, rest, num_components)
+        return clusters, mixture.log_ratio(clusters, left_out)
+
+    every, of_clusters = jax.lax.map(tried, jnp.asarray(np.array(_COMPONENTS), jnp.int32))
+    best = jnp.argmax(of_clusters.mean(axis=-1))
+    clusters, more = jax.tree.map(lambda a: a[best], every), of_clusters[best] - of_heap[:tail]
+    # One heap unless clusters are better beyond chance: by a standard error.
+    apart = more.mean() > jnp.std(more) / tail**0.5
+    clusters = jax.lax.cond(apart, lambda m: mixture.refit(m, z), lambda m: m, clusters)
+    w = jax.lax.cond(apart, lambda: mixture.forward(clusters, z)[0], lambda: w)
+    return Start(heap, clusters, apart), w
+
+
+def forward(fitted: Start, z: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Maps normal scores `[m, d]` to (nearly) independent ones, and `[m]` log-determinants."""
+    return jax.lax.cond(
+        fitted.apart,
+        functools.partial(mixture.forward, fitted.clusters),
+        functools.partial(elliptical.forward, fitted.heap),
+        z,
+    )
