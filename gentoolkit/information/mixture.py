@@ -22,7 +22,7 @@ from gentoolkit.distances import _numerics
 from gentoolkit.gaussianization import _normal, _spline
 
 MOST_COMPONENTS = 8
-_LARGEST_SCORE, _NODES, _BISECTIONS = 8.0, 257, 24
+_LARGEST_SCORE, _NODES, _BISECTIONS = 6.0, 97, 24
 _ROUNDS, _MORE_ROUNDS, _STEPS = 6, 3, 4  # rounds of so many steps each
 
 
@@ -178,7 +178,7 @@ def _steps(fitted: Mixture, y: jax.Array, shares: jax.Array) -> Mixture:
         scatter = jax.lax.fori_loop(0, num, scattered, jnp.zeros_like(fitted.whitening))
         weight = size / size.sum()
         pooled = jnp.sum(scatter * weight[:, None, None], axis=0)
-        sphere = identity * jnp.trace(pooled) / dim
+        sphere = identity * jnp.maximum(jnp.trace(pooled) / dim, 1e-6)
         # As if d rows of each component had the covariance that all have in common, and one row of that a sphere.
         pooled = (n * pooled + sphere) / (n + 1)
         own = (size / (size + dim))[:, None, None]
@@ -187,7 +187,7 @@ def _steps(fitted: Mixture, y: jax.Array, shares: jax.Array) -> Mixture:
         factor = jnp.linalg.cholesky(scatter)
         whitening = jax.scipy.linalg.solve_triangular(factor, jnp.broadcast_to(identity, scatter.shape), lower=True)
         spread = jnp.sqrt(jnp.diagonal(scatter, axis1=-2, axis2=-1))
-        log_weight = jnp.where(fitted.log_weight > -jnp.inf, jnp.log(weight), -jnp.inf)
+        log_weight = jax.nn.log_softmax(jnp.where(fitted.log_weight > -jnp.inf, jnp.log(weight), -jnp.inf))
         return Mixture(fitted.margin, log_weight, mean, spread, whitening), None
 
     return jax.lax.scan(step, fitted, shares)[0]

@@ -62,7 +62,7 @@ def test_density_is_that_of_the_copula_and_what_comes_out_is_normal():
     x = draw(4000, seed=1)
     z = np.float32(scores(x))
     out, log_det = forward(of_law(), z)
-    # 3e-3: the margins are splines of 257 nodes.
+    # 3e-3: the margins are splines of 97 nodes.
     np.testing.assert_allclose(log_ratio(z, out, log_det), total_log_ratio(x), atol=3e-3)
     np.testing.assert_allclose(mixture.log_ratio(of_law(), z), log_ratio(z, out, log_det), atol=2e-5)
     out = np.asarray(out)
