@@ -10,6 +10,7 @@ import numpy as np
 from gentoolkit.information import elliptical, mixture
 
 _COMPONENTS = (2, 4, 8)  # that are tried
+_ROWS_A_COMPONENT = 2  # for each mean and each row of the covariance; what they lack comes from the pooled covariance
 _SELECTION_ROWS = 1 << 12  # of them a quarter is left out to choose by; the chosen one goes on to all rows
 
 
@@ -18,12 +19,12 @@ class Start(NamedTuple):
 
     Attributes:
       heap: the elliptical one.
-      clusters: the mixture.
+      clusters: the mixture; None if there were too few rows for one.
       apart: `[]` True where the mixture counts.
     """
 
     heap: elliptical.Elliptical
-    clusters: mixture.Mixture
+    clusters: mixture.Mixture | None
     apart: jax.Array
 
 
@@ -41,12 +42,15 @@ def fit(key: jax.Array, z: jax.Array) -> tuple[Start, jax.Array]:
     few = z[:_SELECTION_ROWS]
     tail = few.shape[0] // 4
     left_out, rest = few[:tail], few[tail:]
+    components = [k for k in _COMPONENTS if rest.shape[0] >= _ROWS_A_COMPONENT * k * (z.shape[1] + 1)]
+    if not components:
+        return Start(heap, None, jnp.zeros((), bool)), w
 
     def tried(num_components):
         clusters = mixture.fit(key, rest, num_components)
         return clusters, mixture.log_ratio(clusters, left_out)
 
-    every, of_clusters = jax.lax.map(tried, jnp.asarray(np.array(_COMPONENTS), jnp.int32))
+    every, of_clusters = jax.lax.map(tried, jnp.asarray(np.array(components), jnp.int32))
     best = jnp.argmax(of_clusters.mean(axis=-1))
     clusters, more = jax.tree.map(lambda a: a[best], every), of_clusters[best] - of_heap[:tail]
     # One heap unless clusters are better beyond chance: by a standard error.
@@ -58,6 +62,8 @@ def fit(key: jax.Array, z: jax.Array) -> tuple[Start, jax.Array]:
 
 def forward(fitted: Start, z: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Maps normal scores `[m, d]` to (nearly) independent ones, and `[m]` log-determinants."""
+    if fitted.clusters is None:
+        return elliptical.forward(fitted.heap, z)
     return jax.lax.cond(
         fitted.apart,
         functools.partial(mixture.forward, fitted.clusters),
