@@ -165,7 +165,7 @@ CONTRACT = {
             "minibatch": "key x num_clusters",
             "assign": "x centers",
         },
-        "cholesky": {"factorize": "matrix", "solve": "lower b", "log_det": "lower"},
+        "cholesky": {"factorize": "matrix", "solve": "lower b", "inverse": "lower", "log_det": "lower"},
         "coregionalization": {
             "coregionalized": "covariance outputs",
             "condition": "covariance x y",

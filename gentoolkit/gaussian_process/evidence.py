@@ -344,14 +344,11 @@ def _quadratic_and_log_det(matrix, residual):
 def _quadratic_and_log_det_jvp(primals, tangents):
     (matrix, residual), (matrix_dot, residual_dot) = primals, tangents
     lower = cholesky.factorize(matrix).lower
-    identity = jnp.eye(lower.shape[0], dtype=lower.dtype)
-    solved = cholesky.half_solve(lower, jnp.concatenate([residual, identity], axis=1))
-    whitened, inverse_half = solved[:, : residual.shape[1]], solved[:, residual.shape[1] :]
-    alpha = _blocks.matmul(inverse_half.T, whitened)
-    inverse = _blocks.matmul(inverse_half.T, inverse_half)
+    whitened = cholesky.half_solve(lower, residual)
+    alpha = cholesky.transposed_half_solve(lower, whitened)
     quadratic_dot = 2.0 * jnp.sum(alpha * residual_dot) - jnp.sum(_blocks.matmul(alpha, alpha.T) * matrix_dot)
-    primals_out = jnp.sum(whitened**2), cholesky.log_det(lower)
-    return primals_out, (quadratic_dot, jnp.sum(inverse * matrix_dot))
+    log_det_dot = jnp.sum(cholesky.inverse(lower) * matrix_dot)
+    return (jnp.sum(whitened**2), cholesky.log_det(lower)), (quadratic_dot, log_det_dot)
 
 
 def _sparse_terms(covariance, data, inducing, size):

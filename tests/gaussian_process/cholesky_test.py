@@ -88,3 +88,12 @@ def test_the_derivative_is_that_of_finite_differences(x64, batch):
 def test_bad_shapes_are_named():
     with pytest.raises(ValueError, match=r"matrix.shape = \(2, 3\)"):
         cholesky.factorize(np.ones((2, 3)))
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize(("n", "batch"), [(1, ()), (31, ()), (33, (2,)), (65, ()), (130, (2, 1)), (530, ())])
+def test_the_inverse_by_halves_is_the_inverse(x64, n, batch):
+    matrix = positive(6, n, batch=batch)
+    inverse = np.asarray(cholesky.inverse(jnp.linalg.cholesky(matrix)))
+    np.testing.assert_allclose(inverse, np.linalg.inv(matrix), rtol=1e-9, atol=1e-10)
+    np.testing.assert_array_equal(inverse, np.swapaxes(inverse, -1, -2))

@@ -179,3 +179,46 @@ def test_bad_shapes_are_named():
         covariance.on_features(model, ())
     with pytest.raises(ValueError, match="stationary"):
         coregionalization.coregionalized(model, jnp.eye(2)).spectrum(jax.random.key(0), 4, 4)
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("dim", [3, 20])
+@pytest.mark.parametrize("name", CASES)
+def test_one_lengthscale_is_the_same_for_every_feature(x64, name, dim):
+    # Its distances are scaled after they are taken, those of several lengthscales before.
+    family, _ = CASES[name]
+    x, z = draw(20, 5, dim), draw(21, 4, dim)
+
+    def results(shape):
+        def total(lengthscale, x, z):
+            return jnp.sum(jnp.sin(1.0 + family(jnp.broadcast_to(lengthscale, shape), 1.3).gram(x, z)))
+
+        first = jax.value_and_grad(total, argnums=(0, 1, 2))(1.7, x, z)
+        return first, jax.grad(jax.grad(total))(1.7, x, z)
+
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-9, atol=1e-12), results(()), results((dim,)))
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("unit", [1e-15, 1.0, 1e15])
+def test_units_do_not_matter_in_float32(unit):
+    x = jnp.asarray(draw(22, 5, 3), jnp.float32)
+    kernel = covariance.squared_exponential(0.9 * unit, 1.0)
+    np.testing.assert_allclose(
+        kernel.gram(unit * x, unit * x), covariance.squared_exponential(0.9, 1.0).gram(x, x), rtol=1e-5
+    )
+    slope = jax.grad(lambda scale: jnp.sum(covariance.squared_exponential(scale * unit, 1.0).gram(unit * x, unit * x)))
+    expected = jax.grad(lambda scale: jnp.sum(covariance.squared_exponential(scale, 1.0).gram(x, x)))(0.9)
+    np.testing.assert_allclose(slope(0.9), expected, rtol=1e-4)
+
+
+@pytest.mark.fast
+def test_a_lengthscale_out_of_all_proportion():
+    x = jnp.asarray(draw(23, 4, 2), jnp.float32)
+    for lengthscale, expected in ((jnp.inf, np.ones((4, 4))), (1e30, np.ones((4, 4))), (1e-30, np.eye(4))):
+        np.testing.assert_array_equal(covariance.squared_exponential(lengthscale, 1.0).gram(x, x), expected)
+    for at in (np.nan, np.inf):
+        gram = np.asarray(covariance.squared_exponential(1.0, 1.0).gram(x.at[0, 0].set(at), x))
+        np.testing.assert_array_equal(np.isfinite(gram[1:]), True)
+        gram = np.asarray(covariance.squared_exponential(1.0, 1.0).gram(x, x.at[0, 0].set(at)))
+        np.testing.assert_array_equal(np.isfinite(gram[:, 1:]), True)
