@@ -5,18 +5,18 @@ import jax.numpy as jnp
 
 from gentoolkit.gaussian_process import _blocks
 
-# Points of a block on CPU and centres whose scores are compared within one loop over them: more at a time leave the
-# cache, fewer spend their time on reading and writing the best so far.
-_ROWS_ON_CPU, _GROUP = 1 << 11, 8
-# Up to so many scores there are no blocks, but operations large enough for XLA to share them among cores, and as few
-# loops over the points as compile in reasonable time.
-_SCORES_AT_ONCE, _LARGEST_GROUP = 1 << 22, 128
+# Centres whose scores are compared within one loop over the points: more at a time leave the cache, fewer spend their
+# time on reading and writing the best so far. Up to the second number there is no loop over groups at all.
+_GROUP, _MOST_IN_ONE_GROUP = 8, 32
+# Points of a block on CPU: the scores of a group and the best so far stay in the cache next to the core. Up to the
+# second number, blocks cost more than they gain.
+_ROWS_ON_CPU, _MOST_IN_ONE_BLOCK = 1 << 11, 1 << 13
 
 
 def rows_of_block(num_centers: int, num_rows: int, block_size: int | None) -> int:
     """Points of a block, from the backend if `block_size` is None."""
     if block_size is None and _by_groups():
-        if num_rows * num_centers <= _SCORES_AT_ONCE:
+        if num_rows <= _MOST_IN_ONE_BLOCK:
             return num_rows
         # Blocks of equal size: none is filled up with points that do not count.
         return -(-num_rows // -(-num_rows // _ROWS_ON_CPU))
@@ -30,13 +30,7 @@ def assign(x: jax.Array, centers: jax.Array, size: int, *, by_groups: bool | Non
     """
     half_norms = 0.5 * jnp.sum(centers * centers, axis=1)
     by_groups = _by_groups() if by_groups is None else by_groups
-    if by_groups:
-        num = centers.shape[0]
-        whole = size >= x.shape[0] and num * x.shape[0] <= _SCORES_AT_ONCE
-        group = -(-num // -(-num // _LARGEST_GROUP)) if whole else min(num, _GROUP)
-        function = _running_least(centers, half_norms, group)
-    else:
-        function = _least(centers, half_norms)
+    function = (_running_least if by_groups else _least)(centers, half_norms)
     # A minimum may pass over a NaN: the centres are asked.
     return jnp.where(jnp.all(jnp.isfinite(half_norms)), _blocks.map_rows(function, x, size), -1)
 
@@ -62,9 +56,10 @@ def _least(centers, half_norms):
     return nearest
 
 
-def _running_least(centers, half_norms, group):
-    """The same function, the best so far carried from centre to centre, `group` of them in one loop over the points."""
+def _running_least(centers, half_norms):
+    """Function of points `[b, d]` that returns the same, the best so far carried from centre to centre."""
     num, dim = centers.shape
+    group = num if num <= _MOST_IN_ONE_GROUP else _GROUP
     missing = -num % group
     # An infinite score is never the least.
     padded = jnp.concatenate([half_norms, jnp.full((missing,), jnp.inf, half_norms.dtype)]).reshape(-1, group)

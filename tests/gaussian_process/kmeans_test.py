@@ -33,7 +33,7 @@ def test_labels_are_the_nearest_centres_in_any_block():
 
 @pytest.mark.fast
 @pytest.mark.parametrize("num", [1, 32, 37, 131])  # groups of one size, the last filled up
-@pytest.mark.parametrize("size", [128, 1 << 14])  # small groups in blocks, large ones without
+@pytest.mark.parametrize("size", [128, 1 << 14])  # in blocks and without
 @pytest.mark.parametrize("by_groups", [True, False])  # on CPU, elsewhere
 def test_both_ways_to_the_nearest_centre_know_what_is_finite(num, size, by_groups):
     x = blobs()
