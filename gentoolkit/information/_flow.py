@@ -29,6 +29,7 @@ from gentoolkit.information import _start
 
 NUM_LAYERS = 6
 NUM_FOLDS = 5
+MAX_COMPONENTS = 8
 
 
 class Flow(NamedTuple):
@@ -59,12 +60,12 @@ def _quantiles(n: int) -> np.ndarray:
     return ndtri((np.arange(n) + 0.5) / n)
 
 
-def fit(key: jax.Array, z: jax.Array, num_layers: int) -> Flow:
+def fit(key: jax.Array, z: jax.Array, num_layers: int, max_components: int) -> Flow:
     """Fits the destructor to `[n, d]` scores, the rows in random order."""
     if z.shape[1] == 1:
         return Flow(None, None)
     start_key, layers_key = jax.random.split(key)
-    start, w = _start.fit(start_key, z)
+    start, w = _start.fit(start_key, z, max_components)
     if num_layers == 0:
         return Flow(start, None)
     knots = int(np.clip(round(1.5 * z.shape[0] ** (1 / 3)), 6, 129)) | 1
@@ -140,7 +141,9 @@ class Dependence(NamedTuple):
     trace: jax.Array
 
 
-def dependence(key: jax.Array, blocks: list[tuple[float, jax.Array]], num_layers: int, num_folds: int) -> Dependence:
+def dependence(
+    key: jax.Array, blocks: list[tuple[float, jax.Array]], num_layers: int, num_folds: int, max_components: int
+) -> Dependence:
     """A sum of total correlations with signs, every row evaluated by a destructor that saw it and by one that did not.
 
     Args:
@@ -148,6 +151,7 @@ def dependence(key: jax.Array, blocks: list[tuple[float, jax.Array]], num_layers
       blocks: pairs of a sign and the columns `[n, d_b]` of normal scores, rows paired.
       num_layers: after the start.
       num_folds: of the cross-fitting.
+      max_components: of the start.
 
     Returns:
       `Dependence`.
@@ -166,7 +170,7 @@ def dependence(key: jax.Array, blocks: list[tuple[float, jax.Array]], num_layers
         keys = jax.random.split(jax.random.fold_in(fit_key, index), num_folds)
 
         def fitted_at(key, train, rows, z=z):
-            return log_ratio(fit(key, z[train], num_layers), z[rows], num_layers)
+            return log_ratio(fit(key, z[train], num_layers, max_components), z[rows], num_layers)
 
         ratio = cross_fit(fitted_at, train, both, keys)
         left_out = ratio[..., :size]
@@ -188,10 +192,10 @@ class Density(NamedTuple):
     flow: Flow
 
 
-def fit_density(key: jax.Array, x: jax.Array, num_layers: int) -> Density:
+def fit_density(key: jax.Array, x: jax.Array, num_layers: int, max_components: int) -> Density:
     """Fits a density to `[n, d]`, the rows in random order."""
     margins = _MARGINAL.fit(x.T)
-    return Density(margins, fit(key, _MARGINAL.forward(margins, x.T)[0].T, num_layers))
+    return Density(margins, fit(key, _MARGINAL.forward(margins, x.T)[0].T, num_layers, max_components))
 
 
 def log_density(density: Density, x: jax.Array, num_layers: int) -> jax.Array:
@@ -200,13 +204,15 @@ def log_density(density: Density, x: jax.Array, num_layers: int) -> jax.Array:
     return (_log_normal(z) + jnp.sum(log_slope, axis=0))[None] + log_ratio(density.flow, z.T, num_layers)
 
 
-def left_out_log_density(key: jax.Array, x: jax.Array, num_layers: int, num_folds: int) -> tuple[jax.Array, jax.Array]:
+def left_out_log_density(
+    key: jax.Array, x: jax.Array, num_layers: int, num_folds: int, max_components: int
+) -> tuple[jax.Array, jax.Array]:
     """Log-density of each row by a fit to the other folds, `[folds, 1 + layers, size]`, and the rows themselves."""
     fold_key, fit_key = jax.random.split(key)
     train, test = folds(fold_key, x.shape[0], num_folds)
 
     def fitted_at(key, train, test):
-        return log_density(fit_density(key, x[train], num_layers), x[test], num_layers)
+        return log_density(fit_density(key, x[train], num_layers, max_components), x[test], num_layers)
 
     return cross_fit(fitted_at, train, test, jax.random.split(fit_key, num_folds)), test
 

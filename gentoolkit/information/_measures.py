@@ -78,7 +78,9 @@ def with_null(estimate: Callable[[jax.Array], Estimate], data: jax.Array, copies
     return value._replace(null_mean=null_mean, null_std=null_std, p_value=p)
 
 
-def check_options(form: str, num_layers: int | None, num_folds: int, num_permutations: int, n: int) -> int:
+def check_options(
+    form: str, num_layers: int | None, num_folds: int, num_permutations: int, n: int, max_components: int
+) -> int:
     """Checks the options that the measures share.
 
     Args:
@@ -87,6 +89,7 @@ def check_options(form: str, num_layers: int | None, num_folds: int, num_permuta
       num_folds: at least 2.
       num_permutations: at least 0.
       n: rows.
+      max_components: from 1 to the most that a mixture has.
 
     Returns:
       The number of layers.
@@ -100,6 +103,7 @@ def check_options(form: str, num_layers: int | None, num_folds: int, num_permuta
         num_layers = _flow.NUM_LAYERS if form == "likelihood" else _forms.NUM_LAYERS
     check_count(0 if form == "likelihood" else 1, num_layers=num_layers)
     check_count(2, num_folds=num_folds)
+    check_count(1, max_components=max_components)
     check_count(0, num_permutations=num_permutations)
     least = 10 * num_folds if form == "likelihood" else 20
     if n < least:

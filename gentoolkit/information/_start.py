@@ -19,7 +19,7 @@ class Start(NamedTuple):
 
     Attributes:
       heap: the elliptical one.
-      clusters: the mixture; None if there were too few rows for one.
+      clusters: the mixture; None if none was tried.
       apart: `[]` True where the mixture counts.
     """
 
@@ -28,12 +28,13 @@ class Start(NamedTuple):
     apart: jax.Array
 
 
-def fit(key: jax.Array, z: jax.Array) -> tuple[Start, jax.Array]:
+def fit(key: jax.Array, z: jax.Array, max_components: int) -> tuple[Start, jax.Array]:
     """Fits both, and chooses.
 
     Args:
       key: PRNG key.
       z: `[n, d]` scores with N(0, 1) margins, d >= 2, the rows in random order.
+      max_components: clusters that may be tried (static).
 
     Returns:
       The start, and the scores as it maps them.
@@ -42,7 +43,8 @@ def fit(key: jax.Array, z: jax.Array) -> tuple[Start, jax.Array]:
     few = z[:_SELECTION_ROWS]
     tail = few.shape[0] // 4
     left_out, rest = few[:tail], few[tail:]
-    components = [k for k in _COMPONENTS if rest.shape[0] >= _ROWS_A_COMPONENT * k * (z.shape[1] + 1)]
+    most = min(max_components, rest.shape[0] // (_ROWS_A_COMPONENT * (z.shape[1] + 1)))
+    components = [k for k in _COMPONENTS if k <= most]
     if not components:
         return Start(heap, None, jnp.zeros((), bool)), w
 

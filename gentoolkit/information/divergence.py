@@ -16,6 +16,7 @@ def kl_divergence(
     *,
     num_layers: int | None = None,
     num_folds: int = _flow.NUM_FOLDS,
+    max_components: int = _flow.MAX_COMPONENTS,
     num_permutations: int = 0,
 ) -> Estimate:
     """Kullback-Leibler divergence KL(p to q) of two samples.
@@ -31,6 +32,8 @@ def kl_divergence(
       z: `[..., m, d]` samples of q.
       num_layers: layers of RBIG after the start (static); None takes 6.
       num_folds: folds of the cross-fitting (static).
+      max_components: of 2, 4 and 8 clusters to start with those up to this are tried (static); 1 compiles in half
+        the time.
       num_permutations: B (static) splits of the pooled rows into two new samples, in one vmapped batch, as the null
         p = q; 0 for no null.
 
@@ -45,13 +48,13 @@ def kl_divergence(
     """
     check_samples(x=x, z=z)
     fewer = min(x.shape[-2], z.shape[-2])
-    num_layers = check_options("likelihood", num_layers, num_folds, num_permutations, fewer)
+    num_layers = check_options("likelihood", num_layers, num_folds, num_permutations, fewer, max_components)
 
     def one(key, x, z):
         n = x.shape[0]
 
         def estimate(pooled):
-            return _value(key, pooled[:n], pooled[n:], num_layers, num_folds)
+            return _value(key, pooled[:n], pooled[n:], num_layers, num_folds, max_components)
 
         pooled = jnp.concatenate([x, z])
         if not num_permutations:
@@ -61,14 +64,14 @@ def kl_divergence(
     return over_problems(one, key, x, z)
 
 
-def _value(key, x, z, num_layers, num_folds) -> Estimate:
+def _value(key, x, z, num_layers, num_folds, max_components) -> Estimate:
     p_key, choice_key, order_key, q_key = jax.random.split(key, 4)
-    own, rows = _flow.left_out_log_density(p_key, x, num_layers, num_folds)
+    own, rows = _flow.left_out_log_density(p_key, x, num_layers, num_folds, max_components)
     # How many layers q takes is found on rows of z left out; then it is fitted to all of them.
-    left_out, _ = _flow.left_out_log_density(choice_key, z, num_layers, num_folds)
+    left_out, _ = _flow.left_out_log_density(choice_key, z, num_layers, num_folds, max_components)
     likely = left_out.mean(axis=(0, 2))
     best = jnp.argmax(jnp.where(jnp.isnan(likely), -jnp.inf, likely))
-    q = _flow.fit_density(q_key, jax.random.permutation(order_key, z), num_layers)
+    q = _flow.fit_density(q_key, jax.random.permutation(order_key, z), num_layers, max_components)
     other = _flow.log_density(q, x, num_layers)
     terms = _flow.after(own, _flow.select(own)).reshape(-1) - other[best][rows.reshape(-1)]
     trace = own.mean(axis=(0, 2)) - other[:, rows.reshape(-1)].mean(axis=-1)

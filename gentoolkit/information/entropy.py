@@ -15,7 +15,12 @@ from gentoolkit.information.estimate import Estimate
 
 
 def entropy(
-    key: jax.Array, x: jax.Array, *, num_layers: int | None = None, num_folds: int = _flow.NUM_FOLDS
+    key: jax.Array,
+    x: jax.Array,
+    *,
+    num_layers: int | None = None,
+    num_folds: int = _flow.NUM_FOLDS,
+    max_components: int = _flow.MAX_COMPONENTS,
 ) -> Estimate:
     """Differential entropy `sum_j H(x_j) - T(x)`.
 
@@ -27,6 +32,8 @@ def entropy(
       x: `[..., n, d]` samples.
       num_layers: layers of RBIG after the start (static); None takes 6.
       num_folds: folds of the cross-fitting (static).
+      max_components: of 2, 4 and 8 clusters to start with those up to this are tried (static); 1 compiles in half
+        the time.
 
     Returns:
       `Estimate` in nats, with the standard error of a mean of log-densities at rows left out and the trace over layers;
@@ -40,8 +47,8 @@ def entropy(
       Johnson et al. (2019), "Information theory in density destructors", section 3.2.
     """
     check_samples(x=x)
-    num_layers = check_options("likelihood", num_layers, num_folds, 0, x.shape[-2])
-    return over_problems(lambda key, x: _entropy(key, x, num_layers, num_folds)[0], key, x)
+    num_layers = check_options("likelihood", num_layers, num_folds, 0, x.shape[-2], max_components)
+    return over_problems(lambda key, x: _entropy(key, x, num_layers, num_folds, max_components)[0], key, x)
 
 
 def negentropy(
@@ -50,6 +57,7 @@ def negentropy(
     *,
     num_layers: int | None = None,
     num_folds: int = _flow.NUM_FOLDS,
+    max_components: int = _flow.MAX_COMPONENTS,
     num_draws: int = 0,
 ) -> Estimate:
     """Negentropy: how much less entropy a sample has than the Gaussian with its mean and covariance.
@@ -59,6 +67,8 @@ def negentropy(
       x: `[..., n, d]` samples, n > d.
       num_layers: layers of RBIG after the start (static); None takes 6.
       num_folds: folds of the cross-fitting (static).
+      max_components: of 2, 4 and 8 clusters to start with those up to this are tried (static); 1 compiles in half
+        the time.
       num_draws: B (static) samples of that Gaussian, in one vmapped batch, as the null: `p_value` is then one of
         normality; 0 for no null.
 
@@ -73,12 +83,12 @@ def negentropy(
       component analysis, a new concept?", eq. (2.14).
     """
     check_samples(x=x)
-    num_layers = check_options("likelihood", num_layers, num_folds, 0, x.shape[-2])
+    num_layers = check_options("likelihood", num_layers, num_folds, 0, x.shape[-2], max_components)
     check_count(0, num_draws=num_draws)
 
     def one(key, x):
         def estimate(x):
-            return _negentropy(key, x, num_layers, num_folds)
+            return _negentropy(key, x, num_layers, num_folds, max_components)
 
         if not num_draws:
             return estimate(x)
@@ -90,11 +100,11 @@ def negentropy(
     return over_problems(one, key, x)
 
 
-def _entropy(key, x, num_layers, num_folds):
+def _entropy(key, x, num_layers, num_folds, max_components):
     """The estimate, the log-densities of the rows `[rows]`, and the rows."""
     scores_key, fit_key, density_key = jax.random.split(key, 3)
     scores = _flow.normal_scores(scores_key, x)
-    found = _flow.dependence(fit_key, [(1.0, scores)], num_layers, num_folds)
+    found = _flow.dependence(fit_key, [(1.0, scores)], num_layers, num_folds, max_components)
     single = univariate_entropy.spacing(x.T).sum()
 
     def marginal_log_density(_, train, test):
@@ -109,8 +119,8 @@ def _entropy(key, x, num_layers, num_folds):
     return jax.tree.map(lambda a: jnp.where(bad, jnp.nan, a), value), log_density, found.rows
 
 
-def _negentropy(key, x, num_layers, num_folds) -> Estimate:
-    estimate, log_density, rows = _entropy(key, x, num_layers, num_folds)
+def _negentropy(key, x, num_layers, num_folds, max_components) -> Estimate:
+    estimate, log_density, rows = _entropy(key, x, num_layers, num_folds, max_components)
     mean, cov = moments(x)
     whitened = jax.scipy.linalg.solve_triangular(jnp.linalg.cholesky(cov), (x - mean[None, :]).T, lower=True)
     log_normal = -0.5 * jnp.sum(whitened * whitened, axis=0)[rows]

@@ -18,6 +18,7 @@ def mutual_information(
     form: Form = "likelihood",
     num_layers: int | None = None,
     num_folds: int = _flow.NUM_FOLDS,
+    max_components: int = _flow.MAX_COMPONENTS,
     num_permutations: int = 0,
 ) -> Estimate:
     """Mutual information of a paired sample, `H(x) + H(z) - H(x, z)`.
@@ -35,6 +36,8 @@ def mutual_information(
       form: static, see `total_correlation`.
       num_layers: layers of RBIG in each destructor (static), see `total_correlation`.
       num_folds: folds of the likelihood form (static).
+      max_components: of 2, 4 and 8 clusters to start with those up to this are tried (static); 1 compiles in half
+        the time.
       num_permutations: B (static) copies with the rows of `z` permuted, in one vmapped batch; 0 for no null.
 
     Returns:
@@ -47,11 +50,11 @@ def mutual_information(
     References:
       Johnson et al. (2019), "Information theory in density destructors", eq. (8) and appendix.
     """
-    num_layers = check_options(form, num_layers, num_folds, num_permutations, paired_rows(x, z))
+    num_layers = check_options(form, num_layers, num_folds, num_permutations, paired_rows(x, z), max_components)
 
     def one(key, x, z):
         def estimate(z):
-            return _value(key, x, z, form, num_layers, num_folds)
+            return _value(key, x, z, form, num_layers, num_folds, max_components)
 
         if not num_permutations:
             return estimate(z)
@@ -60,13 +63,13 @@ def mutual_information(
     return over_problems(one, key, x, z)
 
 
-def _value(key, x, z, form, num_layers, num_folds) -> Estimate:
+def _value(key, x, z, form, num_layers, num_folds, max_components) -> Estimate:
     if form != "likelihood":
         return _of_destroyed(key, x, z, form, num_layers)
     scores_key, fit_key = jax.random.split(key)
     both = _flow.normal_scores(scores_key, jnp.concatenate([x, z], axis=-1))
     blocks = [(1.0, both), (-1.0, both[:, : x.shape[1]]), (-1.0, both[:, x.shape[1] :])]
-    found = _flow.dependence(fit_key, blocks, num_layers, num_folds)
+    found = _flow.dependence(fit_key, blocks, num_layers, num_folds, max_components)
     return mean_of(found.terms, found.trace, x, z, shortfall=found.shortfall)
 
 

@@ -15,6 +15,7 @@ def total_correlation(
     form: Form = "likelihood",
     num_layers: int | None = None,
     num_folds: int = _flow.NUM_FOLDS,
+    max_components: int = _flow.MAX_COMPONENTS,
     num_permutations: int = 0,
 ) -> Estimate:
     """Total correlation: the information that the features share, `sum_j H(x_j) - H(x)`.
@@ -40,6 +41,8 @@ def total_correlation(
       form: static, see above.
       num_layers: layers of RBIG (static); None takes 6 after the start, 40 for the other forms.
       num_folds: folds of the likelihood form (static): each row is evaluated by a fit to the other folds.
+      max_components: of 2, 4 and 8 clusters to start with those up to this are tried (static); 1 compiles in half
+        the time.
       num_permutations: B (static) copies with permuted features, in one vmapped batch whose memory grows with B, for
         `null_mean`, `null_std`, `p_value`, and with them `debiased`; 0 leaves these None.
 
@@ -57,13 +60,13 @@ def total_correlation(
       "A new look at the statistical model identification", for what a fit gains on its own rows and loses on others.
     """
     check_samples(x=x)
-    num_layers = check_options(form, num_layers, num_folds, num_permutations, x.shape[-2])
+    num_layers = check_options(form, num_layers, num_folds, num_permutations, x.shape[-2], max_components)
     if x.shape[-1] < 2:
         raise ValueError(f"x must have at least two features to share anything, got x.shape = {x.shape}.")
 
     def one(key, x):
         def estimate(x):
-            return _value(key, x, form, num_layers, num_folds)
+            return _value(key, x, form, num_layers, num_folds, max_components)
 
         if not num_permutations:
             return estimate(x)
@@ -72,11 +75,11 @@ def total_correlation(
     return over_problems(one, key, x)
 
 
-def _value(key, x, form, num_layers, num_folds) -> Estimate:
+def _value(key, x, form, num_layers, num_folds, max_components) -> Estimate:
     if form != "likelihood":
         trace = _forms.trace(key, x, form, num_layers)
         return Estimate(trace[-1], trace=trace)
     scores_key, fit_key = jax.random.split(key)
     z = _flow.normal_scores(scores_key, x)
-    found = _flow.dependence(fit_key, [(1.0, z)], num_layers, num_folds)
+    found = _flow.dependence(fit_key, [(1.0, z)], num_layers, num_folds, max_components)
     return mean_of(found.terms, found.trace, x, shortfall=found.shortfall)

@@ -11,8 +11,8 @@ import scipy.stats
 from gentoolkit import information
 from gentoolkit.information import _flow, _forms, student_t
 
-# Two folds and one layer: what is compiled once serves most tests.
-quick = jax.jit(functools.partial(information.total_correlation, num_folds=2, num_layers=1))
+# Two folds, one layer, no clusters: what is compiled once serves most tests.
+quick = jax.jit(functools.partial(information.total_correlation, num_folds=2, num_layers=1, max_components=1))
 KEY = jax.random.key(0)
 CORRELATION = np.float32([[1, 0.5, 0.2], [0.5, 1, -0.3], [0.2, -0.3, 1]])
 
@@ -74,8 +74,8 @@ def test_duplicated_features_share_much():
 
 def test_chain_rule():
     x = sample(2000)
-    ask = functools.partial(information.total_correlation, num_folds=2, num_layers=0)
-    split = functools.partial(information.mutual_information, num_folds=2, num_layers=0)
+    ask = functools.partial(information.total_correlation, num_folds=2, num_layers=0, max_components=1)
+    split = functools.partial(information.mutual_information, num_folds=2, num_layers=0, max_components=1)
     whole, pair, rest = jax.jit(lambda x: (ask(KEY, x), ask(KEY, x[:, :2]), split(KEY, x[:, :2], x[:, 2:])))(x)
     # The same folds and the same normal scores: equal but for what each destructor misses.
     np.testing.assert_allclose(whole.value, pair.value + rest.value, atol=1e-3)
@@ -87,7 +87,7 @@ def test_p_values_are_uniform_under_independence():
     def one(key):
         data, ask = jax.random.split(key)
         x = jax.random.normal(data, (60, 3)) ** 3
-        return information.total_correlation(ask, x, num_folds=2, num_layers=0, num_permutations=19)
+        return information.total_correlation(ask, x, num_folds=2, num_layers=0, max_components=1, num_permutations=19)
 
     got = jax.jit(lambda keys: jax.lax.map(one, keys))(jax.random.split(jax.random.key(3), 40))
     p = np.float64(got.p_value)
@@ -98,7 +98,9 @@ def test_p_values_are_uniform_under_independence():
 
 def test_dependence_has_a_small_p_value_and_problems_are_mapped():
     x = np.stack([sample(200), np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)])
-    ask = functools.partial(information.total_correlation, num_folds=2, num_layers=0, num_permutations=19)
+    ask = functools.partial(
+        information.total_correlation, num_folds=2, num_layers=0, max_components=1, num_permutations=19
+    )
     got = jax.jit(ask)(KEY, x)
     assert got.p_value.shape == (2,) and got.p_value[0] == pytest.approx(0.05)
     assert got.p_value[1] > 0.05 and got.trace.shape == (2, 1)
@@ -110,7 +112,7 @@ def test_what_few_rows_teach_wrong_is_made_up_for():
     scatter = 0.5 * np.eye(dim) + 0.5
     truth = -0.5 * np.linalg.slogdet(scatter)[1]
     x = np.random.default_rng(0).normal(size=(trials, n, dim)) @ np.linalg.cholesky(scatter).T
-    ask = functools.partial(information.total_correlation, num_folds=2, num_layers=0)
+    ask = functools.partial(information.total_correlation, num_folds=2, num_layers=0, max_components=1)
     got = jax.jit(lambda x: jax.lax.map(functools.partial(ask, KEY), x))(np.float32(x))
     value, shortfall = np.float64(got.value), np.float64(got.shortfall)
     left_out = value - shortfall
@@ -130,7 +132,7 @@ def test_clusters_are_parted():
     rows = rng.normal(size=(2000, 1)) * np.float32([[2.0, 2.0]]) + 0.3 * rng.normal(size=(2000, 2))
     sign = rng.integers(2, size=2000) * 2 - 1
     x = np.float32(np.column_stack([rows[:, 0], sign * rows[:, 1]]))
-    got = jax.jit(functools.partial(information.total_correlation, num_folds=2, num_layers=0))(KEY, x)
+    got = jax.jit(functools.partial(information.total_correlation, num_folds=2, num_layers=0, max_components=2))(KEY, x)
     assert abs(got.value - _crossed()) < 3 * got.standard_error < 0.25
 
 
@@ -213,6 +215,7 @@ def test_normal_scores_are_normal_and_break_ties_at_random():
         ((100, 3), {"form": "exact"}, "form"),
         ((100, 3), {"num_layers": -1}, "num_layers"),
         ((100, 3), {"num_folds": 1}, "num_folds"),
+        ((100, 3), {"max_components": 0}, "max_components"),
         ((100, 3), {"num_permutations": 1.5}, "num_permutations"),
     ],
 )
