@@ -127,7 +127,7 @@ def test_what_few_rows_teach_wrong_is_made_up_for():
 
 
 def test_clusters_are_parted():
-    """Two crossed normal laws: layers of one-dimensional maps see a third of what they share, a mixture all of it."""
+    """Two crossed normal laws: one heap shows less than half of what they share (0.44), a mixture all of it."""
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(2000, 1)) * np.float32([[2.0, 2.0]]) + 0.3 * rng.normal(size=(2000, 2))
     sign = rng.integers(2, size=2000) * 2 - 1
