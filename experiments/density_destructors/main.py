@@ -92,8 +92,9 @@ def _write_page(table: tables.Table, name: str, cells: list[list[str]], got: inf
     config = {flag.name: flag.value for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])}
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     trace = [float(got.value)] if got.trace is None else got.trace.tolist()
-    # One line for each layer: the page draws them as a curve.
-    lines = [json.dumps({"step": step, name.replace(" ", "_"): value}) for step, value in enumerate(trace)]
+    # The page draws a line for each layer as a curve; layers that rows left out did not like are not in the estimate.
+    lines = [json.dumps({"step": step, "after_each_layer": value}) for step, value in enumerate(trace)]
+    lines.append(json.dumps({"step": len(trace) - 1, name.replace(" ", "_"): float(got.value)}))
     (folder / "metrics.jsonl").write_text("\n".join(lines) + "\n")
     report.write_summary(
         folder,
