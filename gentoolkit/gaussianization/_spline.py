@@ -11,20 +11,50 @@ import jax.numpy as jnp
 # Slopes at the knots are kept within exp(7), a factor of 1100, of the segment's own: steeper ends would use up the
 # digits of float32 and change the map by less than 1e-3 of a segment.
 _LARGEST_LOG_RATIO = 7.0
+# Knots that an entry is compared with one by one, before the search goes on by halving.
+_MOST_COMPARED = 64
 
 
 class Spline(NamedTuple):
-    """Knots of an increasing map, for each leading axis.
+    """An increasing map for each leading axis: k - 1 segments between k knots, and a straight line beyond either end.
+
+    Segments lie on the last axis, the lines first and last; that is what an entry needs, to be gathered at once.
 
     Attributes:
-      x: `[..., k]`, strictly increasing.
-      z: `[..., k]`, strictly increasing.
-      log_slope: `[..., k]`, log dz/dx at the knots.
+      start: `[..., k + 1]`, x where a segment begins; of the lines, the outer knots.
+      rate: `[..., k + 1]`, one over its extent in x; of the lines, over that of all segments.
+      base: `[..., k + 1]`, z where it begins.
+      height: `[..., k + 1]`, its extent in z.
+      left: `[..., k + 1]`, dz/dx where it begins over that of its chord.
+      right: `[..., k + 1]`, the same where it ends.
     """
 
-    x: jax.Array
-    z: jax.Array
-    log_slope: jax.Array
+    start: jax.Array
+    rate: jax.Array
+    base: jax.Array
+    height: jax.Array
+    left: jax.Array
+    right: jax.Array
+
+
+def through(x: jax.Array, z: jax.Array, log_slope: jax.Array) -> Spline:
+    """The spline through strictly increasing knots x, z with logs of dz/dx there, all `[..., k]`."""
+    chord = log_segment_slopes(x, z)
+    limit = _LARGEST_LOG_RATIO
+    left = jnp.exp(jnp.clip(log_slope[..., :-1] - chord, -limit, limit))
+    right = jnp.exp(jnp.clip(log_slope[..., 1:] - chord, -limit, limit))
+    length = x[..., -1:] - x[..., :1]
+    rise = length * jnp.exp(log_slope[..., jnp.array([0, -1])])
+    one = jnp.ones_like(length)
+    entries = (
+        (x[..., :1], x),
+        (1 / length, 1 / jnp.diff(x, axis=-1), 1 / length),
+        (z[..., :1], z),
+        (rise[..., :1], jnp.diff(z, axis=-1), rise[..., 1:]),
+        (one, left, one),
+        (one, right, one),
+    )
+    return Spline(*(jnp.concatenate(parts, axis=-1) for parts in entries))
 
 
 def strictly_increasing(knots: jax.Array, floor: jax.Array) -> jax.Array:
@@ -61,58 +91,63 @@ def count_not_above(knots: jax.Array, at: jax.Array) -> jax.Array:
     """How many of the ascending `knots` `[..., k]` are <= each of `at` `[..., q]`; carries no derivative."""
     knots, at = jax.lax.stop_gradient((knots, at))
     n = knots.shape[-1]
+    # Comparing with a few dozen knots is one pass over vectors; each halving is a gather, and costs as much as thirty
+    # comparisons. So every stride-th knot is compared first, and halving goes on between two of them.
+    halvings = max(0, -(-n // _MOST_COMPARED) - 1).bit_length()
+    stride = 1 << halvings
+    compared = jnp.zeros_like(at, jnp.int32)
+    for knot in range(stride - 1, n, stride):
+        compared += (knots[..., knot : knot + 1] <= at).astype(jnp.int32)
 
     def halve(i, found):
-        further = found + jax.lax.shift_right_logical(jnp.int32(1 << (n.bit_length() - 1)), jnp.int32(i))
+        further = found + jax.lax.shift_right_logical(jnp.int32(stride >> 1), jnp.int32(i))
         value = jnp.take_along_axis(knots, jnp.minimum(further, n) - 1, axis=-1, mode="promise_in_bounds")
         return jnp.where((further <= n) & (value <= at), further, found)
 
     # A loop, not unrolled: XLA would fuse the search into each of the gathers by its result, and search as often.
-    return jax.lax.fori_loop(0, n.bit_length(), halve, jnp.zeros_like(at, jnp.int32))
+    return jax.lax.fori_loop(0, halvings, halve, stride * compared)
 
 
-def _segment(spline: Spline, knots: jax.Array, at: jax.Array, evenly: bool) -> tuple[jax.Array, ...]:
-    """What a segment needs, gathered for each of `at`: x, width, z, height, and the ratios of its end slopes."""
+def _gather(spline: Spline, knots: jax.Array, at: jax.Array, evenly: bool) -> tuple[jax.Array, Spline]:
+    """Which segment each of `at` lies in, and what there is to know of it; `knots` are those of its axis."""
     num = knots.shape[-1]
     if evenly:
         first, last = jax.lax.stop_gradient((knots[..., :1], knots[..., -1:]))
-        place = (jax.lax.stop_gradient(at) - first) * ((num - 1) / (last - first))
-        segment = jnp.clip(jnp.where(jnp.isnan(place), 0, place), 0, num - 2).astype(jnp.int32)
+        place = jnp.floor((jax.lax.stop_gradient(at) - first) * ((num - 1) / (last - first)))
+        segment = jnp.clip(jnp.where(jnp.isnan(place), 0, place + 1), 0, num).astype(jnp.int32)
     else:
-        segment = jnp.clip(count_not_above(knots, at) - 1, 0, num - 2)
-    slope = log_segment_slopes(spline.x, spline.z)
-    limit = _LARGEST_LOG_RATIO
-    left = jnp.exp(jnp.clip(spline.log_slope[..., :-1] - slope, -limit, limit))
-    right = jnp.exp(jnp.clip(spline.log_slope[..., 1:] - slope, -limit, limit))
-    table = (spline.x[..., :-1], jnp.diff(spline.x, axis=-1), spline.z[..., :-1], jnp.diff(spline.z, axis=-1))
-    return tuple(
-        jnp.take_along_axis(entry, segment, axis=-1, mode="promise_in_bounds") for entry in (*table, left, right)
-    )
+        segment = count_not_above(knots, at)
+    entries = (jnp.take_along_axis(entry, segment, axis=-1, mode="promise_in_bounds") for entry in spline)
+    return segment, Spline(*entries)
 
 
 def forward(spline: Spline, x: jax.Array, *, evenly: bool) -> tuple[jax.Array, jax.Array]:
-    """Returns z and log dz/dx at `x` `[..., n]`, which must lie between the outer knots.
+    """Returns z and log dz/dx at `x` `[..., n]`; `evenly` (static): the knots lie evenly in x.
 
     References:
       Durkan, Bekasov, Murray, Papamakarios (2019), "Neural spline flows", eqs. 4 and 5.
     """
-    start, width, z, height, left, right = _segment(spline, spline.x, x, evenly)
-    t = (x - start) / width
+    _, (start, rate, base, height, left, right) = _gather(spline, spline.start[..., 1:], x, evenly)
+    place = (x - start) * rate
+    # Kept in a segment against rounding; on a line the ratio below is one wherever it is taken.
+    t = within_one(place)
     u = 1 - t
     mixed = t * u
     denominator = 1 + (left + right - 2) * mixed
-    value = z + height * (t * t + left * mixed) / denominator
+    z = base + height * place * (t + left * u) / denominator
     derivative = (right * t * t + 2 * mixed + left * u * u) / (denominator * denominator)
-    return value, jnp.log(height / width * derivative)
+    return z, jnp.log(height * rate * derivative)
 
 
 def inverse(spline: Spline, z: jax.Array, *, evenly: bool) -> jax.Array:
-    """Returns x at `z` `[..., n]`, which must lie between the outer knots; by the stable root of the quadratic."""
-    start, width, base, height, left, right = _segment(spline, spline.z, z, evenly)
-    r = (z - base) / height
+    """Returns x at `z` `[..., n]`, by the stable root of the quadratic; `evenly` (static): the knots lie so in z."""
+    segment, (start, rate, base, height, left, right) = _gather(spline, spline.base[..., 1:], z, evenly)
+    place = (z - base) / height
+    r = within_one(place)
     bend = r * (left + right - 2)
     a, b = 1 - left + bend, left - bend
     root = jnp.sqrt(jnp.maximum(b * b + 4 * a * r, 0))
     # Each of the two forms of the root where nothing cancels; b < 0 means bend > left and so a > 1.
     t = jnp.where(b >= 0, 2 * r / jnp.where(b >= 0, b + root, 1), (root - b) / (2 * jnp.where(b >= 0, 1, a)))
-    return start + width * within_one(t)
+    on_line = (segment == 0) | (segment == spline.start.shape[-1] - 1)
+    return start + jnp.where(on_line, place, within_one(t)) / rate

@@ -11,7 +11,7 @@ import numpy as np
 from gentoolkit.gaussianization import rbig
 from gentoolkit.gaussianization.marginal import Marginal, histogram, kernel_density, mixture, quantile
 
-_FORMAT, _VERSION = "gentoolkit.gaussianization.Destructor", 1
+_FORMAT, _VERSION = "gentoolkit.gaussianization.Destructor", 2
 _MADE_BY = {variant.__name__: variant for variant in (histogram, kernel_density, mixture, quantile)}
 
 

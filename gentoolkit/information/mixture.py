@@ -208,7 +208,7 @@ def _seeds(key: jax.Array, z: jax.Array) -> jax.Array:
 
 def _identity(z: jax.Array) -> _spline.Spline:
     nodes = jnp.broadcast_to(_nodes(z.dtype)[None, :], (z.shape[1], _NODES))
-    return _spline.Spline(nodes, nodes, jnp.zeros_like(nodes))
+    return _spline.through(nodes, nodes, jnp.zeros_like(nodes))
 
 
 def _nodes(dtype) -> jax.Array:
@@ -244,7 +244,7 @@ def _margins(fitted: Mixture) -> _spline.Spline:
     y = 0.5 * (low + high)
     log_density = jax.nn.logsumexp(weight + _normal.log_density((y[None] - mean) / spread) - jnp.log(spread), axis=0)
     floor = 1e-6 * (y[:, -1:] - y[:, :1])
-    return _spline.Spline(nodes, _spline.strictly_increasing(y, floor), _normal.log_density(nodes) - log_density)
+    return _spline.through(nodes, _spline.strictly_increasing(y, floor), _normal.log_density(nodes) - log_density)
 
 
 def _to_margin(margin: _spline.Spline, z: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -91,7 +91,7 @@ class SplineCoupling(nnx.Module):
         widths, heights, slopes = jnp.split(raw, [self.num_bins, 2 * self.num_bins], axis=-1)
         ends = ((0, 0),) * (slopes.ndim - 1) + ((1, 1),)
         # The slope at the outer knots is one, that of the identity beyond them.
-        return _spline.Spline(self._knots(widths), self._knots(heights), jnp.pad(slopes, ends))
+        return _spline.through(self._knots(widths), self._knots(heights), jnp.pad(slopes, ends))
 
     def _knots(self, raw: jax.Array) -> jax.Array:
         share = _LEAST + (1 - _LEAST) * jax.nn.softmax(raw, axis=-1) * self.num_bins  # mean one

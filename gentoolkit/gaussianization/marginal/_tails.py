@@ -1,5 +1,6 @@
 """What a marginal map does outside the range it was fitted on: the rules that the package describes."""
 
+import functools
 import math
 from statistics import NormalDist
 from typing import Literal, NamedTuple, get_args
@@ -8,10 +9,12 @@ import jax
 import jax.numpy as jnp
 
 from gentoolkit.distances.normality import _tails
-from gentoolkit.gaussianization import _normal
+from gentoolkit.gaussianization import _normal, _spline
 
 Rule = Literal["gaussian", "linear", "pareto", "clip"]
 
+# Tails that are straight lines with the slope of the map at its end: a spline takes them in as segments of its own.
+_STRAIGHT = ("gaussian", "linear")
 _OUTER_SHARE = 0.05
 _SHAPES = (1e-3, 0.9)
 
@@ -112,6 +115,24 @@ def extended(rule: Rule, tails: Tails, middle, y: jax.Array, *, of: Literal["x",
     parts = [branch(rule, tails, side, y) for side in (0, 1)]
     # NaN compares as inside and comes out of the middle as NaN.
     return jax.tree.map(lambda m, a, b: jnp.where(y < low, a, jnp.where(y > high, b, m)), inside, *parts)
+
+
+def splined_forward(
+    rule: Rule, fitted: tuple[_spline.Spline, Tails], x: jax.Array, *, evenly: bool
+) -> tuple[jax.Array, jax.Array]:
+    """Returns z and log dz/dx of a spline that meets its tails with their slopes."""
+    spline, tails = fitted
+    if rule in _STRAIGHT:
+        return _spline.forward(spline, x, evenly=evenly)
+    return extended(rule, tails, functools.partial(_spline.forward, spline, evenly=evenly), x, of="x")
+
+
+def splined_inverse(rule: Rule, fitted: tuple[_spline.Spline, Tails], z: jax.Array) -> jax.Array:
+    """Returns x of such a spline."""
+    spline, tails = fitted
+    if rule in _STRAIGHT:
+        return _spline.inverse(spline, z, evenly=False)
+    return extended(rule, tails, functools.partial(_spline.inverse, spline, evenly=False), z, of="z")
 
 
 def levels(n: int) -> float:

@@ -206,15 +206,13 @@ def _kernel_density(bandwidth: float | None, num_points: int, tails: _tails.Rule
         ends = jnp.array([0, -1])
         tail = _tails.fit(tails, y, x[..., ends], z[..., ends], jnp.exp(log_slope[..., ends]), gap)
         log_slope = log_slope.at[..., ends].set(jnp.log(tail.slope))
-        return nan_where_not_finite(y, (_spline.Spline(x, z, log_slope), tail))
+        return nan_where_not_finite(y, (_spline.through(x, z, log_slope), tail))
 
     def forward(fitted, y: jax.Array) -> tuple[jax.Array, jax.Array]:
-        spline, tail = fitted
-        return _tails.extended(tails, tail, functools.partial(_spline.forward, spline, evenly=True), y, of="x")
+        return _tails.splined_forward(tails, fitted, y, evenly=True)
 
     def inverse(fitted, z: jax.Array) -> jax.Array:
-        spline, tail = fitted
-        return _tails.extended(tails, tail, functools.partial(_spline.inverse, spline, evenly=False), z, of="z")
+        return _tails.splined_inverse(tails, fitted, z)
 
     options = (("bandwidth", bandwidth), ("num_points", num_points), ("tails", tails))
     return Marginal(fit, forward, inverse, "kernel_density", options)

@@ -62,15 +62,13 @@ def _quantile(num_knots: int | None, tails: _tails.Rule) -> Marginal:
         ends = jnp.exp(slope[..., jnp.array([0, -1])])
         tail = _tails.fit(tails, y, _ends(x), _ends(z), ends, gap)
         log_slope = _spline.log_knot_slopes(x, z, jnp.log(tail.slope[..., 0]), jnp.log(tail.slope[..., 1]))
-        return nan_where_not_finite(y, (_spline.Spline(x, z, log_slope), tail))
+        return nan_where_not_finite(y, (_spline.through(x, z, log_slope), tail))
 
     def forward(fitted, y: jax.Array) -> tuple[jax.Array, jax.Array]:
-        spline, tail = fitted
-        return _tails.extended(tails, tail, functools.partial(_spline.forward, spline, evenly=False), y, of="x")
+        return _tails.splined_forward(tails, fitted, y, evenly=False)
 
     def inverse(fitted, z: jax.Array) -> jax.Array:
-        spline, tail = fitted
-        return _tails.extended(tails, tail, functools.partial(_spline.inverse, spline, evenly=False), z, of="z")
+        return _tails.splined_inverse(tails, fitted, z)
 
     return Marginal(fit, forward, inverse, "quantile", (("num_knots", num_knots), ("tails", tails)))
 
