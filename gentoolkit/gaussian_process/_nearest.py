@@ -8,15 +8,17 @@ from gentoolkit.gaussian_process import _blocks
 # Centres whose scores are compared within one loop over the points: more at a time leave the cache, fewer spend their
 # time on reading and writing the best so far. Up to the second number there is no loop over groups at all.
 _GROUP, _MOST_IN_ONE_GROUP = 8, 32
-# Points of a block on CPU: the scores of a group and the best so far stay in the cache next to the core. Up to the
-# second number, blocks cost more than they gain.
-_ROWS_ON_CPU, _MOST_IN_ONE_BLOCK = 1 << 11, 1 << 13
+# Up to so many features their products are taken entry by entry within the comparisons' own loop, which XLA shares out
+# among the cores when all points are there at once. With more of them a matrix product is worth its result's place, and
+# the points go in blocks: the scores of a group and the best so far then stay in the cache next to the core.
+_FEW_FEATURES = 8
+_ROWS_ON_CPU = 1 << 10
 
 
-def rows_of_block(num_centers: int, num_rows: int, block_size: int | None) -> int:
+def rows_of_block(num_centers: int, num_rows: int, dim: int, block_size: int | None) -> int:
     """Points of a block, from the backend if `block_size` is None."""
     if block_size is None and _by_groups():
-        if num_rows <= _MOST_IN_ONE_BLOCK:
+        if dim <= _FEW_FEATURES:
             return num_rows
         # Blocks of equal size: none is filled up with points that do not count.
         return -(-num_rows // -(-num_rows // _ROWS_ON_CPU))
@@ -71,7 +73,7 @@ def _running_least(centers, half_norms):
 
         def compare(state, one):
             (best, label), (some, norms, offset) = state, one
-            products = _blocks.matmul(some, columns)
+            products = _products(some, columns)
             for i in range(group):
                 score = norms[i] - products[i]
                 label = jnp.where(score < best, offset + i, label)
@@ -86,6 +88,12 @@ def _running_least(centers, half_norms):
         return jnp.where(jnp.isfinite(best), label, -1)
 
     return nearest
+
+
+def _products(some: jax.Array, columns: jax.Array) -> list[jax.Array] | jax.Array:
+    if columns.shape[0] > _FEW_FEATURES:
+        return _blocks.matmul(some, columns)
+    return [sum(some[i, j] * column for j, column in enumerate(columns)) for i in range(some.shape[0])]
 
 
 def squared_distance(x: jax.Array, centers: jax.Array, labels: jax.Array) -> jax.Array:
