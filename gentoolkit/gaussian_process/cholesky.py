@@ -1,6 +1,7 @@
 """Cholesky factors of matrices that rounding has made slightly indefinite: the smallest jitter that works, reported."""
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -75,6 +76,20 @@ def half_solve(lower: jax.Array, b: jax.Array) -> jax.Array:
     return jax.lax.linalg.triangular_solve(lower, b, left_side=True, lower=True)
 
 
+def half_solver(lower: jax.Array) -> Callable[[jax.Array], jax.Array]:
+    """The function b -> L^-1 b of one triangular factor, for more columns than L has rows.
+
+    Blocks on the diagonal are inverted once; what is left to do for each b are products.
+
+    Args:
+      lower: `[n, n]`.
+
+    Returns:
+      A function of `[n, m]` to `[n, m]`.
+    """
+    return _half_solver(lower, max(_SOLVED, -(-lower.shape[-1] // _MOST_PIECES)))
+
+
 def transposed_half_solve(lower: jax.Array, b: jax.Array) -> jax.Array:
     """Solves L^T v = b for one triangular factor.
 
@@ -125,6 +140,20 @@ def log_det(lower: jax.Array) -> jax.Array:
       `[...]`.
     """
     return 2.0 * jnp.sum(jnp.log(jnp.diagonal(lower, axis1=-2, axis2=-1)), axis=-1)
+
+
+def _half_solver(lower, rows):
+    n = lower.shape[-1]
+    if n <= rows:
+        return functools.partial(_blocks.matmul, _half_inverse(lower, rows))
+    half = n // 2
+    above, below = _half_solver(lower[:half, :half], rows), _half_solver(lower[half:, half:], rows)
+
+    def apply(b):
+        first = above(b[:half])
+        return jnp.concatenate([first, below(b[half:] - _blocks.matmul(lower[half:, :half], first))])
+
+    return apply
 
 
 def _half_inverse(lower, rows):

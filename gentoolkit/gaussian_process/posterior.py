@@ -239,7 +239,7 @@ def _sample(key, p, x, num_samples, num_features, size):
         lower = cholesky.factorize(_covariance(p, x)).lower
         normal = jax.random.normal(key, (lower.shape[0], num_samples * outputs), lower.dtype)
         draws = _blocks.matmul(lower, normal).reshape(-1, num_samples, outputs)
-        result = _mean(p, x, _cross(p, x))[:, None, :] + draws
+        result = _mean(p)(x, _cross(p, x))[:, None, :] + draws
     else:
         function = _pathwise.draw(key, p, num_samples, num_features)
 
@@ -270,25 +270,37 @@ def _cross(p, x):
     return p.covariance.gram(x, p.points) * p.used[None, :]
 
 
-def _mean(p, x, cross):
-    return _prior_mean(p, x) + _blocks.matmul(cross, p.weights)
+def _mean(p):
+    return lambda x, cross: _prior_mean(p, x) + _blocks.matmul(cross, p.weights)
 
 
-def _variance(p, x, cross):
-    explained = cholesky.half_solve(p.lower, cross.T)
-    result = 0.0 if p.degenerate else p.covariance.diagonal(x) - jnp.sum(explained * explained, axis=0)
-    if p.reduced is not None:
-        uncertain = cholesky.half_solve(p.reduced, explained)
-        result = result + jnp.sum(uncertain * uncertain, axis=0)
-    # Rounding may go below 0; jnp.maximum keeps NaN.
-    return jnp.maximum(result, 0.0)
+def _variance(p):
+    half_solve = cholesky.half_solver(p.lower)
+    reduced_half_solve = None if p.reduced is None else cholesky.half_solver(p.reduced)
+
+    def variance(x, cross):
+        explained = half_solve(cross.T)
+        result = 0.0 if p.degenerate else p.covariance.diagonal(x) - _sum_of_squares(explained)
+        if reduced_half_solve is not None:
+            result = result + _sum_of_squares(reduced_half_solve(explained))
+        # Rounding may go below 0; jnp.maximum keeps NaN.
+        return jnp.maximum(result, 0.0)
+
+    return variance
+
+
+def _sum_of_squares(columns):
+    # A product with ones: XLA on CPU takes a sum over the first axis entry by entry.
+    return _blocks.matmul(jnp.ones_like(columns[:, 0]), columns * columns)
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3), inline=True)
-def _map(p, x, functions, size):
+def _map(p, x, quantities, size):
+    functions = [quantity(p) for quantity in quantities]
+
     def block(rows):
         cross = _cross(p, rows)
-        return [function(p, rows, cross) for function in functions]
+        return [function(rows, cross) for function in functions]
 
     results = _blocks.map_rows(block, x, size)
     return [values[:, 0] if values.ndim == 2 and p.single else values for values in results]

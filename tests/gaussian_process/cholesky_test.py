@@ -97,3 +97,13 @@ def test_the_inverse_by_halves_is_the_inverse(x64, n, batch):
     inverse = np.asarray(cholesky.inverse(jnp.linalg.cholesky(matrix)))
     np.testing.assert_allclose(inverse, np.linalg.inv(matrix), rtol=1e-9, atol=1e-10)
     np.testing.assert_array_equal(inverse, np.swapaxes(inverse, -1, -2))
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("n", [1, 7, 32, 33, 100, 700])
+def test_solver_for_many_columns_solves(x64, n):
+    rng = np.random.default_rng(n)
+    lower = np.tril(rng.normal(size=(n, n)) / n) + np.eye(n)
+    b = rng.normal(size=(n, 5))
+    got = jax.jit(lambda lower, b: cholesky.half_solver(lower)(b))(lower, b)
+    np.testing.assert_allclose(lower @ got, b, atol=1e-12)

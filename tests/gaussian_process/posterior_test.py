@@ -36,6 +36,7 @@ def test_equals_scikit_learn(x64, noise):
         regressor = GaussianProcessRegressor(theirs, alpha=noise, optimizer=None).fit(x, y)
         mean, deviation = regressor.predict(new, return_std=True)
         p = posterior.condition(ours, x, y, noise=noise)
+        assert p.jitter == 0
         ours_mean, ours_variance = posterior.mean_and_variance(p, new)
         np.testing.assert_allclose(ours_mean, mean, atol=1e-8)
         np.testing.assert_allclose(np.sqrt(ours_variance), deviation, atol=1e-8)
