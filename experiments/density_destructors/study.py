@@ -213,7 +213,7 @@ def draw(rows: Sequence[dict], measure: str, path: pathlib.Path) -> None:
     figure.supxlabel("samples", fontsize=9)
     figure.supylabel(f"{measure.replace('_', ' ')}, nats (dashed: truth)", fontsize=9)
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
+    figure.legend(handles, labels, loc="outside upper center", ncols=4, fontsize=8, frameon=False)
     figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
 
 

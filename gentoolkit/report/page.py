@@ -48,7 +48,7 @@ def write_run(workdir: str | pathlib.Path) -> pathlib.Path:
     body = [_metrics_table(run)]
     body += [_notes(summary.get("notes", ()))]
     if summary.get("table"):
-        body.append(_section("Beside the paper", _table(Table(**summary["table"]))))
+        body.append(_section("Results", _table(Table(**summary["table"]))))
     body.append(_pictures(run))
     body.append(_curves({"": run}))
     if summary.get("command"):
