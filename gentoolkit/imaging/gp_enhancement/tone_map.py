@@ -7,18 +7,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gentoolkit.gaussian_process import coregionalization, covariance, evidence, kmeans, posterior, sparse
-from gentoolkit.imaging import _images, patches
-from gentoolkit.imaging.gp_enhancement import power_law
+from gentoolkit.gaussian_process import coregionalization, covariance, evidence, posterior, sparse
+from gentoolkit.imaging import _images
+from gentoolkit.imaging.gp_enhancement import _encoding, power_law
+from gentoolkit.imaging.gp_enhancement._encoding import CHANNELS, WARPS
+from gentoolkit.imaging.gp_enhancement.clustering import Pairs, cluster
 
-WARPS = ("none", "cbrt")
-CHANNELS = ("pooled", "feature", "coregionalized")
+__all__ = ["CHANNELS", "MEANS", "NOISES", "WARPS", "Pairs", "ToneMap", "apply", "cluster", "condition", "fit"]
+
 NOISES = ("uniform", "cluster", "heteroscedastic")
 MEANS = ("zero", "centre", "power")
 
-# Channels as one-hot features lie this far apart, in units of a pixel; farther when clusters must not mix them.
-_CHANNEL_DISTANCE = 0.5
-_APART = 100.0
 # Correlations of two channels' maps that the evidence chooses from.
 _CORRELATIONS = (0.3, 0.9, 0.99)
 # Steps of a refinement and starts: the grid before it has found the valley already.
@@ -57,30 +56,6 @@ class ToneMap:
     gammas: jax.Array | None = None
     departure: float = dataclasses.field(default=1.0, metadata={"static": True})
     num_bits: int | None = dataclasses.field(default=8, metadata={"static": True})
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Pairs:
-    """Clustered pairs of patches.
-
-    Attributes:
-      x: `[k, d]`, dark halves of the centres, warped, the channel's columns appended.
-      y: `[k]`, middle pixel of the bright halves.
-      counts: `[k]`, pairs of each cluster.
-      variances: `[k]`, variance of the middle bright pixel inside each cluster.
-      all_x: `[n, d]`, every pair as `x` has it, and `all_y` `[n]`.
-      all_y: `[n]`.
-      inertia: `[]`.
-    """
-
-    x: jax.Array
-    y: jax.Array
-    counts: jax.Array
-    variances: jax.Array
-    all_x: jax.Array
-    all_y: jax.Array
-    inertia: jax.Array
 
 
 def fit(
@@ -158,79 +133,6 @@ def fit(
     )
 
 
-def cluster(
-    key: jax.Array,
-    image: jax.Array,
-    reference: jax.Array,
-    *,
-    num_clusters: int = 30,
-    patch_size: int = 3,
-    warp: str = "none",
-    channels: str = "pooled",
-    init: str | jax.Array = "greedy",
-) -> Pairs:
-    """The first half of `fit`: pairs of patches and their clusters.
-
-    Args:
-      key: PRNG key of the seeding.
-      image: `[h, w, c]` dark, in [0, 1].
-      reference: `[h, w, c]` roughly bright.
-      num_clusters: k (static).
-      patch_size: side of the patches (static).
-      warp: see `fit` (static).
-      channels: see `fit` (static).
-      init: see `fit`.
-
-    Returns:
-      `Pairs`.
-
-    Raises:
-      ValueError: shapes disagree, an option is unknown, or there are fewer patches than clusters.
-      TypeError: an image holds integers.
-    """
-    _check(warp=(warp, WARPS), channels=(channels, CHANNELS))
-    image, reference = _images.same_dtype(_images.as_image(image), _images.as_image(reference, name="reference"))
-    _images.check_same_shape(image=image, reference=reference)
-    if image.ndim != 3:
-        raise ValueError(f"image must be [h, w, c] (others through jax.vmap), got image.shape = {image.shape}.")
-    dark = _warped(patches.extract(image, patch_size), warp)
-    bright = patches.extract(reference, patch_size)
-    size = dark.shape[-1]
-    num = dark.size // size
-    _images.check_whole(least=1, num_clusters=num_clusters)
-    if num_clusters > num:
-        raise ValueError(
-            f"num_clusters must be at most the number of patches: num_clusters = {num_clusters}, but an image of shape "
-            f"{image.shape} has {num} patches of {patch_size} x {patch_size}."
-        )
-    channel = jnp.broadcast_to(jnp.arange(image.shape[-1]), dark.shape[:-1]).reshape(num)
-    dark, bright = dark.reshape(num, size), bright.reshape(num, size)
-    columns = [dark, bright]
-    if channels == "feature":
-        columns.append(_one_hot(channel, image.shape[-1], _CHANNEL_DISTANCE, dark.dtype))
-    elif channels == "coregionalized":
-        columns.append(_one_hot(channel, image.shape[-1], _APART, dark.dtype))
-    joint = jnp.concatenate(columns, axis=-1)
-    found = kmeans.kmeans(key, joint, num_clusters, init=init)
-    middle = size + _middle(patch_size)
-    labels = jnp.maximum(found.labels, 0)
-    squares = jax.ops.segment_sum((joint[:, middle] - found.centers[labels, middle]) ** 2, labels, num_clusters)
-    centre_channel = jnp.round(found.centers[:, 2 * size :] / _APART) if channels == "coregionalized" else None
-    extra, all_extra = found.centers[:, 2 * size :], joint[:, 2 * size :]
-    if centre_channel is not None:
-        extra = jnp.argmax(centre_channel, axis=-1, keepdims=True).astype(dark.dtype)
-        all_extra = channel[:, None].astype(dark.dtype)
-    return Pairs(
-        x=jnp.concatenate([found.centers[:, :size], extra], axis=-1),
-        y=found.centers[:, middle],
-        counts=found.counts,
-        variances=squares / jnp.maximum(found.counts, 1.0),
-        all_x=jnp.concatenate([dark, all_extra], axis=-1),
-        all_y=bright[:, _middle(patch_size)],
-        inertia=found.inertia,
-    )
-
-
 def condition(
     key: jax.Array,
     pairs: Pairs,
@@ -266,7 +168,8 @@ def condition(
     Raises:
       ValueError: an option is unknown or out of its range.
     """
-    _check(warp=(warp, WARPS), channels=(channels, CHANNELS), noise=(noise, NOISES), mean=(mean, MEANS))
+    encoding = _encoding.Encoding(patch_size, warp, channels, num_channels)
+    _encoding.check_choices(noise=(noise, NOISES), mean=(mean, MEANS))
     if not 0 <= departure <= 1 or (mean != "power" and departure != 1):
         raise ValueError(
             f"departure must be in [0, 1], and 1 unless mean is 'power', got departure = {departure} and mean = "
@@ -277,15 +180,12 @@ def condition(
     prior = jnp.sum(pairs.counts * pairs.y) / jnp.sum(pairs.counts) if mean == "centre" else 0.0
     y, all_y, gammas = pairs.y, pairs.all_y, None
     if mean == "power":
-        values = functools.partial(
-            _dark_values, patch_size=patch_size, warp=warp, channels=channels, num_channels=num_channels
-        )
-        dark, share = values(pairs.x)
+        dark, share = encoding.dark_values(pairs.x)
         gammas = jax.vmap(lambda weights: power_law.fit(dark, y, weights=weights, num_bits=num_bits))(
             pairs.counts[None, :] * share.T
         )
         law = functools.partial(_law, gammas, num_bits)
-        y, all_y = y - law(dark, share), all_y - law(*values(pairs.all_x))
+        y, all_y = y - law(dark, share), all_y - law(*encoding.dark_values(pairs.all_x))
     fits = [
         evidence.fit(
             key,
@@ -338,6 +238,7 @@ def apply(tone_map: ToneMap, image: jax.Array, *, block_size: int | None = None)
         block_size = max(1, min(height, _STRIP // (width * channels)))
     _images.check_whole(least=1, block_size=block_size)
     size = tone_map.patch_size
+    encoding = _encoding.Encoding(size, tone_map.warp, tone_map.channels, channels)
     before, after = size // 2, (size - 1) // 2
     num = -(-height // block_size)
     padded = jnp.pad(image, ((before, after), (before, after), (0, 0)), mode="reflect")
@@ -349,35 +250,15 @@ def apply(tone_map: ToneMap, image: jax.Array, *, block_size: int | None = None)
         windows = jnp.stack(
             [rows[i : i + block_size, j : j + width] for i in range(size) for j in range(size)], axis=-1
         )
-        x = _warped(windows, tone_map.warp).reshape(-1, size * size)
-        channel = jnp.broadcast_to(jnp.arange(channels), windows.shape[:-1]).reshape(-1)
-        if tone_map.channels == "feature":
-            x = jnp.concatenate([x, _one_hot(channel, channels, _CHANNEL_DISTANCE, x.dtype)], axis=-1)
-        elif tone_map.channels == "coregionalized":
-            x = jnp.concatenate([x, channel[:, None].astype(x.dtype)], axis=-1)
-        bright = tone_map.departure * posterior.mean(tone_map.posterior, x).reshape(block_size, width, channels)
+        mean = posterior.mean(tone_map.posterior, encoding.points(windows))
+        bright = tone_map.departure * mean.reshape(block_size, width, channels)
         if tone_map.gammas is None:
             return bright
-        middle = windows[..., _middle(size)]
+        middle = windows[..., encoding.middle]
         return bright + power_law.brighten(middle, tone_map.gammas[None, None, :], num_bits=tone_map.num_bits)
 
     result = jax.lax.map(strip, jnp.arange(num)).reshape(num * block_size, width, channels)
     return jnp.clip(result[:height], 0.0, 1.0)
-
-
-def _dark_values(
-    x: jax.Array, *, patch_size: int, warp: str, channels: str, num_channels: int
-) -> tuple[jax.Array, jax.Array]:
-    """The middle dark value of points `[n]`, and how much each belongs to each channel `[n, c]`."""
-    middle = x[:, _middle(patch_size)]
-    dark = middle**3 if warp == "cbrt" else middle
-    if channels == "pooled":
-        share = jnp.full((x.shape[0], num_channels), 1.0 / num_channels, x.dtype)
-    elif channels == "feature":
-        share = x[:, -num_channels:] * (2**0.5 / _CHANNEL_DISTANCE)
-    else:
-        share = jax.nn.one_hot(x[:, -1].astype(jnp.int32), num_channels, dtype=x.dtype)
-    return dark, share
 
 
 def _law(gammas, num_bits, dark, share):
@@ -421,24 +302,3 @@ def _noise_weights(pairs: Pairs, noise: str) -> jax.Array:
 def _mean_over(used: jax.Array, values: jax.Array) -> jax.Array:
     num = jnp.maximum(jnp.sum(used.astype(values.dtype)), 1.0)
     return jnp.sum(jnp.where(used, values, 0.0)) / num
-
-
-def _one_hot(channel: jax.Array, num: int, distance: float, dtype: Any) -> jax.Array:
-    return (distance / 2**0.5) * jax.nn.one_hot(channel, num, dtype=dtype)
-
-
-def _warped(x: jax.Array, warp: str) -> jax.Array:
-    if warp == "none":
-        return x
-    positive = x > 0
-    return jnp.where(positive, jnp.where(positive, x, 1.0) ** (1.0 / 3.0), 0.0)
-
-
-def _middle(patch_size: int) -> int:
-    return (patch_size // 2) * patch_size + patch_size // 2
-
-
-def _check(**options: tuple[str, tuple[str, ...]]) -> None:
-    for name, (value, allowed) in options.items():
-        if value not in allowed:
-            raise ValueError(f"{name} must be one of {allowed}, got {name} = {value!r}.")
