@@ -18,7 +18,7 @@ from gentoolkit.imaging.gp_enhancement import shrinkage, tone_map, white_balance
 # 0.06 dB) and the second the highest F1 of keypoints on nine photographs that are not those of the experiment's tables.
 _DEPARTURE = 0.125
 # Nodes of a tabulated tone curve, evenly spaced in the cube root of the dark value.
-_NODES = 1024
+_NUM_NODES = 1024
 
 
 def fit(
@@ -111,8 +111,7 @@ def rebalance(table: jax.Array, exponents: jax.Array) -> jax.Array:
             f"table must be [n, c] and exponents [c], got table.shape = {jnp.shape(table)} and exponents.shape = "
             f"{jnp.shape(exponents)}."
         )
-    nodes = (jnp.arange(table.shape[0], dtype=table.dtype) / (table.shape[0] - 1)) ** 3
-    image = jnp.broadcast_to(nodes[:, None, None], (table.shape[0], 1, table.shape[1]))
+    image = _nodes(*table.shape, table.dtype)
     return _look_up(table, white_balance.apply(image, jnp.asarray(exponents, table.dtype)))[:, 0, :]
 
 
@@ -130,9 +129,7 @@ def curves(found: tone_map.ToneMap) -> jax.Array:
     """
     if found.patch_size != 1:
         raise ValueError(f"Only a map of single pixels is a curve, got patch_size = {found.patch_size}.")
-    nodes = (jnp.arange(_NODES, dtype=found.counts.dtype) / (_NODES - 1)) ** 3
-    image = jnp.broadcast_to(nodes[:, None, None], (_NODES, 1, found.num_channels))
-    return tone_map.apply(found, image)[:, 0, :]
+    return tone_map.apply(found, _nodes(_NUM_NODES, found.num_channels, found.counts.dtype))[:, 0, :]
 
 
 def apply(
@@ -181,6 +178,12 @@ def apply(
     width = jnp.sqrt(half**2 + 3.0 * level**2)[None, None, :]
     spread = _look_up(table, image + width) - _look_up(table, image - width)
     return jnp.clip(shrinkage.shrink(bright, spread**2 / 12.0, radius=radius, strength=strength), 0.0, 1.0)
+
+
+def _nodes(num: int, channels: int, dtype: jnp.dtype) -> jax.Array:
+    """The dark values of a table's rows, as an image `[num, 1, channels]`."""
+    nodes = (jnp.arange(num, dtype=dtype) / (num - 1)) ** 3
+    return jnp.broadcast_to(nodes[:, None, None], (num, 1, channels))
 
 
 def _look_up(table: jax.Array, image: jax.Array) -> jax.Array:
