@@ -151,7 +151,7 @@ def _learn(
         found = _compiled(tone_map.fit, num_clusters=num_clusters)(key, y, references(y))
     else:
         found = _compiled(published.fit_unique_pairs)(key, y, references(y))
-    return functools.partial(_brighten_luma, found), 1
+    return functools.partial(methods.brighten_luma, found), 1
 
 
 @functools.cache
@@ -160,11 +160,6 @@ def _compiled(function: Callable, **options) -> Callable:
 
 
 _noise_level = jax.jit(shrinkage.noise_level)
-
-
-@jax.jit
-def _brighten_luma(found, strip):
-    return jnp.clip(color.replace_luma(strip, tone_map.apply(found, color.luma(strip))), 0.0, 1.0)
 
 
 def _floats(pixels: np.ndarray) -> jax.Array:

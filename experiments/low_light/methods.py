@@ -1,6 +1,7 @@
 """Every method by name, as a chain of compiled stages that can be timed apart."""
 
 import functools
+import inspect
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -135,7 +136,7 @@ def enhance(name: str, image: jax.Array, references: References, *, num_clusters
         found = watch("fit", _condition(3, 1), key, pairs)
     else:
         found = watch("fit", _unique_pairs, key, y, reference)
-    return Outcome(np.asarray(watch("predict", _apply_to_luma, found, image)), watch.seconds)
+    return Outcome(np.asarray(watch("predict", brighten_luma, found, image)), watch.seconds)
 
 
 class _Watch:
@@ -149,17 +150,15 @@ class _Watch:
         return result
 
 
-def _improved_options(
-    warp: str = "cbrt",
-    channels: str = "pooled",
-    noise: str = "cluster",
-    mean: str = "power",
-    departure: float | None = None,
-    all_pairs: bool = False,
-) -> dict[str, Any]:
-    departure = improved.default_departure(mean) if departure is None else departure
-    options = {"warp": warp, "channels": channels, "noise": noise, "mean": mean}
-    return {**options, "departure": departure, "all_pairs": all_pairs}
+def _improved_options(**switches: Any) -> dict[str, Any]:
+    """All options of `improved.fit` but the number of clusters; those not given are its defaults."""
+    bound = inspect.signature(improved.fit).bind_partial(**switches)
+    bound.apply_defaults()
+    options = dict(bound.arguments)
+    del options["num_clusters"]
+    if options["departure"] is None:
+        options["departure"] = improved.default_departure(options["mean"])
+    return options
 
 
 @functools.cache
@@ -195,6 +194,7 @@ _unique_pairs = jax.jit(published.fit_unique_pairs)
 
 
 @jax.jit
-def _apply_to_luma(found, image):
+def brighten_luma(found: tone_map.ToneMap, image: jax.Array) -> jax.Array:
+    """Returns an image `[h, w, 3]` whose luma went through a tone map, the chroma as it was."""
     y = tone_map.apply(found, color.luma(image))
     return jnp.clip(color.replace_luma(image, y), 0.0, 1.0)
