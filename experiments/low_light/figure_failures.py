@@ -5,7 +5,6 @@ r"""What the published form fails at, a colour cast and sensor noise, with and w
 Prints a Markdown table and writes it, with pictures, to a page.
 """
 
-import json
 import pathlib
 import statistics
 import sys
@@ -13,7 +12,7 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from experiments.low_light import measure, methods, photographs
 from gentoolkit import report
@@ -69,10 +68,8 @@ def skew(image: np.ndarray, bright: np.ndarray) -> float:
     return float(np.linalg.norm(means[0] - means[1]))
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Makes the figure."""
-    if len(argv) > 1:
-        raise app.UsageError(f"Did not understand {argv[1]!r}.")
     values = flags.FLAGS
     references = methods.References(values.weights)
     page = pathlib.Path(values.workdir) / "figure_failures"
@@ -91,19 +88,8 @@ def main(argv: list[str]) -> None:
             pictures.append((file, f"{name}, {condition}: dark, {', '.join(v[0] for v in VARIANTS)}, truth"))
         print(f"{name} done", file=sys.stderr)
     table, statements = _table(figures)
-    text = "\n".join(
-        "| " + " | ".join(line) + " |" for line in [table.columns, ["---"] * len(table.columns), *table.rows]
-    )
-    text += f"\n\n{table.caption}\n\n" + "\n".join(f"- {one}" for one in statements) + "\n"
-    print(text)
-    (page.parent / "figure_failures.md").write_text(text)
-    (page / "config.json").write_text(
-        json.dumps({"cast": CAST, "gamma": NOISE_GAMMA, "peak": PEAK, "read": READ_NOISE})
-    )
-    (page / "metrics.jsonl").write_text("")
-    command = "python -m experiments.low_light.figure_failures " + " ".join(sys.argv[1:])
-    report.write_summary(page, title="Failures", command=command, table=table, pictures=pictures, notes=statements)
-    print(f"Page: {report.write_run(page)}")
+    config = {"cast": CAST, "gamma": NOISE_GAMMA, "peak": PEAK, "read": READ_NOISE}
+    measure.write(page.name, table, statements, config=config, title="Failures", pictures=pictures)
 
 
 def _table(figures) -> tuple[report.Table, list[str]]:
@@ -138,5 +124,4 @@ def _table(figures) -> tuple[report.Table, list[str]]:
 
 
 if __name__ == "__main__":
-    measure.define_flags()
-    app.run(main)
+    measure.run(main)

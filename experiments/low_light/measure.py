@@ -4,12 +4,12 @@ import json
 import pathlib
 import statistics
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from absl import flags
+from absl import app, flags
 
 from experiments.low_light import methods, paper, photographs
 from gentoolkit import report
@@ -31,6 +31,18 @@ def define_flags() -> None:
     flags.mark_flag_as_required("workdir")
 
 
+def run(main: Callable[[], None]) -> None:
+    """Runs a program that these flags, and nothing else, are for."""
+
+    def checked(argv):
+        if len(argv) > 1:
+            raise app.UsageError(f"Did not understand {argv[1]!r}.")
+        main()
+
+    define_flags()
+    app.run(checked)
+
+
 def measure(cases: Sequence[Case]) -> Results:
     """Measures what is missing of the cases, on the photographs and gammas of the flags.
 
@@ -48,7 +60,7 @@ def measure(cases: Sequence[Case]) -> Results:
     with path.open("a") as file:
         for number, (name, gamma) in enumerate(todo, 1):
             dark = jnp.asarray(photographs.darken(bright[name], gamma))
-            truth = {kind: keypoints.detect(bright[name]) for kind in ("truth",)}["truth"]
+            truth = keypoints.detect(bright[name])
             for case in cases:
                 if (*case, name, gamma) in results:
                     continue
@@ -152,34 +164,72 @@ def caption(results: Results) -> str:
 
 
 def finish(name: str, made: report.Table, statements: Sequence[str], results: Results) -> None:
-    """Prints a table and what holds of it, and writes both as Markdown and as a page."""
-    lines = [made.columns, ["---"] * len(made.columns), *made.rows]
-    text = "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) + f"\n\n{made.caption}\n\n"
-    text += "\n".join(f"- {statement}" for statement in statements) + "\n"
+    """Prints a table and what holds of it, and writes both as Markdown and, with curves, as a page."""
+    curves = []
+    for step, gamma in enumerate(sorted({key[3] for key in results})):
+        line: dict[str, float] = {"step": step}
+        for case in dict.fromkeys(key[:2] for key in results):
+            at = [v for key, v in results.items() if key[:2] == case and key[3] == gamma]
+            line |= {f"{n}/{label(case)}": statistics.mean(v[n] for v in at) for n in ("psnr", "f1")}
+        curves.append(line)
+    config = {k: flags.FLAGS[k].value for k in ("photographs", "every", "size", "weights")}
+    note = "Curves: means over the photographs; step i is the i-th gamma measured."
+    write(name, made, statements, config=config, metrics=curves, notes=[note])
+
+
+def write(
+    name: str,
+    made: report.Table,
+    statements: Sequence[str],
+    *,
+    config: Mapping[str, Any],
+    title: str = "",
+    metrics: Iterable[Mapping[str, float]] = (),
+    pictures: Sequence[tuple[str, str]] = (),
+    notes: Sequence[str] = (),
+) -> None:
+    """Prints a table and what holds of it, and writes both as Markdown and as a page.
+
+    Args:
+      name: of the program, and so of the page's folder in the workdir.
+      made: the table.
+      statements: what holds.
+      config: what the page shows as the configuration.
+      title: of the page, empty for the name.
+      metrics: lines of the page's curves.
+      pictures: files in the page's folder `pictures`, each with its caption.
+      notes: what the page says after the statements.
+    """
+    text = f"{made.markdown()}\n" + "\n".join(f"- {statement}" for statement in statements) + "\n"
     print(text)
     workdir = pathlib.Path(flags.FLAGS.workdir)
     (workdir / f"{name}.md").write_text(text)
     page = workdir / name
     page.mkdir(exist_ok=True)
-    (page / "config.json").write_text(
-        json.dumps({k: flags.FLAGS[k].value for k in ("photographs", "every", "size", "weights")})
-    )
-    with (page / "metrics.jsonl").open("w") as file:
-        for step, gamma in enumerate(sorted({key[3] for key in results})):
-            line: dict[str, float] = {"step": step}
-            for case in dict.fromkeys(key[:2] for key in results):
-                at = [v for key, v in results.items() if key[:2] == case and key[3] == gamma]
-                line |= {f"{n}/{label(case)}": statistics.mean(v[n] for v in at) for n in ("psnr", "f1")}
-            file.write(json.dumps(line) + "\n")
+    (page / "config.json").write_text(json.dumps(config))
+    (page / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in metrics))
     command = f"python -m experiments.low_light.{name} " + " ".join(sys.argv[1:])
-    notes = [*statements, "Curves: means over the photographs; step i is the i-th gamma measured."]
-    report.write_summary(page, title=name, command=command, table=made, notes=notes)
+    report.write_summary(
+        page, title=title or name, command=command, table=made, pictures=pictures, notes=[*statements, *notes]
+    )
     print(f"Page: {report.write_run(page)}")
 
 
 def held(claim: str, holds: bool, detail: str) -> str:
     """Returns a sentence that says whether a trend of the paper holds."""
     return f"{'holds' if holds else 'DOES NOT HOLD'}: {claim} ({detail})"
+
+
+def rises(by_clusters: Mapping[int, Mapping[str, float]], name: str) -> str:
+    """Returns a sentence that says whether a figure is higher with the most clusters than with the fewest."""
+    holds = by_clusters[max(by_clusters)][name] > by_clusters[min(by_clusters)][name]
+    return held(f"{'PSNR' if name == 'psnr' else name} rises with k", holds, from_to(by_clusters, name))
+
+
+def from_to(by_clusters: Mapping[int, Mapping[str, float]], name: str) -> str:
+    """Returns a figure with the fewest clusters and with the most, as text."""
+    first, last = (by_clusters[k][name] for k in (min(by_clusters), max(by_clusters)))
+    return f"{first:.2f} to {last:.2f} dB" if name == "psnr" else f"{first:.4f} to {last:.4f}"
 
 
 def _run(case: Case, dark, references) -> methods.Outcome:

@@ -5,8 +5,6 @@ r"""Table II of the paper beside ours: CM, the RGB form, for k = 10 ... 200; and
 Measures what is missing in `results.jsonl` of the workdir, so an interrupted table goes on where it stopped.
 """
 
-from absl import app
-
 from experiments.low_light import measure, paper
 
 
@@ -23,18 +21,12 @@ def trends(results: measure.Results) -> list[str]:
     lead = [(ours[k]["psnr"] - cm[k]["psnr"], ours[k]["f1"] - cm[k]["f1"]) for k in paper.CLUSTERS]
     beaten = sum(cm[k]["psnr"] > gpe["psnr"] for k in paper.CLUSTERS)
     return [
-        measure.held(
-            "PSNR rises with k", cm[200]["psnr"] > cm[10]["psnr"], f"{cm[10]['psnr']:.2f} to {cm[200]['psnr']:.2f} dB"
-        ),
-        measure.held(
-            "precision rises with k",
-            cm[200]["precision"] > cm[10]["precision"],
-            f"{cm[10]['precision']:.4f} to {cm[200]['precision']:.4f}",
-        ),
+        measure.rises(cm, "psnr"),
+        measure.rises(cm, "precision"),
         measure.held(
             "recall falls slightly with k",
             -0.05 < cm[200]["recall"] - cm[10]["recall"] < 0.0,
-            f"{cm[10]['recall']:.4f} to {cm[200]['recall']:.4f}",
+            measure.from_to(cm, "recall"),
         ),
         measure.held("CM is above LM in PSNR", better("psnr", lm) == count, f"at {better('psnr', lm)} of {count} k"),
         measure.held(
@@ -56,10 +48,8 @@ def trends(results: measure.Results) -> list[str]:
     ]
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Measures, and prints the table."""
-    if len(argv) > 1:
-        raise app.UsageError(f"Did not understand {argv[1]!r}.")
     clusters = list(reversed(paper.CLUSTERS))
     shown = [("dark", 0), ("gpe", 0), *[(name, k) for k in clusters for name in ("cm", "improved")]]
     results = measure.measure([*shown, *[("lm", k) for k in clusters]])
@@ -67,5 +57,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    measure.define_flags()
-    app.run(main)
+    measure.run(main)

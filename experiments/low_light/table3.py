@@ -5,8 +5,6 @@ r"""Table III of the paper beside ours: other methods, GPE, LM at k = 200, CM at
 Measures what is missing in `results.jsonl` of the workdir, so an interrupted table goes on where it stopped.
 """
 
-from absl import app
-
 from experiments.low_light import measure, methods
 
 _OURS = ("improved", 30)
@@ -62,10 +60,8 @@ def trends(results: measure.Results, cases: list[measure.Case]) -> list[str]:
     return statements
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Measures, and prints the table."""
-    if len(argv) > 1:
-        raise app.UsageError(f"Did not understand {argv[1]!r}.")
     cases = [("dark", 0), *[(name, 0) for name in methods.BASELINES], ("gpe", 0), ("lm", 200), ("cm", 30), _OURS]
     results = measure.measure(cases)
     statements = trends(results, cases)
@@ -73,5 +69,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    measure.define_flags()
-    app.run(main)
+    measure.run(main)
