@@ -55,7 +55,7 @@ def cluster(
       image: `[h, w, c]` dark, in [0, 1].
       reference: `[h, w, c]` roughly bright.
       num_clusters: k (static).
-      patch_size: side of the patches (static).
+      patch_size: see `tone_map.fit` (static).
       warp: see `tone_map.fit` (static).
       channels: see `tone_map.fit` (static).
       init: see `tone_map.fit`.

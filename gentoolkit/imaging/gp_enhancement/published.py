@@ -28,7 +28,7 @@ def luminance(
       image: `[h, w, 3]` dark RGB in [0, 1].
       reference: `[h, w, 1]` rough bright luma.
       num_clusters: k (static).
-      patch_size: side of the patches (static).
+      patch_size: see `tone_map.fit` (static).
       maximum_chroma_gain: None for the published form, whose colours are pale; a number amplifies the chroma as much
         as the luma, at most so many times (static).
 
@@ -57,7 +57,7 @@ def rgb(
       image: `[h, w, 3]` dark RGB in [0, 1].
       reference: `[h, w, 3]` rough bright RGB.
       num_clusters: k (static).
-      patch_size: side of the patches (static).
+      patch_size: see `tone_map.fit` (static).
 
     Returns:
       `[h, w, 3]` in [0, 1].
@@ -89,7 +89,7 @@ def unique_pairs(
       image: `[h, w, 3]` dark RGB in [0, 1].
       reference: `[h, w, 1]` rough bright luma.
       max_pairs: if there are more distinct pairs, so many of them, evenly spread over their order (static).
-      patch_size: side of the patches (static).
+      patch_size: side of the patches whose means are paired (static).
       maximum_chroma_gain: as in `luminance` (static).
 
     Returns:
@@ -117,8 +117,8 @@ def fit_unique_pairs(
       key: PRNG key of the hyper-parameters' search.
       image: `[h, w, 1]` dark luma in [0, 1].
       reference: `[h, w, 1]` rough bright luma.
-      max_pairs: most pairs that are used (static).
-      patch_size: side of the patches whose means are paired (static).
+      max_pairs: as in `unique_pairs` (static).
+      patch_size: side of the patches, as there (static).
 
     Returns:
       A `tone_map.ToneMap`; its `counts` are how many patches each pair stands for, 0 beyond the distinct pairs.
