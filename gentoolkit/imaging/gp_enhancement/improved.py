@@ -111,7 +111,7 @@ def rebalance(table: jax.Array, exponents: jax.Array) -> jax.Array:
             f"table must be [n, c] and exponents [c], got table.shape = {jnp.shape(table)} and exponents.shape = "
             f"{jnp.shape(exponents)}."
         )
-    image = _nodes(*table.shape, table.dtype)
+    image = _nodes(table.shape[0], table.shape[1], table.dtype)
     return _look_up(table, white_balance.apply(image, jnp.asarray(exponents, table.dtype)))[:, 0, :]
 
 
