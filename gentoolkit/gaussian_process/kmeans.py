@@ -304,4 +304,5 @@ def _check_counts(**counts) -> None:
 
 
 def _block(x: jax.Array, num_clusters: int, block_size: int | None) -> int:
-    return _nearest.rows_of_block(num_clusters, *x.shape, block_size)
+    num, dim = x.shape
+    return _nearest.rows_of_block(num_clusters, num, dim, block_size)
