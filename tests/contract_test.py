@@ -123,6 +123,7 @@ CONTRACT = {
     },
     "gaussian_process": {
         "covariance": {
+            "register": "cls",
             "squared_exponential": "lengthscale variance",
             "matern32": "lengthscale variance",
             "matern52": "lengthscale variance",

@@ -10,14 +10,14 @@ import numpy as np
 from jax.tree_util import Partial
 from jax.typing import ArrayLike
 
-from gentoolkit import _array
+from gentoolkit import _array, _pytree
 from gentoolkit.gaussian_process import _blocks
 from gentoolkit.gaussian_process.covariance import Covariance
 
 Mean = ArrayLike | Callable[[jax.Array], jax.Array]
 
 
-@jax.tree_util.register_dataclass
+@_pytree.register
 @dataclasses.dataclass(frozen=True)
 class Data:
     """Checked data: points `[n, d]`, targets without prior mean `[n, p]`, noise `[n]`, `used` `[n]` of 0 and 1."""

@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from gentoolkit import _array
+from gentoolkit import _array, _pytree
 from gentoolkit.gaussian_process import _blocks
 from gentoolkit.gaussian_process.covariance import Covariance
 
 
-@jax.tree_util.register_dataclass
+@_pytree.register
 @dataclasses.dataclass(frozen=True)
 class Coregionalized(Covariance):
     """See `coregionalized`."""
@@ -39,7 +39,7 @@ class Coregionalized(Covariance):
         return jnp.take(diagonal, output, mode="fill", fill_value=jnp.nan) * self.covariance.diagonal(x)
 
 
-@jax.tree_util.register_dataclass
+@_pytree.register
 @dataclasses.dataclass(frozen=True)
 class Posterior:
     """Posterior of all outputs after all of them were seen at the same points; a pytree.

@@ -1,26 +1,28 @@
 """Covariance functions: immutable pytrees with their hyper-parameters as leaves, combined by `+` and `*`."""
 
 import dataclasses
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from gentoolkit import _array
+from gentoolkit import _array, _pytree
 from gentoolkit.gaussian_process import _blocks
 
 # Up to this many features differences are taken directly: exact for close points wherever they lie.
 _DIRECT_FEATURES = 16
+
+_Own = TypeVar("_Own", bound="Covariance")
 
 
 class Covariance:
     """What every covariance can do; `+` and `*` of two covariances are covariances.
 
     Hyper-parameters are leaves: differentiate with respect to the covariance, or batch it with `jax.vmap`. One of your
-    own is a pytree, such as a frozen dataclass under `jax.tree_util.register_dataclass`, that defines `_gram(x, z)` and
-    `_diagonal(x)`, and `_spectrum(key, num, dim)` if it is stationary.
+    own is a frozen dataclass under `register` that defines `_gram(x, z)` and `_diagonal(x)`, and
+    `_spectrum(key, num, dim)` if it is stationary.
     """
 
     def gram(self, x: jax.Array, z: jax.Array) -> jax.Array:
@@ -65,7 +67,7 @@ class Covariance:
         raise ValueError(f"{type(self).__name__} is not stationary and has no spectrum: sample with method='joint'.")
 
 
-@jax.tree_util.register_dataclass
+@_pytree.register
 @dataclasses.dataclass(frozen=True)
 class _Stationary(Covariance):
     """`variance * profile(|(x - z) / lengthscale|^2)`."""
@@ -119,7 +121,7 @@ class _Stationary(Covariance):
         return jnp.where(variance >= 0, variance, jnp.nan)
 
 
-@jax.tree_util.register_dataclass
+@_pytree.register
 @dataclasses.dataclass(frozen=True)
 class SquaredExponential(_Stationary):
     """See `squared_exponential`."""
@@ -131,7 +133,7 @@ class SquaredExponential(_Stationary):
         return jnp.ones((num,), dtype)
 
 
-@jax.tree_util.register_dataclass
+@_pytree.register
 @dataclasses.dataclass(frozen=True)
 class Matern32(_Stationary):
     """See `matern32`."""
@@ -143,7 +145,7 @@ class Matern32(_Stationary):
         return 1.0 / jnp.sqrt(jax.random.gamma(key, 1.5, (num,), dtype) / 1.5)
 
 
-@jax.tree_util.register_dataclass
+@_pytree.register
 @dataclasses.dataclass(frozen=True)
 class Matern52(_Stationary):
     """See `matern52`."""
@@ -155,7 +157,7 @@ class Matern52(_Stationary):
         return 1.0 / jnp.sqrt(jax.random.gamma(key, 2.5, (num,), dtype) / 2.5)
 
 
-@jax.tree_util.register_dataclass
+@_pytree.register
 @dataclasses.dataclass(frozen=True)
 class RationalQuadratic(_Stationary):
     """See `rational_quadratic`."""
@@ -175,7 +177,7 @@ class RationalQuadratic(_Stationary):
         return jnp.sqrt(jax.random.gamma(key, alpha, (num,), dtype) / alpha)
 
 
-@jax.tree_util.register_dataclass
+@_pytree.register
 @dataclasses.dataclass(frozen=True)
 class Sum(Covariance):
     """Covariance of the sum of two independent processes."""
@@ -200,7 +202,7 @@ class Sum(Covariance):
         return jnp.concatenate([first, second])[order], jnp.concatenate([power_first, power_second])[order]
 
 
-@jax.tree_util.register_dataclass
+@_pytree.register
 @dataclasses.dataclass(frozen=True)
 class Product(Covariance):
     """Entry-wise product of two covariances."""
@@ -221,7 +223,7 @@ class Product(Covariance):
         return first + second, num * power_first * power_second
 
 
-@jax.tree_util.register_dataclass
+@_pytree.register
 @dataclasses.dataclass(frozen=True)
 class OnFeatures(Covariance):
     """See `on_features`."""
@@ -243,6 +245,26 @@ class OnFeatures(Covariance):
     def _spectrum(self, key: jax.Array, num: int, dim: int) -> tuple[jax.Array, jax.Array]:
         inner, power = self.covariance.spectrum(key, num, len(self.features))
         return jnp.zeros((num, dim), inner.dtype).at[:, np.array(self.features)].set(inner), power
+
+
+def register(cls: type[_Own]) -> type[_Own]:
+    """Class decorator that makes a covariance of your own a pytree.
+
+    Take it and not `jax.tree_util.register_dataclass`: with jax 0.10.2 a function compiled for one such class may be
+    called with another that has as many fields.
+
+    Args:
+      cls: a frozen dataclass that derives from `Covariance`; fields with metadata `{"static": True}` are structure, the
+        others leaves.
+
+    Returns:
+      The class.
+
+    Raises:
+      TypeError: `cls` is not a dataclass.
+      ValueError: it is registered already.
+    """
+    return _pytree.register(cls)
 
 
 def squared_exponential(lengthscale: ArrayLike, variance: ArrayLike) -> Covariance:

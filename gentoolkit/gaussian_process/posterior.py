@@ -8,14 +8,14 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from gentoolkit import _array
+from gentoolkit import _array, _pytree
 from gentoolkit.gaussian_process import _blocks, _data, _pathwise, cholesky
 from gentoolkit.gaussian_process.covariance import Covariance
 
 Mean = _data.Mean
 
 
-@jax.tree_util.register_dataclass
+@_pytree.register
 @dataclasses.dataclass(frozen=True)
 class Posterior:
     """What is known of a process after some of its values were seen; a pytree, batched by `jax.vmap`.

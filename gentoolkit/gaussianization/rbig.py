@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from gentoolkit import _pytree
 from gentoolkit._array import as_floating, check_samples
 from gentoolkit.distances import sorting
 from gentoolkit.gaussianization import _normal, univariate_entropy
@@ -63,7 +64,7 @@ class Trace(NamedTuple):
     delta: jax.Array
 
 
-@jax.tree_util.register_dataclass
+@_pytree.register
 @dataclasses.dataclass(frozen=True)
 class Destructor:
     """A fitted destructor: a pytree, to be passed through `jit`, mapped over, saved.

@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from gentoolkit import _pytree
 from gentoolkit.gaussian_process import kmeans
 from gentoolkit.imaging import _images, patches
 from gentoolkit.imaging.gp_enhancement import _encoding
@@ -13,7 +14,7 @@ from gentoolkit.imaging.gp_enhancement import _encoding
 _APART = 100.0
 
 
-@jax.tree_util.register_dataclass
+@_pytree.register
 @dataclasses.dataclass(frozen=True)
 class Pairs:
     """Clustered pairs of patches.

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gentoolkit import _pytree
 from gentoolkit.gaussian_process import coregionalization, covariance, evidence, posterior, sparse
 from gentoolkit.imaging import _images
 from gentoolkit.imaging.gp_enhancement import _encoding, power_law
@@ -28,7 +29,7 @@ _ROUNDING = 1.0 / 12.0 / 255.0**2
 _STRIP = 1 << 18
 
 
-@jax.tree_util.register_dataclass
+@_pytree.register
 @dataclasses.dataclass(frozen=True)
 class ToneMap:
     """What a pixel becomes, given the patch around it; a pytree.
