@@ -11,7 +11,7 @@ _GROUP, _MOST_IN_ONE_GROUP = 8, 32
 # Up to so many features their products are taken entry by entry within the comparisons' own loop, which XLA shares out
 # among the cores when all points are there at once. With more of them a matrix product is worth its result's place, and
 # the points go in blocks: the scores of a group and the best so far then stay in the cache next to the core.
-_FEW_FEATURES = 8
+_FEW_FEATURES = 12
 _ROWS_ON_CPU = 1 << 10
 
 
