@@ -6,8 +6,9 @@ import jax.numpy as jnp
 from gentoolkit.gaussian_process import _blocks
 
 # Centres whose scores are compared within one loop over the points: more at a time leave the cache, fewer spend their
-# time on reading and writing the best so far. Up to the second number there is no loop over groups at all.
-_GROUP, _MOST_IN_ONE_GROUP = 8, 32
+# time on reading and writing the best so far. Up to the second number there is no loop over groups at all, with few
+# features up to the third: their products are made in the same loop.
+_GROUP, _MOST_IN_ONE_GROUP, _MOST_OF_FEW_FEATURES = 8, 32, 16
 # Up to so many features their products are taken entry by entry within the comparisons' own loop, which XLA shares out
 # among the cores when all points are there at once. With more of them a matrix product is worth its result's place, and
 # the points go in blocks: the scores of a group and the best so far then stay in the cache next to the core.
@@ -61,7 +62,8 @@ def _least(centers, half_norms):
 def _running_least(centers, half_norms):
     """Function of points `[b, d]` that returns the same, the best so far carried from centre to centre."""
     num, dim = centers.shape
-    group = num if num <= _MOST_IN_ONE_GROUP else _GROUP
+    most = _MOST_OF_FEW_FEATURES if dim <= _FEW_FEATURES else _MOST_IN_ONE_GROUP
+    group = num if num <= most else _GROUP
     missing = -num % group
     # An infinite score is never the least.
     padded = jnp.concatenate([half_norms, jnp.full((missing,), jnp.inf, half_norms.dtype)]).reshape(-1, group)
