@@ -41,6 +41,7 @@ CONTRACT = {
     },
     "gaussianization": {
         "marginal": {
+            "Compensated": "forward inverse",
             "Marginal": "fit forward inverse",
             "quantile": "",
             "histogram": "",

@@ -43,8 +43,8 @@ def main(argv: list[str]) -> None:
         num_layers=_LAYERS.value,
     )
     uniform = rbig.to_uniform(destructor, x)
-    z, _ = rbig.forward(destructor, x)
-    back = rbig.inverse(destructor, z)
+    z, _ = rbig.forward(destructor, x, compensated=True)
+    back = rbig.inverse(destructor, z, compensated=True)
     # Noise that was never data, through the inverse: new circles.
     drawn = rbig.sample(keys[1], destructor, _NUM.value)
     trip = np.max(np.abs(back - x), axis=-1)

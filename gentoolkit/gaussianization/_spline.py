@@ -8,6 +8,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from gentoolkit.gaussianization import _compensated
+
 # Slopes at the knots are kept within exp(7), a factor of 1100, of the segment's own: steeper ends would use up the
 # digits of float32 and change the map by less than 1e-3 of a segment.
 _LARGEST_LOG_RATIO = 7.0
@@ -127,22 +129,46 @@ def forward(spline: Spline, x: jax.Array, *, evenly: bool) -> tuple[jax.Array, j
     References:
       Durkan, Bekasov, Murray, Papamakarios (2019), "Neural spline flows", eqs. 4 and 5.
     """
+    base, rise, log_slope = _rise(spline, x, None, evenly)
+    return base + rise, log_slope
+
+
+def inverse(spline: Spline, z: jax.Array, *, evenly: bool) -> jax.Array:
+    """Returns x at `z` `[..., n]`, by the stable root of the quadratic; `evenly` (static): the knots lie so in z."""
+    start, run = _run(spline, z, None, evenly)
+    return start + run
+
+
+def compensated_forward(
+    spline: Spline, x: jax.Array, rest: jax.Array, *, evenly: bool
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Returns z at `x + rest` as a rounded value and what the rounding took off, and log dz/dx."""
+    base, rise, log_slope = _rise(spline, x, rest, evenly)
+    return *_compensated.two_sum(base, rise), log_slope
+
+
+def compensated_inverse(spline: Spline, z: jax.Array, rest: jax.Array, *, evenly: bool) -> tuple[jax.Array, jax.Array]:
+    """Returns x at `z + rest`, likewise."""
+    return _compensated.two_sum(*_run(spline, z, rest, evenly))
+
+
+def _rise(spline: Spline, x: jax.Array, rest: jax.Array | None, evenly: bool):
+    """Where the segment of `x` begins in z, how far above that z is, and log dz/dx."""
     _, (start, rate, base, height, left, right) = _gather(spline, spline.start[..., 1:], x, evenly)
-    place = (x - start) * rate
+    place = _from(start, x, rest) * rate
     # Kept in a segment against rounding; on a line the ratio below is one wherever it is taken.
     t = within_one(place)
     u = 1 - t
     mixed = t * u
     denominator = 1 + (left + right - 2) * mixed
-    z = base + height * place * (t + left * u) / denominator
     derivative = (right * t * t + 2 * mixed + left * u * u) / (denominator * denominator)
-    return z, jnp.log(height * rate * derivative)
+    return base, height * place * (t + left * u) / denominator, jnp.log(height * rate * derivative)
 
 
-def inverse(spline: Spline, z: jax.Array, *, evenly: bool) -> jax.Array:
-    """Returns x at `z` `[..., n]`, by the stable root of the quadratic; `evenly` (static): the knots lie so in z."""
+def _run(spline: Spline, z: jax.Array, rest: jax.Array | None, evenly: bool) -> tuple[jax.Array, jax.Array]:
+    """Where the segment of `z` begins in x, and how far beyond that x is."""
     segment, (start, rate, base, height, left, right) = _gather(spline, spline.base[..., 1:], z, evenly)
-    place = (z - base) / height
+    place = _from(base, z, rest) / height
     r = within_one(place)
     bend = r * (left + right - 2)
     a, b = 1 - left + bend, left - bend
@@ -150,4 +176,8 @@ def inverse(spline: Spline, z: jax.Array, *, evenly: bool) -> jax.Array:
     # Each of the two forms of the root where nothing cancels; b < 0 means bend > left and so a > 1.
     t = jnp.where(b >= 0, 2 * r / jnp.where(b >= 0, b + root, 1), (root - b) / (2 * jnp.where(b >= 0, 1, a)))
     on_line = (segment == 0) | (segment == spline.start.shape[-1] - 1)
-    return start + jnp.where(on_line, place, within_one(t)) / rate
+    return start, jnp.where(on_line, place, within_one(t)) / rate
+
+
+def _from(origin: jax.Array, at: jax.Array, rest: jax.Array | None) -> jax.Array:
+    return at - origin if rest is None else (at - origin) + rest

@@ -29,10 +29,10 @@ import jax.numpy as jnp
 from gentoolkit import _pytree
 from gentoolkit._array import as_floating, check_samples
 from gentoolkit.distances import sorting
-from gentoolkit.gaussianization import _normal, univariate_entropy
+from gentoolkit.gaussianization import _compensated, _normal, univariate_entropy
 from gentoolkit.gaussianization import marginal as _marginal
 from gentoolkit.gaussianization import rotation as _rotation
-from gentoolkit.gaussianization.marginal.variant import Marginal
+from gentoolkit.gaussianization.marginal.variant import Compensated, Marginal
 from gentoolkit.gaussianization.rotation import Rotation
 
 
@@ -156,37 +156,40 @@ def fit(
     return one(keys, x)
 
 
-def forward(d: Destructor, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+def forward(d: Destructor, x: jax.Array, *, compensated: bool = False) -> tuple[jax.Array, jax.Array]:
     """Sends samples to the latent space, where they are nearly N(0, I).
 
     Args:
       d: a destructor; with axes of problems, those of `x` must begin with them.
       x: `[..., n, d]` samples, or any others of the same law.
+      compensated: static; hands on what each layer rounds off and mends the rounding of the rotations: errors several
+        times smaller, for half as much time again. For `quantile` and `kernel_density`, tails "gaussian" or "linear".
 
     Returns:
       z, `[..., n, d]`, and the log-determinant of the Jacobian at each sample, `[..., n]`. NaN in a sample gives NaN
       for that sample.
 
     Raises:
-      ValueError: shapes that do not fit the destructor.
+      ValueError: shapes that do not fit the destructor, or marginals that `compensated` is not for.
     """
-    return _over_problems(_forward, d, x)
+    return _over_problems(_compensated_forward if compensated else _forward, d, x)
 
 
-def inverse(d: Destructor, z: jax.Array) -> jax.Array:
+def inverse(d: Destructor, z: jax.Array, *, compensated: bool = False) -> jax.Array:
     """Sends latent points back: the inverse of `forward`, exact up to rounding.
 
     Args:
       d: a destructor; with axes of problems, those of `z` must begin with them.
       z: `[..., n, d]` latent points.
+      compensated: static; as in `forward`. Where both are, the rounding of z itself is most of what a round trip loses.
 
     Returns:
       `[..., n, d]`.
 
     Raises:
-      ValueError: shapes that do not fit the destructor.
+      ValueError: shapes that do not fit the destructor, or marginals that `compensated` is not for.
     """
-    return _over_problems(_inverse, d, z)
+    return _over_problems(_compensated_inverse if compensated else _inverse, d, z)
 
 
 def log_prob(d: Destructor, x: jax.Array) -> jax.Array:
@@ -372,6 +375,36 @@ def _inverse(d: Destructor, z: jax.Array) -> jax.Array:
     return jax.lax.scan(step, rows, d.layers, reverse=True)[0].T
 
 
+@functools.partial(jax.jit, inline=True)
+def _compensated_forward(d: Destructor, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    through = _compensated_map(d.marginal).forward
+
+    def step(carry, layer):
+        rows, rest, log_det = carry
+        psi, rest, log_derivative = through(layer.marginal, rows, rest)
+        beyond = _compensated.beyond_rounding(layer.rotation)
+        return (*_compensated.rotate(layer.rotation, beyond, psi, rest), log_det + _total(log_derivative)), None
+
+    rows = x.T
+    (rows, rest, log_det), _ = jax.lax.scan(step, (rows, jnp.zeros_like(rows), jnp.zeros_like(rows[0])), d.layers)
+    z, rest, log_derivative = through(d.last, rows, rest)
+    return (z + rest).T, log_det + _total(log_derivative)
+
+
+@functools.partial(jax.jit, inline=True)
+def _compensated_inverse(d: Destructor, z: jax.Array) -> jax.Array:
+    back = _compensated_map(d.marginal).inverse
+
+    def step(carry, layer):
+        beyond = _compensated.beyond_rounding(layer.rotation)
+        return back(layer.marginal, *_compensated.rotate(layer.rotation.T, beyond.T, *carry)), None
+
+    rows = z.T
+    carry = back(d.last, rows, jnp.zeros_like(rows))
+    rows, rest = jax.lax.scan(step, carry, d.layers, reverse=True)[0]
+    return (rows + rest).T
+
+
 @functools.partial(jax.jit, inline=True, static_argnames=("summary",))
 def _layers(d: Destructor, x: jax.Array, summary: Callable | None) -> LayerValues:
     def step(rows, layer):
@@ -380,6 +413,15 @@ def _layers(d: Destructor, x: jax.Array, summary: Callable | None) -> LayerValue
         return rows, LayerValues(*kept, log_det)
 
     return jax.lax.scan(step, x.T, d.layers)[1]
+
+
+def _compensated_map(marginal: Marginal) -> Compensated:
+    if marginal.compensated is None:
+        raise ValueError(
+            "compensated=True takes marginals quantile and kernel_density with tails 'gaussian' or 'linear', got "
+            f"{marginal.name or 'a variant without compensated maps'!r} with options {dict(marginal.options)}."
+        )
+    return marginal.compensated
 
 
 def _over_problems(function: Callable, d: Destructor, x: jax.Array):

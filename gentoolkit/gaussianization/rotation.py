@@ -21,6 +21,7 @@ import jax.numpy as jnp
 
 from gentoolkit._array import as_floating, check_positive, check_samples
 from gentoolkit.distances import directions, normality, sliced
+from gentoolkit.gaussianization import _compensated
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -290,32 +291,6 @@ def _polished(matrix: jax.Array) -> jax.Array:
     """One Newton-Schulz step: the inverse of a layer is the transpose, and layers add up what is not orthogonal.
 
     The factorizations leave 1e-6 in float32. That step by plain products would leave 1e-7, their own rounding; with the
-    products of rows known to twice the digits what is left is the rounding of the entries, 3e-8.
+    products of rows known to more digits what is left is the rounding of the entries, 3e-8.
     """
-    return matrix + 0.5 * _product(_lack_of_orthogonality(matrix), matrix)
-
-
-def _lack_of_orthogonality(matrix: jax.Array) -> jax.Array:
-    """`I - matrix matrix^T` to its own leading digits, though what is subtracted is near I.
-
-    References:
-      Dekker (1971), "A floating-point technique for extending the available precision" (splitting); Ogita, Rump, Oishi
-      (2005), "Accurate sum and dot product", algorithm 4.3.
-    """
-    scaled = matrix * (2.0 ** ((jnp.finfo(matrix.dtype).nmant + 2) // 2) + 1)
-    high = scaled - (scaled - matrix)  # half of the digits, so that products of two are exact
-    low = matrix - high
-    cross = _product(low, jnp.swapaxes(high, -1, -2))
-    columns = jnp.moveaxis(high, -1, 0)
-
-    def add(state, column):
-        total, lost = state
-        term = column[..., :, None] * column[..., None, :]
-        larger = total + term
-        part = larger - total
-        return (larger, lost + ((total - (larger - part)) + (term - part))), None
-
-    zeros = jnp.zeros_like(matrix)  # vary, in shard_map, as the matrix does
-    start = zeros - jnp.broadcast_to(jnp.eye(matrix.shape[-1], dtype=matrix.dtype), matrix.shape)
-    (total, lost), _ = jax.lax.scan(add, (start, zeros), columns)
-    return -(total + (lost + (cross + jnp.swapaxes(cross, -1, -2) + _product(low, jnp.swapaxes(low, -1, -2)))))
+    return matrix + _compensated.beyond_rounding(matrix)

@@ -29,6 +29,6 @@ from gentoolkit.gaussianization.marginal._tails import Rule
 from gentoolkit.gaussianization.marginal.binned import histogram, kernel_density
 from gentoolkit.gaussianization.marginal.logistic_mixture import mixture
 from gentoolkit.gaussianization.marginal.quantile_spline import quantile
-from gentoolkit.gaussianization.marginal.variant import Marginal, dither
+from gentoolkit.gaussianization.marginal.variant import Compensated, Marginal, dither
 
-__all__ = ["Marginal", "Rule", "dither", "histogram", "kernel_density", "mixture", "quantile"]
+__all__ = ["Compensated", "Marginal", "Rule", "dither", "histogram", "kernel_density", "mixture", "quantile"]

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from gentoolkit.distances.normality import _tails
 from gentoolkit.gaussianization import _normal, _spline
+from gentoolkit.gaussianization.marginal.variant import Compensated
 
 Rule = Literal["gaussian", "linear", "pareto", "clip"]
 
@@ -133,6 +134,20 @@ def splined_inverse(rule: Rule, fitted: tuple[_spline.Spline, Tails], z: jax.Arr
     if rule in _STRAIGHT:
         return _spline.inverse(spline, z, evenly=False)
     return extended(rule, tails, functools.partial(_spline.inverse, spline, evenly=False), z, of="z")
+
+
+def splined_compensated(rule: Rule, *, evenly: bool) -> Compensated | None:
+    """Such a spline for numbers that come with a rest; None where its tails are not straight."""
+    if rule not in _STRAIGHT:
+        return None
+
+    def forward(fitted, x, rest):
+        return _spline.compensated_forward(fitted[0], x, rest, evenly=evenly)
+
+    def inverse(fitted, z, rest):
+        return _spline.compensated_inverse(fitted[0], z, rest, evenly=False)
+
+    return Compensated(forward, inverse)
 
 
 def levels(n: int) -> float:

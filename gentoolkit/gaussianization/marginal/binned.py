@@ -215,7 +215,8 @@ def _kernel_density(bandwidth: float | None, num_points: int, tails: _tails.Rule
         return _tails.splined_inverse(tails, fitted, z)
 
     options = (("bandwidth", bandwidth), ("num_points", num_points), ("tails", tails))
-    return Marginal(fit, forward, inverse, "kernel_density", options)
+    compensated = _tails.splined_compensated(tails, evenly=True)
+    return Marginal(fit, forward, inverse, "kernel_density", options, compensated)
 
 
 def _silverman(ascending: jax.Array) -> jax.Array:

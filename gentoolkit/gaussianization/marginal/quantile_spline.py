@@ -70,7 +70,8 @@ def _quantile(num_knots: int | None, tails: _tails.Rule) -> Marginal:
     def inverse(fitted, z: jax.Array) -> jax.Array:
         return _tails.splined_inverse(tails, fitted, z)
 
-    return Marginal(fit, forward, inverse, "quantile", (("num_knots", num_knots), ("tails", tails)))
+    options = (("num_knots", num_knots), ("tails", tails))
+    return Marginal(fit, forward, inverse, "quantile", options, _tails.splined_compensated(tails, evenly=False))
 
 
 def _ends(knots: jax.Array) -> jax.Array:

@@ -10,6 +10,18 @@ from gentoolkit._array import as_floating, check_positive, check_univariate
 from gentoolkit.distances import sorting
 
 
+class Compensated(NamedTuple):
+    """Both directions of a map for numbers that come with the rest that rounding took off them.
+
+    Attributes:
+      forward: `forward(fitted, y, rest) -> (z, rest, log_derivative)`, z rounded and what the rounding took off.
+      inverse: `inverse(fitted, z, rest) -> (y, rest)`.
+    """
+
+    forward: Callable[[Any, jax.Array, jax.Array], tuple[jax.Array, jax.Array, jax.Array]]
+    inverse: Callable[[Any, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
+
+
 class Marginal(NamedTuple):
     """A family of increasing maps to N(0, 1), one map for each row.
 
@@ -20,6 +32,7 @@ class Marginal(NamedTuple):
       inverse: `inverse(fitted, z) -> y`.
       name: the function of this package that made it, with `options`; empty for a variant of your own.
       options: the keyword arguments given to that function, as pairs.
+      compensated: the same map for numbers that come with a rest; None where there is none.
     """
 
     fit: Callable[..., Any]
@@ -27,6 +40,7 @@ class Marginal(NamedTuple):
     inverse: Callable[[Any, jax.Array], jax.Array]
     name: str = ""
     options: tuple[tuple[str, Any], ...] = ()
+    compensated: Compensated | None = None
 
 
 def dither(key: jax.Array, y: jax.Array, *, width: float | None = None) -> jax.Array:
