@@ -43,6 +43,7 @@ _REPEATS = flags.DEFINE_integer("repeats", 15, "The most timings of one implemen
 _BUDGET = flags.DEFINE_float("budget", 900.0, "Seconds for all timings together.", lower_bound=1.0)
 _CALL_LIMIT = flags.DEFINE_float("call_limit", 6.0, "Skip a peer where one call is predicted to take more seconds.")
 _ONLY = flags.DEFINE_list("only", [], "Cases to run, by name or beginning of a name; all if empty.")
+_SIZES = flags.DEFINE_list("sizes", [], "Only sizes with these values, as in n=1000,n=10000,d=2; all if empty.")
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for the results; runs/bench/<suite> if not given.")
 
 _INTERRUPTED = 130
@@ -63,6 +64,33 @@ def select(cases: list[harness.Case], only: list[str]) -> list[harness.Case]:
     return [case for case in cases if not only or any(case.name.startswith(word) for word in only)]
 
 
+def restrict(cases: list[harness.Case], values: list[str]) -> list[harness.Case]:
+    """Returns the cases with those of their sizes that have one of the values given for each name; all for no values.
+
+    Raises:
+      app.UsageError: a value that is not a whole number with a name, a name of no size, or no size that is left.
+    """
+    wanted: dict[str, set[int]] = {}
+    for word in values:
+        name, _, value = word.partition("=")
+        if not value.isdecimal():
+            raise app.UsageError(f"--sizes: {word!r} is not a name and a whole number, as in n=1000.")
+        wanted.setdefault(name, set()).add(int(value))
+    known = {name for case in cases for size in case.sizes for name in size}
+    for name in wanted.keys() - known:
+        raise app.UsageError(f"--sizes: no size has {name!r}; they have {', '.join(sorted(known))}.")
+    kept = [
+        dataclasses.replace(
+            case, sizes=[size for size in case.sizes if all(size.get(name) in some for name, some in wanted.items())]
+        )
+        for case in cases
+    ]
+    kept = [case for case in kept if case.sizes]
+    if not kept:
+        raise app.UsageError(f"--sizes: no size has {', '.join(values)}.")
+    return kept
+
+
 def _suite(arguments: list[str]) -> str:
     if len(arguments) != 1:
         raise app.UsageError(f"name one suite of {', '.join(SUITES)}, got {len(arguments)}.")
@@ -76,7 +104,7 @@ def _suite(arguments: list[str]) -> str:
 def main(argv: list[str]) -> int:
     """Runs the suite named on the command line and returns the exit status."""
     name = _suite(argv[1:])
-    cases = select(SUITES[name].cases(quick=_QUICK.value), _ONLY.value)
+    cases = restrict(select(SUITES[name].cases(quick=_QUICK.value), _ONLY.value), _SIZES.value)
     folder = pathlib.Path(_OUTPUT.value or pathlib.Path("runs") / "bench" / name)
     # A program read from a cache would make the compile times a fiction.
     jax.config.update("jax_enable_compilation_cache", False)

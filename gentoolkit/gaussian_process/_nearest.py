@@ -5,42 +5,49 @@ import jax.numpy as jnp
 
 from gentoolkit.gaussian_process import _blocks
 
-# Centres whose scores are compared within one loop over the points: more at a time leave the cache, fewer spend their
-# time on reading and writing the best so far. Up to the second number there is no loop over groups at all, with few
-# features up to the third: their products are made in the same loop.
-_GROUP, _MOST_IN_ONE_GROUP, _MOST_OF_FEW_FEATURES = 8, 32, 16
-# Up to so many features their products are taken entry by entry within the comparisons' own loop, which XLA shares out
-# among the cores when all points are there at once. With more of them a matrix product is worth its result's place, and
-# the points go in blocks: the scores of a group and the best so far then stay in the cache next to the core.
-_FEW_FEATURES = 12
-_ROWS_ON_CPU = 1 << 10
+# Centres that are compared in one loop over the points, all in registers; of more, so many at a time.
+_MOST_AT_ONCE, _GROUP = 256, 64
+# Scores of all points are taken at once while they are so few (20 MiB): the product and the loop are then shared out
+# among the cores. Blocks of more points have fewer: they stay in the cache next to one core, and more would make XLA
+# share out each block, at a loss.
+_MOST_SCORES, _SCORES_OF_BLOCK = 5 << 20, 1 << 16
+# XLA fuses the comparisons into every place where labels are read, four of a Lloyd iteration, and compares as often.
+# With more centres than this a branch, into which it does not fuse, costs less.
+_MOST_REPEATED = 50
+# So few features and centres have their products taken within that loop: a product is not worth its result's place.
+_FEW_FEATURES, _FEW_CENTERS = 12, 16
 
 
 def rows_of_block(num_centers: int, num_rows: int, dim: int, block_size: int | None) -> int:
     """Points of a block, from the backend if `block_size` is None."""
-    if block_size is None and _by_groups():
-        if dim <= _FEW_FEATURES:
-            return num_rows
-        # Blocks of equal size: none is filled up with points that do not count.
-        return -(-num_rows // -(-num_rows // _ROWS_ON_CPU))
-    return _blocks.rows_of_block(num_centers, num_rows, block_size)
+    if block_size is not None or not _by_tournament():
+        return _blocks.rows_of_block(num_centers, num_rows, block_size)
+    columns = num_centers if num_centers <= _MOST_AT_ONCE else _GROUP
+    if num_rows * columns <= _MOST_SCORES or _few(num_centers, dim):
+        return num_rows
+    # Blocks of equal size: none is filled up with points that do not count.
+    return -(-num_rows // -(-num_rows * columns // _SCORES_OF_BLOCK))
 
 
-def assign(x: jax.Array, centers: jax.Array, size: int, *, by_groups: bool | None = None) -> jax.Array:
+def assign(x: jax.Array, centers: jax.Array, size: int, *, by_tournament: bool | None = None) -> jax.Array:
     """Labels `[n]` int32 of the nearest `centers` `[k, d]`, `size` points at a time; -1 where something is not finite.
 
-    `by_groups` (static) keeps the scores of a few centres at a time, None to choose by the backend.
+    `by_tournament` (static) compares two centres at a time, None to choose by the backend.
     """
     half_norms = 0.5 * jnp.sum(centers * centers, axis=1)
-    by_groups = _by_groups() if by_groups is None else by_groups
-    function = (_running_least if by_groups else _least)(centers, half_norms)
+    by_tournament = _by_tournament() if by_tournament is None else by_tournament
+    function = (_tournament if by_tournament else _least)(centers, half_norms)
     # A minimum may pass over a NaN: the centres are asked.
-    return jnp.where(jnp.all(jnp.isfinite(half_norms)), _blocks.map_rows(function, x, size), -1)
+    finite = jnp.all(jnp.isfinite(half_norms))
+    none = jnp.full(x.shape[:1], -1, jnp.int32)
+    if centers.shape[0] <= _MOST_REPEATED:
+        return jnp.where(finite, _blocks.map_rows(function, x, size), none)
+    return jax.lax.cond(finite, lambda: _blocks.map_rows(function, x, size), lambda: none)
 
 
-def _by_groups() -> bool:
+def _by_tournament() -> bool:
     # XLA's argmin on CPU goes entry by entry, and its minima over the rows of a matrix are not much better: they take
-    # longer than the product. Comparisons of whole rows, one after the other in one loop, take a third of that.
+    # longer than the product. Comparisons of whole rows with one another, in one loop over the points, take a third.
     return jax.default_backend() == "cpu"
 
 
@@ -59,43 +66,61 @@ def _least(centers, half_norms):
     return nearest
 
 
-def _running_least(centers, half_norms):
-    """Function of points `[b, d]` that returns the same, the best so far carried from centre to centre."""
+def _tournament(centers, half_norms):
+    """Function of points `[b, d]` that returns the same, from comparisons of two centres at a time."""
     num, dim = centers.shape
-    most = _MOST_OF_FEW_FEATURES if dim <= _FEW_FEATURES else _MOST_IN_ONE_GROUP
-    group = num if num <= most else _GROUP
-    missing = -num % group
-    # An infinite score is never the least.
-    padded = jnp.concatenate([half_norms, jnp.full((missing,), jnp.inf, half_norms.dtype)]).reshape(-1, group)
-    grouped = jnp.concatenate([centers, jnp.zeros((missing, dim), centers.dtype)]).reshape(-1, group, dim)
-    first = group * jnp.arange(padded.shape[0], dtype=jnp.int32)
+    if num <= _MOST_AT_ONCE:
+        offered = jnp.concatenate([centers, -half_norms[:, None]], axis=1)
 
-    def nearest(rows):
+        def nearest(rows):
+            return _label(*_winner(_scores(offered, rows.T, one_by_one=_few(num, dim))))
+
+        return nearest
+    missing = -num % _GROUP
+    # A score of minus infinity is never the largest.
+    norms = jnp.concatenate([-half_norms, jnp.full((missing,), -jnp.inf, half_norms.dtype)])
+    padded = jnp.concatenate([centers, jnp.zeros((missing, dim), centers.dtype)])
+    offered = jnp.concatenate([padded, norms[:, None]], axis=1).reshape(-1, _GROUP, dim + 1)
+    first = _GROUP * jnp.arange(offered.shape[0], dtype=jnp.int32)
+
+    def nearest_of_groups(rows):
         columns = rows.T
 
-        def compare(state, one):
-            (best, label), (some, norms, offset) = state, one
-            products = _products(some, columns)
-            for i in range(group):
-                score = norms[i] - products[i]
-                label = jnp.where(score < best, offset + i, label)
-                best = jnp.minimum(best, score)
-            return (best, label), None
+        def compare(state, group):
+            (best, label), (some, offset) = state, group
+            score, winner = _winner(_scores(some, columns))
+            return (jnp.maximum(best, score), jnp.where(score > best, offset + winner, label)), None
 
-        state = (jnp.full(rows.shape[:1], jnp.inf, rows.dtype), jnp.full(rows.shape[:1], -1, jnp.int32))
-        if padded.shape[0] == 1:
-            (best, label), _ = compare(state, (grouped[0], padded[0], first[0]))
-        else:
-            (best, label), _ = jax.lax.scan(compare, state, (grouped, padded, first))
-        return jnp.where(jnp.isfinite(best), label, -1)
+        start = (jnp.full(rows.shape[:1], -jnp.inf, rows.dtype), jnp.full(rows.shape[:1], -1, jnp.int32))
+        return _label(*jax.lax.scan(compare, start, (offered, first))[0])
 
-    return nearest
+    return nearest_of_groups
 
 
-def _products(some: jax.Array, columns: jax.Array) -> list[jax.Array] | jax.Array:
-    if columns.shape[0] > _FEW_FEATURES:
-        return _blocks.matmul(some, columns)
-    return [sum(some[i, j] * column for j, column in enumerate(columns)) for i in range(some.shape[0])]
+def _few(num_centers: int, dim: int) -> bool:
+    return dim <= _FEW_FEATURES and num_centers <= _FEW_CENTERS
+
+
+def _scores(offered: jax.Array, columns: jax.Array, *, one_by_one: bool = False) -> jax.Array | list[jax.Array]:
+    """Products with centres less half their norms, which stand behind them: largest for the nearest."""
+    if one_by_one:
+        return [sum((one[j] * column for j, column in enumerate(columns)), one[-1]) for one in offered]
+    return _blocks.matmul(offered, jnp.concatenate([columns, jnp.ones_like(columns[:1])]))
+
+
+def _winner(scores: jax.Array | list[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    """The largest of rows of scores and its index, the first of several."""
+    # In a chain every comparison would wait for the one before.
+    left = [(score, jnp.full_like(score, i, jnp.int32)) for i, score in enumerate(scores)]
+    while len(left) > 1:
+        pairs = zip(left[::2], left[1::2], strict=False)
+        met = [(jnp.maximum(a, b), jnp.where(b > a, of_b, of_a)) for (a, of_a), (b, of_b) in pairs]
+        left = met + left[2 * len(met) :]
+    return left[0]
+
+
+def _label(best: jax.Array, label: jax.Array) -> jax.Array:
+    return jnp.where(jnp.isfinite(best), label, -1)
 
 
 def squared_distance(x: jax.Array, centers: jax.Array, labels: jax.Array) -> jax.Array:

@@ -13,6 +13,9 @@ from gentoolkit.gaussianization import _compensated
 # Slopes at the knots are kept within exp(7), a factor of 1100, of the segment's own: steeper ends would use up the
 # digits of float32 and change the map by less than 1e-3 of a segment.
 _LARGEST_LOG_RATIO = 7.0
+# Up to so many knots the numbers of a segment are chosen by comparing and selecting along all knots: whole vectors at a
+# time, where XLA on CPU gathers entry by entry.
+_MOST_SELECTED = 36
 # Knots that an entry is compared with one by one, before the search goes on by halving.
 _MOST_COMPARED = 64
 
@@ -110,9 +113,13 @@ def count_not_above(knots: jax.Array, at: jax.Array) -> jax.Array:
     return jax.lax.fori_loop(0, halvings, halve, stride * compared)
 
 
-def _gather(spline: Spline, knots: jax.Array, at: jax.Array, evenly: bool) -> tuple[jax.Array, Spline]:
-    """Which segment each of `at` lies in, and what there is to know of it; `knots` are those of its axis."""
+def _segment(spline: Spline, knots: jax.Array, at: jax.Array, evenly: bool) -> tuple[jax.Array, Spline]:
+    """Whether each of `at` lies on a line, and what there is to know of its segment; `knots` are those of its axis."""
     num = knots.shape[-1]
+    if not evenly and num <= _MOST_SELECTED:
+        passed = [jax.lax.stop_gradient(knots[..., i : i + 1]) <= at for i in range(num)]
+        entries = (_last_passed(entry, passed) for entry in spline)
+        return ~passed[0] | passed[-1], Spline(*entries)
     if evenly:
         first, last = jax.lax.stop_gradient((knots[..., :1], knots[..., -1:]))
         place = jnp.floor((jax.lax.stop_gradient(at) - first) * ((num - 1) / (last - first)))
@@ -120,7 +127,14 @@ def _gather(spline: Spline, knots: jax.Array, at: jax.Array, evenly: bool) -> tu
     else:
         segment = count_not_above(knots, at)
     entries = (jnp.take_along_axis(entry, segment, axis=-1, mode="promise_in_bounds") for entry in spline)
-    return segment, Spline(*entries)
+    return (segment == 0) | (segment == num), Spline(*entries)
+
+
+def _last_passed(entry: jax.Array, passed: list[jax.Array]) -> jax.Array:
+    found = jnp.broadcast_to(entry[..., :1], jnp.broadcast_shapes(entry[..., :1].shape, passed[0].shape))
+    for i, mask in enumerate(passed, 1):
+        found = jnp.where(mask, entry[..., i : i + 1], found)
+    return found
 
 
 def forward(spline: Spline, x: jax.Array, *, evenly: bool) -> tuple[jax.Array, jax.Array]:
@@ -154,7 +168,7 @@ def compensated_inverse(spline: Spline, z: jax.Array, rest: jax.Array, *, evenly
 
 def _rise(spline: Spline, x: jax.Array, rest: jax.Array | None, evenly: bool):
     """Where the segment of `x` begins in z, how far above that z is, and log dz/dx."""
-    _, (start, rate, base, height, left, right) = _gather(spline, spline.start[..., 1:], x, evenly)
+    _, (start, rate, base, height, left, right) = _segment(spline, spline.start[..., 1:], x, evenly)
     place = _from(start, x, rest) * rate
     # Kept in a segment against rounding; on a line the ratio below is one wherever it is taken.
     t = within_one(place)
@@ -167,7 +181,7 @@ def _rise(spline: Spline, x: jax.Array, rest: jax.Array | None, evenly: bool):
 
 def _run(spline: Spline, z: jax.Array, rest: jax.Array | None, evenly: bool) -> tuple[jax.Array, jax.Array]:
     """Where the segment of `z` begins in x, and how far beyond that x is."""
-    segment, (start, rate, base, height, left, right) = _gather(spline, spline.base[..., 1:], z, evenly)
+    on_line, (start, rate, base, height, left, right) = _segment(spline, spline.base[..., 1:], z, evenly)
     place = _from(base, z, rest) / height
     r = within_one(place)
     bend = r * (left + right - 2)
@@ -175,7 +189,6 @@ def _run(spline: Spline, z: jax.Array, rest: jax.Array | None, evenly: bool) -> 
     root = jnp.sqrt(jnp.maximum(b * b + 4 * a * r, 0))
     # Each of the two forms of the root where nothing cancels; b < 0 means bend > left and so a > 1.
     t = jnp.where(b >= 0, 2 * r / jnp.where(b >= 0, b + root, 1), (root - b) / (2 * jnp.where(b >= 0, 1, a)))
-    on_line = (segment == 0) | (segment == spline.start.shape[-1] - 1)
     return start, jnp.where(on_line, place, within_one(t)) / rate
 
 

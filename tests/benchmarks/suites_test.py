@@ -13,6 +13,7 @@ from benchmarks import (
     cramer_wold_bench,
     distances_suite,
     gaussian_process_suite,
+    gaussianization_suite,
     harness,
     kmeans_bench,
     limits,
@@ -157,6 +158,21 @@ def test_a_training_step_learns_in_both_libraries():
             step = one.build(size)["step"]
             losses = [float(step(inputs)) for _ in range(40)]
             assert np.isfinite(losses).all() and np.mean(losses[-10:]) < np.mean(losses[:10]) - 10, one
+
+
+@pytest.mark.fast
+def test_restrict_keeps_the_sizes_asked_for_and_says_what_there_is():
+    cases = gaussianization_suite.cases()
+    (case,) = run.restrict(cases, ["n=1000", "n=10000", "d=2"])
+    assert list(case.sizes) == [{"n": 1000, "d": 2}, {"n": 10_000, "d": 2}]
+    assert run.restrict(cases, []) == cases
+    for values, told in (
+        (["n"], "'n' is not a name and a whole number"),
+        (["k=3"], "no size has 'k'; they have d, n"),
+        (["n=7"], "no size has n=7"),
+    ):
+        with pytest.raises(app.UsageError, match=told):
+            run.restrict(cases, values)
 
 
 @pytest.mark.fast
