@@ -1,5 +1,7 @@
 """The two halves of a Lloyd iteration: nearest centres, and means of the points they were given."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -10,10 +12,7 @@ _MOST_AT_ONCE, _GROUP = 256, 64
 # Scores of all points are taken at once while they are so few (20 MiB): the product and the loop are then shared out
 # among the cores. Blocks of more points have fewer: they stay in the cache next to one core, and more would make XLA
 # share out each block, at a loss.
-_MOST_SCORES, _SCORES_OF_BLOCK = 5 << 20, 1 << 16
-# XLA fuses the comparisons into every place where labels are read, four of a Lloyd iteration, and compares as often.
-# With more centres than this a branch, into which it does not fuse, costs less.
-_MOST_REPEATED = 50
+_MOST_SCORES, _SCORES_OF_BLOCK = 5 << 20, 51_200
 # So few features and centres have their products taken within that loop: a product is not worth its result's place.
 _FEW_FEATURES, _FEW_CENTERS = 12, 16
 
@@ -25,87 +24,92 @@ def rows_of_block(num_centers: int, num_rows: int, dim: int, block_size: int | N
     columns = num_centers if num_centers <= _MOST_AT_ONCE else _GROUP
     if num_rows * columns <= _MOST_SCORES or _few(num_centers, dim):
         return num_rows
-    # Blocks of equal size: none is filled up with points that do not count.
-    return -(-num_rows // -(-num_rows * columns // _SCORES_OF_BLOCK))
+    least = -(-num_rows * columns // _SCORES_OF_BLOCK)
+    # A number of blocks near that which leaves no block to be filled up, if there is one; else as even as can be.
+    number = next((count for count in range(least, 2 * least) if num_rows % count == 0), least)
+    return -(-num_rows // number)
 
 
-def assign(x: jax.Array, centers: jax.Array, size: int, *, by_tournament: bool | None = None) -> jax.Array:
-    """Labels `[n]` int32 of the nearest `centers` `[k, d]`, `size` points at a time; -1 where something is not finite.
+def lay_out(x: jax.Array, size: int) -> jax.Array:
+    """Points `[n, d]` as columns in blocks of `size`, each with a 1 below it, `[blocks, d + 1, size]`.
 
-    `by_tournament` (static) compares two centres at a time, None to choose by the backend.
+    That is what `assign` reads; the last point is repeated to fill the last block.
+    """
+    blocks = jnp.swapaxes(_blocks.split(x, size), 1, 2)
+    return jnp.concatenate([blocks, jnp.ones_like(blocks[:, :1])], axis=1)
+
+
+def assign(laid_out: jax.Array, num: int, centers: jax.Array, *, by_tournament: bool | None = None) -> jax.Array:
+    """Labels `[n]` int32 of the nearest `centers` `[k, d]`; -1 where something is not finite.
+
+    Args:
+      laid_out: from `lay_out`.
+      num: n, how many points these are.
+      centers: `[k, d]`.
+      by_tournament: compares two centres at a time (static), None to choose by the backend.
     """
     half_norms = 0.5 * jnp.sum(centers * centers, axis=1)
+    # The product with a point and the 1 below it is largest for the nearest.
+    offered = jnp.concatenate([centers, -half_norms[:, None]], axis=1)
     by_tournament = _by_tournament() if by_tournament is None else by_tournament
-    function = (_tournament if by_tournament else _least)(centers, half_norms)
-    # A minimum may pass over a NaN: the centres are asked.
+    nearest = functools.partial(_tournament if by_tournament else _largest, offered)
+
+    def labels():
+        if laid_out.shape[0] == 1:
+            return nearest(laid_out[0])
+        return jax.lax.map(nearest, laid_out).reshape(-1)[:num]
+
+    # A maximum may pass over a NaN: the centres are asked. By a branch, as XLA would otherwise fuse all comparisons
+    # into each of the places where labels are read, four of a Lloyd iteration, and compare as often.
     finite = jnp.all(jnp.isfinite(half_norms))
-    none = jnp.full(x.shape[:1], -1, jnp.int32)
-    if centers.shape[0] <= _MOST_REPEATED:
-        return jnp.where(finite, _blocks.map_rows(function, x, size), none)
-    return jax.lax.cond(finite, lambda: _blocks.map_rows(function, x, size), lambda: none)
+    return jax.lax.cond(finite, labels, lambda: jnp.full((num,), -1, jnp.int32))
 
 
 def _by_tournament() -> bool:
-    # XLA's argmin on CPU goes entry by entry, and its minima over the rows of a matrix are not much better: they take
+    # XLA's argmax on CPU goes entry by entry, and its maxima over the rows of a matrix are not much better: they take
     # longer than the product. Comparisons of whole rows with one another, in one loop over the points, take a third.
     return jax.default_backend() == "cpu"
 
 
-def _least(centers, half_norms):
-    """Function of points `[b, d]` that returns their labels, -1 where all distances are NaN."""
-    num = centers.shape[0]
+def _largest(offered: jax.Array, points: jax.Array) -> jax.Array:
+    """Labels of a block of points, -1 where all scores are NaN."""
+    num = offered.shape[0]
     index = jnp.arange(num, dtype=jnp.int32)[:, None]
-
-    def nearest(rows):
-        # Centres run along the rows: both minima are then taken of whole vectors.
-        scores = half_norms[:, None] - _blocks.matmul(centers, rows.T)
-        best = jnp.min(scores, axis=0, keepdims=True)
-        label = jnp.min(jnp.where(scores == best, index, num), axis=0)
-        return jnp.where(label < num, label, -1)
-
-    return nearest
+    # Centres run along the rows: both reductions are then of whole vectors.
+    scores = _blocks.matmul(offered, points)
+    best = jnp.max(scores, axis=0, keepdims=True)
+    label = jnp.min(jnp.where(scores == best, index, num), axis=0)
+    return jnp.where(label < num, label, -1)
 
 
-def _tournament(centers, half_norms):
-    """Function of points `[b, d]` that returns the same, from comparisons of two centres at a time."""
-    num, dim = centers.shape
+def _tournament(offered: jax.Array, points: jax.Array) -> jax.Array:
+    """The same, from comparisons of two centres at a time."""
+    num, width = offered.shape
     if num <= _MOST_AT_ONCE:
-        offered = jnp.concatenate([centers, -half_norms[:, None]], axis=1)
-
-        def nearest(rows):
-            return _label(*_winner(_scores(offered, rows.T, one_by_one=_few(num, dim))))
-
-        return nearest
-    missing = -num % _GROUP
-    # A score of minus infinity is never the largest.
-    norms = jnp.concatenate([-half_norms, jnp.full((missing,), -jnp.inf, half_norms.dtype)])
-    padded = jnp.concatenate([centers, jnp.zeros((missing, dim), centers.dtype)])
-    offered = jnp.concatenate([padded, norms[:, None]], axis=1).reshape(-1, _GROUP, dim + 1)
-    first = _GROUP * jnp.arange(offered.shape[0], dtype=jnp.int32)
-
-    def nearest_of_groups(rows):
-        columns = rows.T
+        scores = _scores_one_by_one(offered, points) if _few(num, width - 1) else _blocks.matmul(offered, points)
+        best, label = _winner(scores)
+    else:
+        # Never the largest.
+        filling = jnp.zeros_like(offered, shape=(-num % _GROUP, width)).at[:, -1].set(-jnp.inf)
+        groups = jnp.concatenate([offered, filling]).reshape(-1, _GROUP, width)
 
         def compare(state, group):
-            (best, label), (some, offset) = state, group
-            score, winner = _winner(_scores(some, columns))
-            return (jnp.maximum(best, score), jnp.where(score > best, offset + winner, label)), None
+            (best, label), (some, first) = state, group
+            score, winner = _winner(_blocks.matmul(some, points))
+            return (jnp.maximum(best, score), jnp.where(score > best, first + winner, label)), None
 
-        start = (jnp.full(rows.shape[:1], -jnp.inf, rows.dtype), jnp.full(rows.shape[:1], -1, jnp.int32))
-        return _label(*jax.lax.scan(compare, start, (offered, first))[0])
-
-    return nearest_of_groups
+        start = (jnp.full_like(points[0], -jnp.inf), jnp.full_like(points[0], -1, jnp.int32))
+        first = _GROUP * jnp.arange(groups.shape[0], dtype=jnp.int32)
+        (best, label), _ = jax.lax.scan(compare, start, (groups, first))
+    return jnp.where(jnp.isfinite(best), label, -1)
 
 
 def _few(num_centers: int, dim: int) -> bool:
     return dim <= _FEW_FEATURES and num_centers <= _FEW_CENTERS
 
 
-def _scores(offered: jax.Array, columns: jax.Array, *, one_by_one: bool = False) -> jax.Array | list[jax.Array]:
-    """Products with centres less half their norms, which stand behind them: largest for the nearest."""
-    if one_by_one:
-        return [sum((one[j] * column for j, column in enumerate(columns)), one[-1]) for one in offered]
-    return _blocks.matmul(offered, jnp.concatenate([columns, jnp.ones_like(columns[:1])]))
+def _scores_one_by_one(offered: jax.Array, points: jax.Array) -> list[jax.Array]:
+    return [sum((one[j] * points[j] for j in range(points.shape[0] - 1)), one[-1]) for one in offered]
 
 
 def _winner(scores: jax.Array | list[jax.Array]) -> tuple[jax.Array, jax.Array]:
@@ -117,10 +121,6 @@ def _winner(scores: jax.Array | list[jax.Array]) -> tuple[jax.Array, jax.Array]:
         met = [(jnp.maximum(a, b), jnp.where(b > a, of_b, of_a)) for (a, of_a), (b, of_b) in pairs]
         left = met + left[2 * len(met) :]
     return left[0]
-
-
-def _label(best: jax.Array, label: jax.Array) -> jax.Array:
-    return jnp.where(jnp.isfinite(best), label, -1)
 
 
 def squared_distance(x: jax.Array, centers: jax.Array, labels: jax.Array) -> jax.Array:

@@ -199,7 +199,8 @@ def assign(x: jax.Array, centers: jax.Array, *, block_size: int | None = None) -
     x, centers = _array.as_floating(x=x, centers=centers)
     shift = jax.lax.stop_gradient(jnp.mean(centers, axis=0, keepdims=True))
     x, centers = x - shift, centers - shift
-    labels = _nearest.assign(x, centers, _block(x, centers.shape[0], block_size))
+    laid_out = _nearest.lay_out(x, _block(x, centers.shape[0], block_size))
+    labels = _nearest.assign(laid_out, x.shape[0], centers)
     return labels, _nearest.squared_distance(x, centers, labels)
 
 
@@ -210,6 +211,7 @@ def _lloyd(x, weights, centers, max_iterations, tolerance, size) -> KMeans:
     # Distances are differences of inner products: small numbers when points are centred.
     shift = jnp.sum(weights[:, None] * x, axis=0, keepdims=True) / total
     x, centers = x - shift, centers - shift
+    laid_out = _nearest.lay_out(x, size)
     enough = tolerance * jnp.mean(jnp.sum(weights[:, None] * x * x, axis=0) / total)
 
     def pending(state):
@@ -218,7 +220,7 @@ def _lloyd(x, weights, centers, max_iterations, tolerance, size) -> KMeans:
 
     def step(state):
         iteration, centers, old_labels, _ = state
-        labels = _nearest.assign(x, centers, size)
+        labels = _nearest.assign(laid_out, x.shape[0], centers)
         new = _nearest.means(x, weights, labels, centers)
         if tolerance < 0:
             moving = jnp.ones((), bool)
@@ -228,7 +230,7 @@ def _lloyd(x, weights, centers, max_iterations, tolerance, size) -> KMeans:
 
     start = (jnp.zeros((), jnp.int32), centers, jnp.full(x.shape[:1], -2, jnp.int32), jnp.ones((), bool))
     iteration, centers, _, _ = jax.lax.while_loop(pending, step, start)
-    return _result(x, weights, centers, shift, iteration, size)
+    return _result(x, weights, centers, shift, iteration, laid_out)
 
 
 @functools.partial(jax.jit, static_argnums=(4, 5, 6), inline=True)
@@ -241,7 +243,7 @@ def _minibatch(key, x, weights, centers, batch_size, num_steps, size) -> KMeans:
         centers, counts = state
         chosen = jax.random.randint(key, (batch_size,), 0, x.shape[0])
         batch, share = x[chosen], weights[chosen]
-        labels = _nearest.assign(batch, centers, min(size, batch_size))
+        labels = _nearest.assign(_nearest.lay_out(batch, min(size, batch_size)), batch_size, centers)
         sums, added = _nearest.sums(batch, share, labels, num_clusters)
         counts = counts + added
         rate = 1.0 / jnp.where(counts > 0, counts, 1.0)[:, None]
@@ -250,11 +252,11 @@ def _minibatch(key, x, weights, centers, batch_size, num_steps, size) -> KMeans:
     start = (centers, jnp.zeros((num_clusters,), x.dtype))
     (centers, _), _ = jax.lax.scan(step, start, jax.random.split(key, num_steps))
     iterations = jnp.full((), num_steps, jnp.int32)
-    return _result(x, weights, centers, shift, iterations, size)
+    return _result(x, weights, centers, shift, iterations, _nearest.lay_out(x, size))
 
 
-def _result(x, weights, centers, shift, iterations, size) -> KMeans:
-    labels = _nearest.assign(x, centers, size)
+def _result(x, weights, centers, shift, iterations, laid_out) -> KMeans:
+    labels = _nearest.assign(laid_out, x.shape[0], centers)
     counts = jax.ops.segment_sum(weights, labels, centers.shape[0])
     inertia = jnp.sum(weights * _nearest.squared_distance(x, centers, labels))
     return KMeans(centers + shift, labels, counts, inertia, iterations)

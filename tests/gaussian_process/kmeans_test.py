@@ -35,19 +35,23 @@ def test_labels_are_the_nearest_centres_in_any_block():
 @pytest.mark.parametrize(
     "num", [1, 9, 131, 270]
 )  # entry by entry, odd ones left over, groups of which the last is filled up
-@pytest.mark.parametrize("size", [128, 1 << 14])  # in blocks and without
+@pytest.mark.parametrize("size", [128, 300])  # in blocks, the last filled up, and all at once
 @pytest.mark.parametrize("by_tournament", [True, False])  # on CPU, elsewhere
 def test_both_ways_to_the_nearest_centre_know_what_is_finite(num, size, by_tournament):
     x = blobs()
     centers = x[:num]
     exact = ((x[:, None].astype(np.float64) - centers[None]) ** 2).sum(-1).argmin(1)
-    np.testing.assert_array_equal(_nearest.assign(x, jnp.asarray(centers), size, by_tournament=by_tournament), exact)
+
+    def found(points):
+        laid_out = _nearest.lay_out(jnp.asarray(points), size)
+        return _nearest.assign(laid_out, len(points), jnp.asarray(centers), by_tournament=by_tournament)
+
+    np.testing.assert_array_equal(found(x), exact)
     broken = x.copy()
     broken[-1, 0] = np.nan
-    found = _nearest.assign(jnp.asarray(broken), jnp.asarray(centers), size, by_tournament=by_tournament)
-    np.testing.assert_array_equal(found, np.where(np.arange(len(x)) == len(x) - 1, -1, exact))
+    np.testing.assert_array_equal(found(broken), np.where(np.arange(len(x)) == len(x) - 1, -1, exact))
     centers[-1, 0] = np.nan
-    assert (_nearest.assign(x, jnp.asarray(centers), size, by_tournament=by_tournament) == -1).all()
+    assert (found(x) == -1).all()
 
 
 @pytest.mark.fast
