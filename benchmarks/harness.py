@@ -9,6 +9,7 @@ long is skipped with the prediction as its row.
 import dataclasses
 import gc
 import importlib
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -26,6 +27,9 @@ Row = dict[str, Any]
 _LONG_CALL = 2.0
 # Before a timed call shorter than this, one call that is not recorded, which fetches back what a neighbour displaced.
 _SHORT_CALL = 0.05
+# A timing of calls shorter than this many seconds is the mean over several in a row, at most as many as the second
+# number: one alone mostly says how soon a sleeping thread woke up.
+_SHORTEST_TIMING, _MOST_IN_A_ROW = 5e-3, 20
 _GIBIBYTE = 2**30
 
 
@@ -115,10 +119,23 @@ class _Entry:
     fingerprint: list[float]
     seconds: list[float] = dataclasses.field(default_factory=list)
 
+    @property
+    def calls_in_a_row(self) -> int:
+        """Calls of one timing."""
+        return max(1, min(_MOST_IN_A_ROW, math.ceil(_SHORTEST_TIMING / max(self.first_seconds, 1e-9))))
+
+    @property
+    def calls_before(self) -> int:
+        """Calls that are made before a timing and not recorded."""
+        return 1 if self.first_seconds < _SHORT_CALL else 0
+
     def time_once(self) -> None:
-        if self.first_seconds < _SHORT_CALL:
+        for _ in range(self.calls_before):
             self.prepared.call()
-        self.seconds.append(_timed(self.prepared.call)[0])
+        start = time.perf_counter()
+        for _ in range(self.calls_in_a_row):
+            self.prepared.call()
+        self.seconds.append((time.perf_counter() - start) / self.calls_in_a_row)
 
 
 def run(
@@ -231,8 +248,7 @@ def _run_size(
                 predictor.learn(_key(implementation, mode), implementation.work(size), entry.first_seconds)
                 entries.append(entry)
         left = share - (time.perf_counter() - begun)
-        # A short call is made twice, once to warm the caches again.
-        costs = [entry.first_seconds * (2 if entry.first_seconds < _SHORT_CALL else 1) for entry in entries]
+        costs = [entry.first_seconds * (entry.calls_before + entry.calls_in_a_row) for entry in entries]
         counts = schedule.allot(costs, left, options.repeats)
         counts = [count - len(entry.seconds) for count, entry in zip(counts, entries, strict=True)]
         for due in schedule.rounds([max(0, count) for count in counts]):

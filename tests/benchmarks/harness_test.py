@@ -92,11 +92,26 @@ def test_implementations_are_called_in_turn():
     calls = []
     rows = timed(case(*(implementation(name, lambda x, name=name: calls.append(name) or 1.0) for name in "abc")))
     assert all(row["repeats"] == 5 for row in rows)
-    # After preparation each round has every one: the longest stretch of one name is a warm call, a timed one, and the
-    # same at the start of the next round.
+    # After preparation each round has every one: the longest stretch of one name is a warm call, a timing of 20 calls
+    # of no length, and the same at the start of the next round.
     tail = calls[6:]
-    assert max(len(list(group)) for _, group in itertools.groupby(tail)) <= 4
-    assert {name: tail.count(name) for name in "abc"} == {"a": 10, "b": 10, "c": 10}
+    assert max(len(list(group)) for _, group in itertools.groupby(tail)) <= 42
+    assert {name: tail.count(name) for name in "abc"} == {"a": 105, "b": 105, "c": 105}
+
+
+@pytest.mark.fast
+def test_a_timing_of_short_calls_is_the_mean_of_several(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(harness.time, "perf_counter", lambda: clock[0])
+
+    def call(x):
+        clock[0] += 0.002
+        return 1.0
+
+    (row,) = timed(case(implementation(OURS, call)))
+    assert row["repeats"] == 5
+    assert row["seconds"] == pytest.approx(0.002)
+    assert clock[0] == pytest.approx(0.002 * (2 + 5 * (1 + 3)))  # two to prepare; a timing is one before it and three
 
 
 @pytest.mark.fast
