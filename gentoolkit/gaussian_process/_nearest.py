@@ -13,7 +13,7 @@ _MOST_AT_ONCE, _GROUP = 256, 64
 # among the cores. Blocks of more points have fewer: they stay in the cache next to one core, and more would make XLA
 # share out each block, at a loss.
 _MOST_SCORES, _SCORES_OF_BLOCK = 5 << 20, 51_200
-# So few features and centres have their products taken within that loop: a product is not worth its result's place.
+# So few features and centres have their distances taken within that loop: a product is not worth its result's place.
 _FEW_FEATURES, _FEW_CENTERS = 12, 16
 
 
@@ -109,7 +109,8 @@ def _few(num_centers: int, dim: int) -> bool:
 
 
 def _scores_one_by_one(offered: jax.Array, points: jax.Array) -> list[jax.Array]:
-    return [sum((one[j] * points[j] for j in range(points.shape[0] - 1)), one[-1]) for one in offered]
+    """Less squared distances from differences, which do not cancel however far out the points lie."""
+    return [-sum((points[j] - one[j]) ** 2 for j in range(points.shape[0] - 1)) for one in offered]
 
 
 def _winner(scores: jax.Array | list[jax.Array]) -> tuple[jax.Array, jax.Array]:

@@ -205,7 +205,7 @@ def fit(
     min_noise_ratio: float | None = None,
     num_starts: int = 2,
     num_steps: int = 40,
-    max_grid_points: int = 256,
+    max_grid_points: int = 128,
     block_size: int | None = None,
 ) -> Fit:
     """Lengthscale, variance and noise of largest evidence, from a search that covers all scales first.

@@ -23,6 +23,23 @@ def as_image(image: jax.Array, *, name: str = "image", channels: int | None = No
     return image
 
 
+def as_single(image: jax.Array, *, name: str = "image", channels: int | None = None) -> jax.Array:
+    """Checks and casts one image `[h, w, c]`."""
+    image = as_image(image, name=name, channels=channels)
+    if image.ndim != 3:
+        raise ValueError(f"{name} must be [h, w, c] (others through jax.vmap), got {name}.shape = {image.shape}.")
+    return image
+
+
+def as_pair(image: jax.Array, reference: jax.Array, *, channels: int | None = None) -> tuple[jax.Array, jax.Array]:
+    """Checks an image `[h, w, c]` and its reference of the same shape and casts both to one dtype."""
+    image, reference = same_dtype(
+        as_single(image, channels=channels), as_single(reference, name="reference", channels=channels)
+    )
+    check_same_shape(image=image, reference=reference)
+    return image, reference
+
+
 def as_plane(plane: jax.Array, *, name: str) -> jax.Array:
     """Checks a field `[..., h, w]` and casts it to float32 or float64."""
     shape = jnp.shape(plane)

@@ -249,6 +249,5 @@ def _margins(fitted: Mixture) -> _spline.Spline:
 
 def _to_margin(margin: _spline.Spline, z: jax.Array) -> tuple[jax.Array, jax.Array]:
     """`F_j^-1(Phi(z_j))` of `[m, d]` and the logs of its slopes; beyond the nodes it goes on by lines."""
-    inside = jnp.clip(z.T, -_LARGEST_SCORE, _LARGEST_SCORE)
-    y, log_slope = _spline.forward(margin, inside, evenly=True)
-    return (y + jnp.exp(log_slope) * (z.T - inside)).T, log_slope.T
+    y, log_slope = _spline.forward(margin, z.T, evenly=True)
+    return y.T, log_slope.T

@@ -68,10 +68,7 @@ def cluster(
       ValueError: shapes disagree, an option is unknown, or there are fewer patches than clusters.
       TypeError: an image holds integers.
     """
-    image, reference = _images.same_dtype(_images.as_image(image), _images.as_image(reference, name="reference"))
-    _images.check_same_shape(image=image, reference=reference)
-    if image.ndim != 3:
-        raise ValueError(f"image must be [h, w, c] (others through jax.vmap), got image.shape = {image.shape}.")
+    image, reference = _images.as_pair(image, reference)
     num_channels = image.shape[-1]
     encoding = _encoding.Encoding(patch_size, warp, channels, num_channels)
     x = encoding.points(patches.extract(image, patch_size))

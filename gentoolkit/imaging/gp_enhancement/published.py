@@ -127,10 +127,7 @@ def fit_unique_pairs(
       ValueError: shapes disagree or `max_pairs` < 1.
       TypeError: an image holds integers.
     """
-    image, reference = _images.same_dtype(
-        _images.as_image(image, channels=1), _images.as_image(reference, name="reference", channels=1)
-    )
-    _images.check_same_shape(image=image, reference=reference)
+    image, reference = _images.as_pair(image, reference, channels=1)
     _images.check_whole(least=1, max_pairs=max_pairs)
     dark, bright = (_mean_levels(one, patch_size) for one in (image, reference))
     occupied = jnp.zeros((_LEVELS * _LEVELS,), image.dtype).at[dark * _LEVELS + bright].add(1.0)

@@ -231,9 +231,7 @@ def apply(tone_map: ToneMap, image: jax.Array, *, block_size: int | None = None)
       ValueError: the image is empty or has another number of channels, or `block_size` < 1.
       TypeError: the image holds integers.
     """
-    image = _images.as_image(image, channels=tone_map.num_channels)
-    if image.ndim != 3:
-        raise ValueError(f"image must be [h, w, c] (others through jax.vmap), got image.shape = {image.shape}.")
+    image = _images.as_single(image, channels=tone_map.num_channels)
     height, width, channels = image.shape
     if block_size is None:
         block_size = max(1, min(height, _STRIP // (width * channels)))
