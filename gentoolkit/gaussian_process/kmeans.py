@@ -1,4 +1,8 @@
-"""k-means: seeding by k-means++, Lloyd's iteration and its minibatch form; memory O(n * block_size)."""
+"""k-means: seeding by k-means++, Lloyd's iteration and its minibatch form.
+
+Memory beyond the points: the points once more, and the scores of one block of them, at most 20 MiB on CPU unless
+`block_size` asks for more.
+"""
 
 import functools
 from typing import NamedTuple

@@ -8,7 +8,7 @@ References:
 import jax
 import jax.numpy as jnp
 
-_BITS = {2: jnp.uint16, 4: jnp.uint32, 8: jnp.uint64}
+_BITS = {4: jnp.uint32, 8: jnp.uint64}
 
 
 def two_sum(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
