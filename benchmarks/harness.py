@@ -28,8 +28,8 @@ _LONG_CALL = 2.0
 # Before a timed call shorter than this, one call that is not recorded, which fetches back what a neighbour displaced.
 _SHORT_CALL = 0.05
 # A timing of calls shorter than this many seconds is the mean over several in a row, at most as many as the second
-# number: one alone mostly says how soon a sleeping thread woke up.
-_SHORTEST_TIMING, _MOST_IN_A_ROW = 5e-3, 20
+# number: the first few mostly say how soon a sleeping thread woke up.
+_SHORTEST_TIMING, _MOST_IN_A_ROW = 20e-3, 100
 _GIBIBYTE = 2**30
 
 

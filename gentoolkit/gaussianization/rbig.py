@@ -20,6 +20,7 @@ axes of the data it was fitted to.
 
 import dataclasses
 import functools
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -208,8 +209,7 @@ def log_prob(d: Destructor, x: jax.Array) -> jax.Array:
     References:
       Johnson et al., "Information theory in density destructors", eq. 3 (with the determinant of the Jacobian).
     """
-    z, log_det = forward(d, x)
-    return jnp.sum(_normal.log_density(z), axis=-1) + log_det
+    return _over_problems(_log_prob, d, x)
 
 
 def sample(key: jax.Array, d: Destructor, num: int) -> jax.Array:
@@ -364,6 +364,27 @@ def _forward(d: Destructor, x: jax.Array) -> tuple[jax.Array, jax.Array]:
     (rows, log_det), _ = jax.lax.scan(step, (rows, jnp.zeros_like(rows[0])), d.layers)
     z, log_derivative = d.marginal.forward(d.last, rows)
     return z.T, log_det + _total(log_derivative)
+
+
+@functools.partial(jax.jit, inline=True)
+def _log_prob(d: Destructor, x: jax.Array) -> jax.Array:
+    """As `_forward`, with both outputs of a map in one complex number from layer to layer.
+
+    XLA on CPU computes one array at a time, and finds the segment of each sample once for its image and once more for
+    its derivative; the parts of a complex number it computes together, in two thirds to half of the time. In `_forward`
+    they are apart, so that a caller who leaves the log-determinant aside does not pay for it.
+    """
+    every = jax.tree.map(lambda stacked, last: jnp.concatenate([stacked, last[None]]), d.layers.marginal, d.last)
+    first, later = (jax.tree.map(operator.itemgetter(which), every) for which in (0, slice(1, None)))
+
+    def step(both, layer):
+        matrix, fitted = layer
+        psi, log_derivative = d.marginal.forward(fitted, _rotate(matrix, both.real))
+        return jax.lax.complex(psi, both.imag + log_derivative), None
+
+    both = jax.lax.complex(*d.marginal.forward(first, x.T))
+    both, _ = jax.lax.scan(step, both, (d.layers.rotation, later))
+    return _total(_normal.log_density(both.real) + both.imag)
 
 
 @functools.partial(jax.jit, inline=True)

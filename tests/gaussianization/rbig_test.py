@@ -173,6 +173,22 @@ def test_layers_are_the_steps_of_forward():
     np.testing.assert_allclose(rbig.log_prob(d, x), log_prob, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("num_layers", [0, 1, 4])
+@pytest.mark.parametrize("maps", [marginal.quantile(), marginal.quantile(tails="clip"), marginal.mixture(num_steps=20)])
+def test_log_density_and_score_are_those_of_forward(num_layers, maps):
+    x = correlated(80, 3)
+    d = rbig.fit(KEY, x, marginal=maps, num_layers=num_layers)
+    outside = np.concatenate([x, 3 * x[:8]])
+
+    def by_forward(x):
+        z, log_det = rbig.forward(d, x)
+        return jnp.sum(jax.scipy.stats.norm.logpdf(z), axis=-1) + log_det
+
+    np.testing.assert_allclose(rbig.log_prob(d, outside), by_forward(outside), rtol=1e-4, atol=1e-4)
+    scores = [jax.grad(lambda x, of=of: jnp.sum(of(x)))(x) for of in (lambda x: rbig.log_prob(d, x), by_forward)]
+    np.testing.assert_allclose(*scores, rtol=1e-3, atol=1e-3)
+
+
 def test_problems_side_by_side_are_a_loop():
     x = np.stack([correlated(80, 3, seed) for seed in range(4)]).reshape(2, 2, 80, 3)
     d = rbig.fit(KEY, x, rotation=rotation.random(), num_layers=2)
