@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gentoolkit import _array
-from gentoolkit.gaussian_process import _blocks
+from gentoolkit.gaussian_process import _blocks, _lapack
 
 # Diagonal shifts that are tried, as shares of the mean diagonal entry: none, then from here on by tenfold.
 _FIRST = 10.0  # in units of eps
@@ -73,21 +73,22 @@ def half_solve(lower: jax.Array, b: jax.Array) -> jax.Array:
     Returns:
       `[..., n, m]`.
     """
-    return jax.lax.linalg.triangular_solve(lower, b, left_side=True, lower=True)
+    return _lapack.triangular_solve(lower, b, transposed=False)
 
 
-def half_solver(lower: jax.Array) -> Callable[[jax.Array], jax.Array]:
-    """The function b -> L^-1 b of one triangular factor, for more columns than L has rows.
+def half_solvers(*lowers: jax.Array) -> list[Callable[[jax.Array], jax.Array]]:
+    """The functions b -> L^-1 b of triangular factors of one size, for more columns than L has rows.
 
     Blocks on the diagonal are inverted once; what is left to do for each b are products.
 
     Args:
-      lower: `[n, n]`.
+      *lowers: `[n, n]` each.
 
     Returns:
-      A function of `[n, m]` to `[n, m]`.
+      A function of `[n, m]` to `[n, m]` for each.
     """
-    return _half_solver(lower, max(_SOLVED, -(-lower.shape[-1] // _MOST_PIECES)))
+    inverses = _diagonal_inverses(jnp.stack(lowers), _rows_solved(lowers[0].shape[-1]))
+    return [_half_solver(lower, inverses[i]) for i, lower in enumerate(lowers)]
 
 
 def transposed_half_solve(lower: jax.Array, b: jax.Array) -> jax.Array:
@@ -100,7 +101,7 @@ def transposed_half_solve(lower: jax.Array, b: jax.Array) -> jax.Array:
     Returns:
       `[..., n, m]`.
     """
-    return jax.lax.linalg.triangular_solve(lower, b, left_side=True, lower=True, transpose_a=True)
+    return _lapack.triangular_solve(lower, b, transposed=True)
 
 
 def solve(lower: jax.Array, b: jax.Array) -> jax.Array:
@@ -125,9 +126,32 @@ def inverse(lower: jax.Array) -> jax.Array:
     Returns:
       `[..., n, n]`, symmetric.
     """
-    n = lower.shape[-1]
-    solved, multiplied = (max(rows, -(-n // _MOST_PIECES)) for rows in (_SOLVED, _MULTIPLIED))
-    return _product_with_transposed(_half_inverse(lower, solved), multiplied)
+    return product_with_transposed(half_inverse(lower))
+
+
+def half_inverse(lower: jax.Array) -> jax.Array:
+    """Inverse of one triangular factor L, most of it in products.
+
+    Args:
+      lower: `[..., n, n]`, zero above the diagonal.
+
+    Returns:
+      `[..., n, n]`.
+    """
+    inverses = _diagonal_inverses(lower, _rows_solved(lower.shape[-1]))
+    return _half_inverse(lower, inverses)
+
+
+def product_with_transposed(factor: jax.Array) -> jax.Array:
+    """M^T M of a lower triangular M, without most of the products with its zeros.
+
+    Args:
+      factor: `[..., n, n]`.
+
+    Returns:
+      `[..., n, n]`.
+    """
+    return _product_with_transposed(factor, max(_MULTIPLIED, -(-factor.shape[-1] // _MOST_PIECES)))
 
 
 def log_det(lower: jax.Array) -> jax.Array:
@@ -142,34 +166,61 @@ def log_det(lower: jax.Array) -> jax.Array:
     return 2.0 * jnp.sum(jnp.log(jnp.diagonal(lower, axis1=-2, axis2=-1)), axis=-1)
 
 
-def _half_solver(lower, rows):
+def _rows_solved(n):
+    return max(_SOLVED, -(-n // _MOST_PIECES))
+
+
+def _diagonal_inverses(lower, rows):
+    """Inverses `[..., p, s, s]` of the p blocks on the diagonal, p a power of 2 and s <= `rows`, by one solve."""
     n = lower.shape[-1]
-    if n <= rows:
-        return functools.partial(_blocks.matmul, _half_inverse(lower, rows))
-    half = n // 2
-    above, below = _half_solver(lower[:half, :half], rows), _half_solver(lower[half:, half:], rows)
+    num = 1
+    while -(-n // num) > rows:
+        num *= 2
+    size = -(-n // num)
+    start, missing = (num - 1) * size, num * size - n
+    # The last block is filled up from the identity, whose inverse does not mix with it.
+    last = jnp.pad(lower[..., start:, start:], [(0, 0)] * (lower.ndim - 2) + [(0, missing)] * 2)
+    last += jnp.diag((jnp.arange(size) >= size - missing).astype(lower.dtype))[(None,) * (lower.ndim - 2)]
+    blocks = [lower[..., i : i + size, i : i + size] for i in range(0, start, size)]
+    stacked = jnp.stack([*blocks, last], axis=-3)
+    return half_solve(stacked, jnp.broadcast_to(_identity(stacked), stacked.shape))
+
+
+def _split(lower, inverses):
+    """The halves of a factor, cut between two of its blocks: `above`, `beside`, `below` and the inverses of both."""
+    half = inverses.shape[-3] // 2
+    row = half * inverses.shape[-1]
+    parts = lower[..., :row, :row], lower[..., row:, :row], lower[..., row:, row:]
+    return *parts, inverses[..., :half, :, :], inverses[..., half:, :, :]
+
+
+def _half_solver(lower, inverses):
+    n = lower.shape[-1]
+    if inverses.shape[-3] == 1:
+        return functools.partial(_blocks.matmul, inverses[0, :n, :n])
+    above, beside, below, of_above, of_below = _split(lower, inverses)
+    first_half, second_half = _half_solver(above, of_above), _half_solver(below, of_below)
+    row = above.shape[-1]
 
     def apply(b):
-        first = above(b[:half])
-        return jnp.concatenate([first, below(b[half:] - _blocks.matmul(lower[half:, :half], first))])
+        first = first_half(b[:row])
+        return jnp.concatenate([first, second_half(b[row:] - _blocks.matmul(beside, first))])
 
     return apply
 
 
-def _half_inverse(lower, rows):
+def _half_inverse(lower, inverses):
     """L^-1, from the inverses of its diagonal blocks: [[A, 0], [B, C]] has [[A^-1, 0], [-C^-1 B A^-1, C^-1]]."""
     n = lower.shape[-1]
-    if n <= rows:
-        return half_solve(lower, jnp.broadcast_to(_identity(lower), lower.shape))
-    half = n // 2
-    above, below = (_half_inverse(block, rows) for block in (lower[..., :half, :half], lower[..., half:, half:]))
-    beside = -_blocks.matmul(below, _blocks.matmul(lower[..., half:, :half], above))
-    nothing = jnp.zeros_like(lower[..., :half, half:])
-    return _assembled(above, nothing, beside, below)
+    if inverses.shape[-3] == 1:
+        return inverses[..., 0, :n, :n]
+    above, beside, below, of_above, of_below = _split(lower, inverses)
+    first, last = _half_inverse(above, of_above), _half_inverse(below, of_below)
+    product = -_blocks.matmul(last, _blocks.matmul(beside, first))
+    return _assembled(first, jnp.zeros_like(jnp.swapaxes(beside, -1, -2)), product, last)
 
 
 def _product_with_transposed(factor, rows):
-    """M^T M of a lower triangular M, without most of the products with its zeros."""
     n = factor.shape[-1]
     if n <= rows:
         return _blocks.matmul(jnp.swapaxes(factor, -1, -2), factor)
@@ -224,7 +275,7 @@ def _search(matrix, min_jitter, min_pivot):
 
     def attempt(share):
         shifted = matrix if share is None else matrix + (share * scale)[..., None, None] * identity
-        lower = jax.lax.linalg.cholesky(shifted, symmetrize_input=False)
+        lower = _lapack.cholesky(shifted)
         pivots = jnp.square(jnp.diagonal(lower, axis1=-2, axis2=-1))
         # A NaN pivot compares as false.
         return lower, jnp.all(pivots > least_pivot[..., None], axis=-1)

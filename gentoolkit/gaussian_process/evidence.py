@@ -178,9 +178,9 @@ def _elbo(covariance, data, inducing, size):
 @functools.partial(jax.jit, inline=True)
 def _leave_one_out(covariance, data):
     lower = cholesky.factorize(_data.system(covariance, data)).lower
-    inverse = cholesky.half_solve(lower, jnp.eye(lower.shape[0], dtype=lower.dtype))
-    precision = jnp.sum(inverse * inverse, axis=0)
-    error = cholesky.solve(lower, data.residual) / precision[:, None]
+    half = cholesky.half_inverse(lower)
+    precision = jnp.sum(half * half, axis=0)
+    error = _blocks.matmul(half.T, _blocks.matmul(half, data.residual)) / precision[:, None]
     density = -0.5 * jnp.sum(error**2 * precision[:, None] + jnp.log(2.0 * jnp.pi / precision)[:, None], axis=1)
     used = data.used > 0
     prior = _data.evaluate(data.prior_mean, data.x, error.shape[1])
@@ -344,10 +344,11 @@ def _quadratic_and_log_det(matrix, residual):
 def _quadratic_and_log_det_jvp(primals, tangents):
     (matrix, residual), (matrix_dot, residual_dot) = primals, tangents
     lower = cholesky.factorize(matrix).lower
-    whitened = cholesky.half_solve(lower, residual)
-    alpha = cholesky.transposed_half_solve(lower, whitened)
+    half = cholesky.half_inverse(lower)
+    whitened = _blocks.matmul(half, residual)
+    alpha = _blocks.matmul(half.T, whitened)
     quadratic_dot = 2.0 * jnp.sum(alpha * residual_dot) - jnp.sum(_blocks.matmul(alpha, alpha.T) * matrix_dot)
-    log_det_dot = jnp.sum(cholesky.inverse(lower) * matrix_dot)
+    log_det_dot = jnp.sum(cholesky.product_with_transposed(half) * matrix_dot)
     return (jnp.sum(whitened**2), cholesky.log_det(lower)), (quadratic_dot, log_det_dot)
 
 

@@ -293,13 +293,12 @@ def _mean(p):
 
 
 def _variance(p):
-    half_solve = cholesky.half_solver(p.lower)
-    reduced_half_solve = None if p.reduced is None else cholesky.half_solver(p.reduced)
+    half_solve, *of_reduced = cholesky.half_solvers(p.lower, *([] if p.reduced is None else [p.reduced]))
 
     def variance(x, cross):
         explained = half_solve(cross.T)
         result = 0.0 if p.degenerate else p.covariance.diagonal(x) - _sum_of_squares(explained)
-        if reduced_half_solve is not None:
+        for reduced_half_solve in of_reduced:
             result = result + _sum_of_squares(reduced_half_solve(explained))
         # Rounding may go below 0; jnp.maximum keeps NaN.
         return jnp.maximum(result, 0.0)
