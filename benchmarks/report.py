@@ -132,7 +132,7 @@ def _preamble(header: dict[str, Any]) -> str:
 
 def _legend() -> str:
     return (
-        "Time: median of the repeats [fastest; interquartile range], a repeat of calls below 5 ms being the mean of "
+        "Time: median of the repeats [fastest; interquartile range], a repeat of calls below 20 ms being the mean of "
         "several in a row. Against peer: our time over the best peer's, below 1 is faster. Compile: tracing, lowering "
         "and compiling. Memory: temporary and output bytes as the compiler counts them / rise of the process's "
         "resident memory during a call. Limit: our time over the least time that the task's bytes or operations take "

@@ -23,7 +23,7 @@ def define_flags() -> None:
     flags.DEFINE_list("dofs", ["3", "5"], "Degrees of freedom of the Student t laws.")
     flags.DEFINE_list("sizes", [str(n) for n in SIZES], "Sample sizes.")
     flags.DEFINE_integer("trials", 5, "Samples of each law and size.", lower_bound=1)
-    flags.DEFINE_bool("others", True, "Also laws that nothing was chosen on: skewed copula, mixture, correlated t.")
+    flags.DEFINE_bool("others", True, "Also laws that are not the paper's: skewed copula, mixture, correlated t.")
     flags.DEFINE_list("estimators", [], "Which; all if empty.")
     flags.DEFINE_string(
         "workdir", None, "Folder of the results; what it holds already is not computed again.", required=True

@@ -59,7 +59,7 @@ def read(path: str | pathlib.Path, columns: Sequence[str] = ()) -> Table:
     values = np.stack(list(numbers.values()), axis=1) if numbers else np.zeros((0, 0))
     if values.shape[0] < 2:
         raise ValueError(
-            f"{path.name} holds {values.shape[0]} row(s); at least 2 are needed, hundreds to say anything."
+            f"{path.name} holds {values.shape[0]} row(s); at least 50 are needed, hundreds to say anything."
         )
     gaps = [name for name, column in zip(chosen, values.T, strict=True) if not np.isfinite(column).all()]
     if gaps:
@@ -77,7 +77,7 @@ def _notes(values: np.ndarray, names: Sequence[str]) -> list[str]:
         notes.append(f"Constant columns share nothing with any other: {', '.join(constant)}.")
     tied = [n for n, count in zip(names, distinct, strict=True) if 1 < count < _FEW * rows]
     if tied:
-        notes.append(f"Many ties, which are put in random order (so that the estimate is low): {', '.join(tied)}.")
+        notes.append(f"Many ties, so that shared information comes out low: {', '.join(tied)}.")
     twins = [
         f"{names[i]} and {names[j]}"
         for i in range(num)
@@ -85,9 +85,11 @@ def _notes(values: np.ndarray, names: Sequence[str]) -> list[str]:
         if distinct[i] > 1 and np.array_equal(values[:, i], values[:, j])
     ]
     if twins:
-        notes.append(f"Equal columns share all they have, so that the truth is infinite: {', '.join(twins)}.")
+        notes.append(f"Equal columns share all they have, which is no finite amount: {', '.join(twins)}.")
+    if constant or tied or twins:
+        notes.append("An entropy of such columns is that of no density: it is as low as rounding lets it be.")
     if rows < 10 * num:
-        notes.append(f"{rows} rows for {num} columns are few: expect an estimate that is too low.")
+        notes.append(f"{rows} rows for {num} columns are few: expect an estimate that misses part of what they share.")
     return notes
 
 

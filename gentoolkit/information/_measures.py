@@ -89,7 +89,7 @@ def check_options(
       num_folds: at least 2.
       num_permutations: at least 0.
       n: rows.
-      max_components: from 1 to the most that a mixture has.
+      max_components: at least 1; more than a mixture has are as many as it has.
 
     Returns:
       The number of layers.

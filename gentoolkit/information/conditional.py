@@ -22,7 +22,7 @@ def conditional_mutual_information(
     """Mutual information of `x` and `z` given a third variable.
 
     T(x, z, given) - T(x, given) - T(z, given) + T(given), each by the likelihood form of `total_correlation`, on the
-    same rows left out. There is no null here: permuting rows would break the dependence on `given` too.
+    same folds. There is no null here: permuting rows would break the dependence on `given` too.
 
     Args:
       key: PRNG key.

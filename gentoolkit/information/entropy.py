@@ -36,9 +36,9 @@ def entropy(
         the time.
 
     Returns:
-      `Estimate` in nats, with the standard error of a mean of log-densities at rows left out and the trace over layers;
-      entropy has no null. Scaling a feature by c adds log |c|. Ties have no entropy: the value is then low by as
-      much as rounding allows (dither first). What the destructor misses makes it high.
+      `Estimate` in nats, with a standard error (of the mean over rows and of the shortfall, see `total_correlation`)
+      and the trace over layers; entropy has no null. Scaling a feature by c adds log |c|. Ties have no entropy: the
+      value is then low by as much as rounding allows (dither first). What the destructor misses makes it high.
 
     Raises:
       ValueError: `x` is not `[..., n, d]`, too few rows, or a bad count.

@@ -24,7 +24,8 @@ def mutual_information(
     """Mutual information of a paired sample, `H(x) + H(z) - H(x, z)`.
 
     The default `"likelihood"` form takes three destructors, of x, of z and of both, and averages
-    log q(x, z) - log q(x) - log q(z) over rows that none of them has seen (see `total_correlation`): that is
+    log q(x, z) - log q(x) - log q(z) over rows, for the most part such as none of them has seen (the rest is the
+    shortfall of `total_correlation`): that is
     T(x, z) - T(x) - T(z), whose errors largely cancel row by row. The other forms are those of the paper: destroy each
     block, and take the total correlation of both results side by side, T([D_x(x), D_z(z)]); what each destructor left
     within its own block would count as mutual information, and is estimated and subtracted.

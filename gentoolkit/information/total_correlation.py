@@ -52,7 +52,8 @@ def total_correlation(
       NaN. Not clipped at 0.
 
     Raises:
-      ValueError: `x` is not `[..., n, d]` with d >= 2, fewer than 20 rows (10 a fold), or an unknown form.
+      ValueError: `x` is not `[..., n, d]` with d >= 2, too few rows (10 a fold, 20 for the other forms), or an
+        unknown form.
 
     References:
       Johnson et al. (2019), "Information theory in density destructors", eqs. (5) to (7); eq. (6) as printed is T after

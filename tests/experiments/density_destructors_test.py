@@ -7,7 +7,9 @@ import sys
 
 import jax
 import numpy as np
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from experiments.density_destructors import estimators, flow, laws, study, tables
 from experiments.density_destructors.config import get_config
@@ -103,13 +105,18 @@ def test_a_table_is_read_with_its_notes(tmp_path):
     assert table.names == ("a", "b", "c", "d") and table.values.shape == (30, 4)
     notes = " ".join(table.notes)
     assert "Constant columns share nothing with any other: c." in notes
-    assert "random order (so that the estimate is low): b." in notes
-    assert "truth is infinite: d and a" in notes
+    assert "so that shared information comes out low: b." in notes
+    assert "no finite amount: d and a" in notes and "as low as rounding lets it be" in notes
     assert "30 rows for 4 columns are few" in notes
     chosen = tables.read(tmp_path / "t.csv", ["d", "0"])
     assert chosen.names == ("d", "a")
     np.save(tmp_path / "t.npy", table.values)
     np.testing.assert_array_equal(tables.read(tmp_path / "t.npy").values, table.values)
+    columns = dict(zip(table.names, table.values.T, strict=True))
+    parquet.write_table(pyarrow.table(columns), tmp_path / "t.parquet")
+    stored = tables.read(tmp_path / "t.parquet")
+    assert stored.names == table.names
+    np.testing.assert_array_equal(stored.values, table.values)
 
 
 @pytest.mark.fast
