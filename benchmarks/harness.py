@@ -25,10 +25,13 @@ Row = dict[str, Any]
 
 # A first call longer than this many seconds counts as a timing too: what warming up adds is lost in it.
 _LONG_CALL = 2.0
-# Before a timed call shorter than this, one call that is not recorded, which fetches back what a neighbour displaced.
-_SHORT_CALL = 0.05
+# Before a timing of calls shorter than the first number of seconds nothing runs for so many seconds as the second
+# says: threads of OpenBLAS and OpenMP go on spinning for up to 30 ms after a neighbour's call, on the cores of whoever
+# is next. Then calls are made that are not recorded, for so many seconds as the third says: the first ones after a
+# pause or a neighbour took up to 1.7 times as long, on two cores, as those that follow.
+_SHORT_CALL, _QUIET, _WARMING = 0.2, 50e-3, 50e-3
 # A timing of calls shorter than this many seconds is the mean over several in a row, at most as many as the second
-# number: the first few mostly say how soon a sleeping thread woke up.
+# number: single ones mostly say how soon a sleeping thread woke up.
 _SHORTEST_TIMING, _MOST_IN_A_ROW = 20e-3, 100
 _GIBIBYTE = 2**30
 
@@ -122,14 +125,23 @@ class _Entry:
     @property
     def calls_in_a_row(self) -> int:
         """Calls of one timing."""
-        return max(1, min(_MOST_IN_A_ROW, math.ceil(_SHORTEST_TIMING / max(self.first_seconds, 1e-9))))
+        return self._calls_in(_SHORTEST_TIMING)
 
     @property
     def calls_before(self) -> int:
         """Calls that are made before a timing and not recorded."""
-        return 1 if self.first_seconds < _SHORT_CALL else 0
+        return self._calls_in(_WARMING) if self.first_seconds < _SHORT_CALL else 0
+
+    def _calls_in(self, seconds: float) -> int:
+        return max(1, min(_MOST_IN_A_ROW, math.ceil(seconds / max(self.first_seconds, 1e-9))))
+
+    @property
+    def seconds_before(self) -> float:
+        """How long nothing runs before a timing."""
+        return _QUIET if self.first_seconds < _SHORT_CALL else 0.0
 
     def time_once(self) -> None:
+        time.sleep(self.seconds_before)
         for _ in range(self.calls_before):
             self.prepared.call()
         start = time.perf_counter()
@@ -248,7 +260,10 @@ def _run_size(
                 predictor.learn(_key(implementation, mode), implementation.work(size), entry.first_seconds)
                 entries.append(entry)
         left = share - (time.perf_counter() - begun)
-        costs = [entry.first_seconds * (entry.calls_before + entry.calls_in_a_row) for entry in entries]
+        costs = [
+            entry.seconds_before + entry.first_seconds * (entry.calls_before + entry.calls_in_a_row)
+            for entry in entries
+        ]
         counts = schedule.allot(costs, left, options.repeats)
         counts = [count - len(entry.seconds) for count, entry in zip(counts, entries, strict=True)]
         for due in schedule.rounds([max(0, count) for count in counts]):

@@ -48,21 +48,38 @@ def assign(laid_out: jax.Array, num: int, centers: jax.Array, *, by_tournament: 
       centers: `[k, d]`.
       by_tournament: compares two centres at a time (static), None to choose by the backend.
     """
-    half_norms = 0.5 * jnp.sum(centers * centers, axis=1)
-    # The product with a point and the 1 below it is largest for the nearest.
-    offered = jnp.concatenate([centers, -half_norms[:, None]], axis=1)
+    offered = _offered(centers)
     by_tournament = _by_tournament() if by_tournament is None else by_tournament
-    nearest = functools.partial(_tournament if by_tournament else _largest, offered)
+    compare = functools.partial(_tournament, directly=_few(*centers.shape)) if by_tournament else _largest
 
     def labels():
-        if laid_out.shape[0] == 1:
-            return nearest(laid_out[0])
-        return jax.lax.map(nearest, laid_out).reshape(-1)[:num]
+        best, label = _in_blocks(functools.partial(compare, offered), laid_out, num)
+        return jnp.where(jnp.isfinite(best), label, -1)
 
     # A maximum may pass over a NaN: the centres are asked. By a branch, as XLA would otherwise fuse all comparisons
     # into each of the places where labels are read, four of a Lloyd iteration, and compare as often.
-    finite = jnp.all(jnp.isfinite(half_norms))
+    finite = jnp.all(jnp.isfinite(offered[:, -1]))
     return jax.lax.cond(finite, labels, lambda: jnp.full((num,), -1, jnp.int32))
+
+
+def best_scores(laid_out: jax.Array, num: int, centers: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Scores `[n]` of the nearest `centers` `[k, d]`, and which they are: a point x is at distance |x|^2 - 2 score.
+
+    Scores of several sets of centres can be compared with one another.
+    """
+    compare = _tournament if _by_tournament() else _largest
+    return _in_blocks(functools.partial(compare, _offered(centers)), laid_out, num)
+
+
+def _offered(centers: jax.Array) -> jax.Array:
+    """Rows whose product with a point and the 1 below it is largest for the nearest centre."""
+    return jnp.concatenate([centers, -0.5 * jnp.sum(centers * centers, axis=1, keepdims=True)], axis=1)
+
+
+def _in_blocks(compare, laid_out, num):
+    if laid_out.shape[0] == 1:
+        return compare(laid_out[0])
+    return jax.tree.map(lambda leaf: leaf.reshape(-1)[:num], jax.lax.map(compare, laid_out))
 
 
 def _by_tournament() -> bool:
@@ -71,23 +88,21 @@ def _by_tournament() -> bool:
     return jax.default_backend() == "cpu"
 
 
-def _largest(offered: jax.Array, points: jax.Array) -> jax.Array:
-    """Labels of a block of points, -1 where all scores are NaN."""
+def _largest(offered: jax.Array, points: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The largest scores of a block of points, and of which centres they are."""
     num = offered.shape[0]
     index = jnp.arange(num, dtype=jnp.int32)[:, None]
     # Centres run along the rows: both reductions are then of whole vectors.
     scores = _blocks.matmul(offered, points)
-    best = jnp.max(scores, axis=0, keepdims=True)
-    label = jnp.min(jnp.where(scores == best, index, num), axis=0)
-    return jnp.where(label < num, label, -1)
+    best = jnp.max(scores, axis=0)
+    return best, jnp.min(jnp.where(scores == best[None, :], index, num - 1), axis=0)
 
 
-def _tournament(offered: jax.Array, points: jax.Array) -> jax.Array:
-    """The same, from comparisons of two centres at a time."""
+def _tournament(offered: jax.Array, points: jax.Array, *, directly: bool = False) -> tuple[jax.Array, jax.Array]:
+    """The same, from comparisons of two centres at a time; `directly` of distances instead of scores."""
     num, width = offered.shape
     if num <= _MOST_AT_ONCE:
-        scores = _scores_one_by_one(offered, points) if _few(num, width - 1) else _blocks.matmul(offered, points)
-        best, label = _winner(scores)
+        best, label = _winner(_distances_one_by_one(offered, points) if directly else _blocks.matmul(offered, points))
     else:
         # Never the largest.
         filling = jnp.zeros_like(offered, shape=(-num % _GROUP, width)).at[:, -1].set(-jnp.inf)
@@ -101,14 +116,14 @@ def _tournament(offered: jax.Array, points: jax.Array) -> jax.Array:
         start = (jnp.full_like(points[0], -jnp.inf), jnp.full_like(points[0], -1, jnp.int32))
         first = _GROUP * jnp.arange(groups.shape[0], dtype=jnp.int32)
         (best, label), _ = jax.lax.scan(compare, start, (groups, first))
-    return jnp.where(jnp.isfinite(best), label, -1)
+    return best, label
 
 
 def _few(num_centers: int, dim: int) -> bool:
     return dim <= _FEW_FEATURES and num_centers <= _FEW_CENTERS
 
 
-def _scores_one_by_one(offered: jax.Array, points: jax.Array) -> list[jax.Array]:
+def _distances_one_by_one(offered: jax.Array, points: jax.Array) -> list[jax.Array]:
     """Less squared distances from differences, which do not cancel however far out the points lie."""
     return [-sum((points[j] - one[j]) ** 2 for j in range(points.shape[0] - 1)) for one in offered]
 
@@ -141,11 +156,12 @@ def sums(x: jax.Array, weights: jax.Array, labels: jax.Array, num: int) -> tuple
     return totals[:, :-1], totals[:, -1]
 
 
-def means(x: jax.Array, weights: jax.Array, labels: jax.Array, centers: jax.Array) -> jax.Array:
-    """Centres `[k, d]` of the labelled points; empty ones move to the points that are worst off.
+def means(x: jax.Array, weights: jax.Array, labels: jax.Array, centers: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Centres `[k, d]` of the labelled points, and their weights `[k]`; empty ones move to the points worst off.
 
-    Each empty centre takes one point, the dearest first, out of the mean of the centre that had it. A centre that is
-    empty while every point sits on its own stays where it was.
+    Points must be finite; NaN among the centres makes all of them NaN. Each empty centre takes one point, the dearest
+    first, out of the mean of the centre that had it. A centre that is empty while every point sits on its own stays
+    where it was.
     """
     num = centers.shape[0]
     total, count = sums(x, weights, labels, num)
@@ -168,4 +184,4 @@ def means(x: jax.Array, weights: jax.Array, labels: jax.Array, centers: jax.Arra
     # A donor whose only point was taken is left with rounding.
     kept = count > 0
     new = jnp.where(kept[:, None], total / jnp.where(kept, count, 1.0)[:, None], centers)
-    return jnp.where(jnp.all(labels >= 0), new, jnp.nan)
+    return jnp.where(jnp.all(jnp.isfinite(centers)), new, jnp.nan), count

@@ -1,4 +1,4 @@
-"""k-means: seeding by k-means++, Lloyd's iteration and its minibatch form.
+"""k-means: seeding by k-means++ or k-means||, Lloyd's iteration and its minibatch form.
 
 Memory beyond the points: the points once more, and the scores of one block of them, at most 20 MiB on CPU unless
 `block_size` asks for more.
@@ -15,7 +15,17 @@ from jax.typing import ArrayLike
 from gentoolkit import _array
 from gentoolkit.gaussian_process import _blocks, _nearest, _seeding
 
-INITS = ("greedy", "plain")
+INITS = ("greedy", "plain", "parallel")
+_SEQUENTIAL = INITS[:2]
+
+
+class _Search(NamedTuple):
+    """The static options of Lloyd's iteration."""
+
+    max_iterations: int
+    tolerance: float
+    min_decrease: float
+    block_size: int
 
 
 class KMeans(NamedTuple):
@@ -46,9 +56,10 @@ def kmeans(
     num_restarts: int = 1,
     max_iterations: int = 100,
     tolerance: float = 1e-4,
+    min_decrease: float = 0.0,
     block_size: int | None = None,
 ) -> KMeans:
-    """Partition into clusters of small squared distance: seeding by k-means++, then Lloyd's iteration.
+    """Partition into clusters of small squared distance: seeding by k-means++ or k-means||, then Lloyd's iteration.
 
     A cluster that becomes empty moves to the point that adds most to the objective, which lowers it. Several problems
     go through `jax.vmap` and then iterate until the slowest has converged (or give `max_iterations` and `tolerance`
@@ -60,12 +71,15 @@ def kmeans(
       num_clusters: k (static). More than there are distinct points leaves clusters empty: their centres are copies of
         points, their counts 0, and the objective is 0.
       weights: `[n]`, >= 0, None for 1: a weight of 2 counts as two equal points, one of 0 as none.
-      init: `"greedy"` k-means++ (best of 2 + log k candidates for each centre), `"plain"` k-means++ (static), or the
-        first centres `[k, d]` themselves.
+      init: `"greedy"` k-means++ (best of 2 + log k candidates for each centre), `"plain"` k-means++, `"parallel"` for
+        k-means||, whose passes over the points are 4 instead of k (static), or the first centres `[k, d]` themselves.
       num_restarts: seedings, of which the best result is kept (static).
       max_iterations: of Lloyd (static).
       tolerance: ends where the squared shift of all centres is at most this share of the mean variance of a feature, or
         where no label changes; 0 for the latter only, negative for neither (static).
+      min_decrease: ends also where moving the centres to the means of their points lowers the objective by at most
+        this share of it, 0 for never (static). The last half of Lloyd's steps often gains less than 1 % in all, while
+        another seeding may gain or lose several.
       block_size: points at a time (static), None to choose.
 
     Returns:
@@ -78,8 +92,11 @@ def kmeans(
     References:
       Lloyd, Least squares quantization in PCM, IEEE Transactions on Information Theory 1982.
       Arthur, Vassilvitskii, k-means++: the advantages of careful seeding, SODA 2007, sections 2.2 and 5 (greedy).
+      Bahmani, Moseley, Vattani, Kumar, Vassilvitskii, Scalable k-means++, VLDB 2012, algorithm 2 (k-means||).
     """
     _check_counts(num_restarts=num_restarts, max_iterations=max_iterations)
+    if not 0 <= min_decrease < 1:
+        raise ValueError(f"min_decrease must be in [0, 1), got min_decrease = {min_decrease!r}.")
     x, weights = _points(x, weights)
     _check_clusters(num_clusters, x)
     if isinstance(init, str):
@@ -87,13 +104,13 @@ def kmeans(
     else:
         if jnp.shape(init) != (num_clusters, x.shape[1]):
             raise ValueError(f"init must be [k, d] = {(num_clusters, x.shape[1])}, got init.shape = {jnp.shape(init)}.")
-        init = jax.lax.stop_gradient(jnp.asarray(init, x.dtype))
-        return _lloyd(x, weights, init, max_iterations, float(tolerance), _block(x, num_clusters, block_size))
     size = _block(x, num_clusters, block_size)
+    search = _Search(max_iterations, float(tolerance), float(min_decrease), size)
+    if not isinstance(init, str):
+        return _lloyd(x, weights, jax.lax.stop_gradient(jnp.asarray(init, x.dtype)), search)
 
     def once(key):
-        centers = _seed(key, x, weights, num_clusters, _candidates(init, num_clusters))
-        return _lloyd(x, weights, centers, max_iterations, float(tolerance), size)
+        return _lloyd(x, weights, _seed(key, x, weights, num_clusters, init, size), search)
 
     if num_restarts == 1:
         return once(key)
@@ -108,7 +125,7 @@ def kmeans_plus_plus(
     """Centres spread over the points: each is a point drawn with odds of its squared distance to those before.
 
     A point at distance 0 from a centre is not drawn as long as there are others. O(n d k) time, O(n) memory times the
-    number of candidates.
+    number of candidates. Its k passes come one after the other: `init="parallel"` of `kmeans` needs 4.
 
     Args:
       key: PRNG key.
@@ -127,9 +144,10 @@ def kmeans_plus_plus(
       Arthur, Vassilvitskii, k-means++: the advantages of careful seeding, SODA 2007, sections 2.2 and 5.
     """
     x, weights = _points(x, weights)
-    _check_init(init)
+    if init not in _SEQUENTIAL:
+        raise ValueError(f"init must be one of {_SEQUENTIAL}, got init = {init!r}.")
     _check_clusters(num_clusters, x)
-    return _seed(key, x, weights, num_clusters, _candidates(init, num_clusters))
+    return _seed(key, x, weights, num_clusters, init, 1)
 
 
 def minibatch(
@@ -152,7 +170,7 @@ def minibatch(
       x: `[n, d]` points.
       num_clusters: k (static).
       weights: `[n]`, >= 0, None for 1.
-      init: `"greedy"` or `"plain"` k-means++ on a sample of the points (static), or the first centres `[k, d]`.
+      init: as in `kmeans`, of a sample of the points.
       batch_size: points of a step, drawn with replacement (static).
       num_steps: how many (static).
       block_size: points at a time of the last assignment (static), None to choose.
@@ -175,7 +193,8 @@ def minibatch(
         _check_init(init)
         num = min(n, max(3 * batch_size, 10 * num_clusters))
         chosen = jax.random.choice(key_sample, n, (num,), replace=False)
-        centers = _seed(key_seed, x[chosen], weights[chosen], num_clusters, _candidates(init, num_clusters))
+        some = x[chosen]
+        centers = _seed(key_seed, some, weights[chosen], num_clusters, init, _block(some, num_clusters, block_size))
     else:
         if jnp.shape(init) != (num_clusters, dim):
             raise ValueError(f"init must be [k, d] = {(num_clusters, dim)}, got init.shape = {jnp.shape(init)}.")
@@ -209,27 +228,38 @@ def assign(x: jax.Array, centers: jax.Array, *, block_size: int | None = None) -
 
 
 # An untraced caller would otherwise compile the loops at every call; to a traced one this is no boundary.
-@functools.partial(jax.jit, static_argnums=(3, 4, 5), inline=True)
-def _lloyd(x, weights, centers, max_iterations, tolerance, size) -> KMeans:
+@functools.partial(jax.jit, static_argnums=3, inline=True)
+def _lloyd(x, weights, centers, search) -> KMeans:
     total = jnp.sum(weights)
     # Distances are differences of inner products: small numbers when points are centred.
     shift = jnp.sum(weights[:, None] * x, axis=0, keepdims=True) / total
     x, centers = x - shift, centers - shift
-    laid_out = _nearest.lay_out(x, size)
-    enough = tolerance * jnp.mean(jnp.sum(weights[:, None] * x * x, axis=0) / total)
+    norms = jnp.sum(x * x, axis=1)
+    # Asked once, of the points: to ask their labels takes a pass over them in every step.
+    centers = jnp.where(jnp.all(jnp.isfinite(norms)), centers, jnp.nan)
+    laid_out = _nearest.lay_out(x, search.block_size)
+    spread = jnp.sum(weights * norms)
+    enough = search.tolerance * spread / (total * x.shape[1])
 
     def pending(state):
         iteration, _, _, moving = state
-        return (iteration < max_iterations) & moving
+        return (iteration < search.max_iterations) & moving
 
     def step(state):
         iteration, centers, old_labels, _ = state
         labels = _nearest.assign(laid_out, x.shape[0], centers)
-        new = _nearest.means(x, weights, labels, centers)
-        if tolerance < 0:
-            moving = jnp.ones((), bool)
-        else:
-            moving = jnp.any(labels != old_labels) & (jnp.sum((new - centers) ** 2) > enough)
+        new, counts = _nearest.means(x, weights, labels, centers)
+        moving = jnp.ones((), bool)
+        if search.tolerance >= 0:
+            moving = jnp.sum((new - centers) ** 2) > enough
+        if search.tolerance == 0:
+            # Equal labels have equal means, but for rounding, which another tolerance is above.
+            moving &= jnp.any(labels != old_labels)
+        if search.min_decrease > 0:
+            # Both from the centres alone: no pass over the points.
+            decrease = jnp.sum(counts[:, None] * (new - centers) ** 2)
+            objective = spread - jnp.sum(counts[:, None] * new * new)
+            moving &= decrease > search.min_decrease * objective
         return iteration + 1, new, labels, moving
 
     start = (jnp.zeros((), jnp.int32), centers, jnp.full(x.shape[:1], -2, jnp.int32), jnp.ones((), bool))
@@ -266,12 +296,18 @@ def _result(x, weights, centers, shift, iterations, laid_out) -> KMeans:
     return KMeans(centers + shift, labels, counts, inertia, iterations)
 
 
-@functools.partial(jax.jit, static_argnums=(3, 4), inline=True)
-def _seed(key, x, weights, num_clusters, num_candidates):
-    chosen = _seeding.choose(key, x, weights, num_clusters, num_candidates)
+@functools.partial(jax.jit, static_argnums=(3, 4, 5), inline=True)
+def _seed(key, x, weights, num_clusters, init, size):
+    # The best of several candidates at each step, except in the plain form.
+    num_candidates = 1 if init == "plain" else 2 + int(np.log(num_clusters))
+    if init == "parallel":
+        shift = jnp.sum(weights[:, None] * x, axis=0, keepdims=True) / jnp.sum(weights)
+        seeds = shift + _seeding.in_parallel(key, x - shift, weights, num_clusters, num_candidates, size)
+    else:
+        seeds = x[_seeding.choose(key, x, weights, num_clusters, num_candidates)]
     # A point that is not finite makes the draw meaningless: say so.
     finite = jnp.all(jnp.isfinite(x)) & jnp.all(jnp.isfinite(weights))
-    return jnp.where(finite, x[chosen], jnp.nan)
+    return jnp.where(finite, seeds, jnp.nan)
 
 
 def _points(x, weights) -> list[jax.Array]:
@@ -286,10 +322,6 @@ def _points(x, weights) -> list[jax.Array]:
     (x,) = _array.as_floating(x=x)
     weights = jnp.asarray(weights, x.dtype)
     return [jax.lax.stop_gradient(x), jax.lax.stop_gradient(jnp.where(weights >= 0, weights, jnp.nan))]
-
-
-def _candidates(init: str, num_clusters: int) -> int:
-    return 2 + int(np.log(num_clusters)) if init == "greedy" else 1
 
 
 def _check_init(init: str) -> None:

@@ -16,6 +16,9 @@ Mean = _data.Mean
 
 # Entries of float32 that a core of today takes at a time.
 _VECTOR = 8
+# On CPU the mean at this many new points or more, of up to so many features, is summed over the data one after the
+# other, some in each pass over the new points: no block of the covariance is written and read again.
+_MANY_ROWS, _FEW_FEATURES, _IN_A_PASS = 1 << 15, 16, 10
 
 
 @_pytree.register
@@ -259,6 +262,8 @@ def _sample(key, p, x, num_samples, num_features, size):
 
 @functools.partial(jax.jit, static_argnums=(2,), inline=True)
 def _means(p, x, size):
+    if x.shape[0] >= _MANY_ROWS and x.shape[1] <= _FEW_FEATURES and p.single and jax.default_backend() == "cpu":
+        return _means_by_passes(p, x)
     # Points of no weight fill the rows of the covariance up to whole vectors: what is left over at the end of a row is
     # computed entry by entry, exponentials too.
     missing = -p.points.shape[0] % _VECTOR
@@ -270,6 +275,24 @@ def _means(p, x, size):
 
     values = _blocks.map_rows(block, x, size)
     return values[:, 0] if p.single else values
+
+
+def _means_by_passes(p, x):
+    num = p.points.shape[0]
+    # One pass alone would not be a loop, and XLA on CPU would then compute the features anew in it.
+    passes = max(2, -(-num // _IN_A_PASS))
+    in_a_pass = -(-num // passes)
+    missing = passes * in_a_pass - num
+    points = jnp.concatenate([p.points, jnp.broadcast_to(p.points[:1], (missing, p.points.shape[1]))])
+    weights = jnp.pad(p.used * p.weights[:, 0], (0, missing))
+
+    # The derivative computes the covariances anew, so that it needs no more memory than the value.
+    @jax.checkpoint
+    def add(total, datum):
+        point, weight = datum
+        return total + weight * p.covariance.gram(point[None], x)[0], None
+
+    return jax.lax.scan(add, _prior_mean(p, x)[:, 0], (points, weights), unroll=in_a_pass)[0]
 
 
 def _prior_mean(p, x):

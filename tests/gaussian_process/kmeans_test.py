@@ -120,20 +120,22 @@ def test_as_many_clusters_as_distinct_points_leave_nothing(init):
     distinct = np.float32([[0, 0], [1, 0], [0, 1], [5, 5], [5.001, 5]])
     x = np.repeat(distinct, [50, 1, 7, 3, 2], axis=0)
     for seed in range(5):
-        seeds = np.asarray(kmeans_plus_plus(jax.random.key(seed), x, 5, init=init))
-        assert len(np.unique(seeds, axis=0)) == 5  # a point at distance 0 is never drawn while others exist
-        assert (seeds[:, None] == distinct[None]).all(-1).any(1).all()  # and only points are drawn
+        if init != "parallel":
+            seeds = np.asarray(kmeans_plus_plus(jax.random.key(seed), x, 5, init=init))
+            assert len(np.unique(seeds, axis=0)) == 5  # a point at distance 0 is never drawn while others exist
+            assert (seeds[:, None] == distinct[None]).all(-1).any(1).all()  # and only points are drawn
         found = kmeans(jax.random.key(seed), x, 5, init=init)
         assert found.inertia < 1e-9 and sorted(np.asarray(found.counts)) == [1, 2, 3, 7, 50]
 
 
 @pytest.mark.fast
-def test_more_clusters_than_distinct_points_leave_some_empty():
+@pytest.mark.parametrize("init", room.INITS)
+def test_more_clusters_than_distinct_points_leave_some_empty(init):
     x = np.repeat(np.float32([[0, 0], [1, 0], [0, 1]]), 10, axis=0)
-    found = kmeans(KEY, x, 7)
+    found = kmeans(KEY, x, 7, init=init)
     assert found.inertia < 1e-9 and np.isfinite(found.centers).all()
     assert (np.asarray(found.counts) > 0).sum() == 3 and found.counts.sum() == 30
-    same = kmeans(KEY, np.ones((5, 2), np.float32), 3)
+    same = kmeans(KEY, np.ones((5, 2), np.float32), 3, init=init)
     np.testing.assert_allclose(same.centers, 1.0)
 
 
@@ -162,12 +164,59 @@ def test_seeds_are_drawn_with_odds_of_their_squared_distance():
 def test_greedy_seeds_are_better_than_plain_ones():
     x = blobs(5, 400, 2, 20)
     cost = {}
-    for init in room.INITS:
+    for init in ("greedy", "plain"):
         seeds = jax.jit(jax.vmap(functools.partial(kmeans_plus_plus, x=x, num_clusters=20, init=init)))(
             jax.random.split(KEY, 20)
         )
         cost[init] = np.mean([float(jnp.sum(assign(x, centers)[1])) for centers in seeds])
     assert cost["greedy"] < cost["plain"]
+
+
+def test_seeds_in_parallel_are_as_good_as_greedy_ones():
+    x = blobs(5, 2000, 2, 20)
+    keys = jax.random.split(KEY, 20)
+    # What a cluster in a corner costs that has no seed shows after one step of Lloyd.
+    cost = {
+        init: np.mean(jax.vmap(lambda key, init=init: kmeans(key, x, 20, init=init, max_iterations=1).inertia)(keys))
+        for init in room.INITS
+    }
+    assert cost["parallel"] < 1.05 * cost["greedy"] < cost["plain"]
+
+
+@pytest.mark.fast
+def test_seeds_in_parallel_know_weights():
+    # Without their weights the two points far out would be seeds.
+    x = np.concatenate([blobs(11, 200), np.float32([[1e3, 0, 0], [0, 1e3, 0]])])
+    weights = np.concatenate([np.ones(200), np.zeros(2)]).astype(np.float32)
+    found = kmeans(KEY, x, 8, weights=weights, init="parallel", max_iterations=1)
+    assert np.abs(found.centers).max() < 50 and (np.asarray(found.counts) > 0).all()
+    # A weight is a repetition: drawn as often.
+    x = np.float32([[0.0], [1.0], [2.0], [50.0]])
+    found = kmeans(KEY, x, 2, weights=np.float32([1, 1, 1, 1e6]), init="parallel")
+    np.testing.assert_allclose(np.sort(found.centers[:, 0]), [1.0, 50.0], rtol=1e-5)
+
+
+@pytest.mark.fast
+def test_ends_where_a_step_gains_too_little():
+    x = blobs(12, 400, 3, 12)
+    init = x[:12]
+
+    def after(steps):
+        return kmeans(KEY, x, 12, init=init, max_iterations=steps, tolerance=-1.0).centers
+
+    labels, _ = assign(x, init)
+    before, expected = init, 0
+    for steps in range(1, 40):
+        centers = np.asarray(after(steps), np.float64)
+        labels = np.asarray(assign(x, before)[0])
+        decrease = (np.bincount(labels, minlength=12)[:, None] * (centers - before) ** 2).sum()
+        if decrease <= 0.01 * ((x - centers[labels]) ** 2).sum():
+            expected = steps
+            break
+        before = centers.astype(np.float32)
+    found = kmeans(KEY, x, 12, init=init, tolerance=0.0, min_decrease=0.01)
+    assert found.num_iterations == expected > 1
+    assert kmeans(KEY, x, 12, init=init, tolerance=0.0).num_iterations > expected
 
 
 @pytest.mark.fast
@@ -205,7 +254,12 @@ def test_minibatch_comes_near_the_whole():
 def test_what_is_not_finite_is_nan(bad):
     x = blobs(8, 50)
     x[7, 1] = bad
-    for found in (kmeans(KEY, x, 4), kmeans(KEY, x, 4, init=x[:4]), minibatch(KEY, x, 4, num_steps=3)):
+    for found in (
+        kmeans(KEY, x, 4),
+        kmeans(KEY, x, 4, init="parallel"),
+        kmeans(KEY, x, 4, init=x[:4]),
+        minibatch(KEY, x, 4, num_steps=3),
+    ):
         assert np.isnan(found.inertia) and np.isnan(found.centers).any() and (np.asarray(found.labels) == -1).all()
     assert np.isnan(kmeans_plus_plus(KEY, x, 3)).all()
 
@@ -230,6 +284,8 @@ def test_bad_input_is_named():
         (lambda: kmeans(KEY, x, 3, weights=-np.ones(20)), "weights"),
         (lambda: kmeans(KEY, x, 3, max_iterations=0), "max_iterations"),
         (lambda: kmeans(KEY, x, 3, block_size=0), "block_size"),
+        (lambda: kmeans(KEY, x, 3, min_decrease=1.0), "min_decrease"),
+        (lambda: kmeans_plus_plus(KEY, x, 3, init="parallel"), "init"),
         (lambda: kmeans(KEY, x[None], 3), "vmap"),
         (lambda: minibatch(KEY, x, 3, batch_size=0), "batch_size"),
         (lambda: assign(x, x[:, :2]), "centers.shape"),

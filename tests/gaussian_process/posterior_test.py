@@ -128,6 +128,24 @@ def test_blocks_change_nothing(x64):
     np.testing.assert_allclose(slope(jnp.asarray(new), 4), slope(jnp.asarray(new), 11), atol=1e-12)
 
 
+@pytest.mark.parametrize("num", [1, 7, 25])  # in two passes with a datum repeated, evenly, in three passes
+def test_the_mean_at_very_many_points_is_the_same(num, x64):
+    x, y, _ = data(n=num)
+    noise = np.where(np.arange(num) == num // 2, np.inf, 0.05) if num > 1 else 0.05  # one left out
+    p = posterior.condition(MODEL, x, y, noise=noise, mean=0.3)
+    new = np.random.default_rng(1).uniform(-3, 3, size=(1 << 15, 2))
+    few = np.concatenate([posterior.mean(p, part) for part in np.split(new, 4)])
+    np.testing.assert_allclose(posterior.mean(p, new), few, rtol=1e-12, atol=1e-13)
+
+    def total(p, new):
+        return jnp.sum(jnp.sin(posterior.mean(p, new)))
+
+    slope, of_new = jax.grad(total, argnums=(0, 1), allow_int=True)(p, jnp.asarray(new))
+    parts = [jax.grad(total, argnums=(0, 1), allow_int=True)(p, jnp.asarray(part)) for part in np.split(new, 4)]
+    np.testing.assert_allclose(of_new, np.concatenate([part[1] for part in parts]), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(slope.weights, sum(part[0].weights for part in parts), rtol=1e-9, atol=1e-9)
+
+
 def test_sixty_four_problems_at_once_are_a_loop(x64):
     xs, ys, scales = [], [], np.linspace(0.5, 2.0, 64)
     for seed in range(64):

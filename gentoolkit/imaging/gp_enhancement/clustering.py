@@ -10,6 +10,9 @@ from gentoolkit.gaussian_process import kmeans
 from gentoolkit.imaging import _images, patches
 from gentoolkit.imaging.gp_enhancement import _encoding
 
+# Lloyd ends where a step gains less than a thousandth: on pairs of photographs after a quarter of the steps to
+# convergence, with 0.4 to 1 % more objective in the mean, where another seed gives from 5 % less to 8 % more.
+MIN_DECREASE = 1e-3
 # Clusters do not mix channels whose one-hot features lie this far apart, in units of a pixel.
 _APART = 100.0
 
@@ -47,7 +50,8 @@ def cluster(
     patch_size: int = 3,
     warp: str = "none",
     channels: str = "pooled",
-    init: str | jax.Array = "greedy",
+    init: str | jax.Array = "parallel",
+    min_decrease: float = MIN_DECREASE,
 ) -> Pairs:
     """The first half of `tone_map.fit`: pairs of patches and their clusters.
 
@@ -60,6 +64,7 @@ def cluster(
       warp: see `tone_map.fit` (static).
       channels: see `tone_map.fit` (static).
       init: see `tone_map.fit`.
+      min_decrease: see `tone_map.fit` (static).
 
     Returns:
       `Pairs`.
@@ -84,7 +89,7 @@ def cluster(
     if channels == "coregionalized":
         channel = _encoding.one_hot(channel[:, 0].astype(jnp.int32), num_channels, _APART, x.dtype)
     joint = jnp.concatenate([x[:, :size], bright, channel], axis=-1)
-    found = kmeans.kmeans(key, joint, num_clusters, init=init)
+    found = kmeans.kmeans(key, joint, num_clusters, init=init, min_decrease=min_decrease)
     middle = size + encoding.middle
     labels = jnp.maximum(found.labels, 0)
     squares = jax.ops.segment_sum((joint[:, middle] - found.centers[labels, middle]) ** 2, labels, num_clusters)
