@@ -35,6 +35,8 @@ def figures(rows: Sequence[Row], *, quick: bool = False) -> list[str]:
     kmeans, image, regression = cases(quick=quick)
     return [
         *_against_scikit_learn(table, image),
+        *_ended_early(table, image),
+        *_outcomes(table, image),
         *_against_unique_pairs(table, image),
         *_level(table, kmeans, ("lloyd", "seeding"), "k-means"),
         *_limits(table, kmeans),
@@ -47,6 +49,35 @@ def _against_scikit_learn(table: targets.Table, case: harness.Case) -> Iterator[
         for size in case.sizes:
             target = f"one image, {short}, {harness.label(size)}, at least 10× faster than scikit-learn"
             yield table.at_least(target, ("scikit-learn", task, "value"), (OURS, task, "value"), 10, size)
+
+
+def _ended_early(table: targets.Table, case: harness.Case) -> Iterator[str]:
+    """Beside scikit-learn when its k-means ends as early: no target."""
+    steps = tone_map_bench.EARLY_STEPS
+    for task, short in _SHORT.items():
+        for size in case.sizes:
+            theirs = table.find(tone_map_bench.ENDED_EARLY, task, "value", size)
+            found = table.find(OURS, task, "value", size)
+            if theirs is not None and found is not None:
+                times = f"{report.format_seconds(found['seconds'])} against {report.format_seconds(theirs['seconds'])}"
+                yield (
+                    f"one image, {short}, {harness.label(size)}, beside scikit-learn ended after {steps} steps: "
+                    f"{theirs['seconds'] / found['seconds']:.2f}× ({times})"
+                )
+
+
+def _outcomes(table: targets.Table, case: harness.Case) -> Iterator[str]:
+    """What came of both chains, where both were timed: no target."""
+    for task, short in _SHORT.items():
+        for size in case.sizes:
+            if table.find("scikit-learn", task, "value", size) and table.find(OURS, task, "value", size):
+                outcomes = tone_map_bench.outcomes(task, size)
+                (objective, psnr), (their_objective, their_psnr) = outcomes[OURS], outcomes["scikit-learn"]
+                yield (
+                    f"one image, {short}, {harness.label(size)}, outcome: objective of k-means "
+                    f"{objective / their_objective:.3f} of scikit-learn's, PSNR {psnr:.2f} dB (scikit-learn "
+                    f"{their_psnr:.2f} dB)"
+                )
 
 
 def _against_unique_pairs(table: targets.Table, case: harness.Case) -> Iterator[str]:

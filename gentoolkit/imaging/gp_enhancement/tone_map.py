@@ -21,9 +21,9 @@ MEANS = ("zero", "centre", "power")
 
 # Correlations of two channels' maps that the evidence chooses from.
 _CORRELATIONS = (0.3, 0.9, 0.99)
-# Steps of a refinement and starts, and points of the grid before it, which has found the valley already: with twice as
-# many of each the evidence of centres is the same to 0.001 nats.
-_NUM_STARTS, _NUM_STEPS, _GRID_POINTS = 1, 12, 64
+# Steps of a refinement, and points of the grid before it. A grid of all data has found the valley already; one of some
+# of them may mistake it, so that two are refined.
+_NUM_STEPS, _GRID_POINTS = 16, 64
 # Variance of the rounding to 8 bits, which no cluster is more exact than.
 _ROUNDING = 1.0 / 12.0 / 255.0**2
 # Pixels of a strip, over all channels: 9 features of each take 9 MiB.
@@ -207,7 +207,7 @@ def condition(
             family=family,
             noise_weights=jnp.where(used, weights, jnp.inf),
             mean=prior,
-            num_starts=_NUM_STARTS,
+            num_starts=1 if pairs.x.shape[0] <= _GRID_POINTS else 2,
             num_steps=_NUM_STEPS,
             max_grid_points=_GRID_POINTS,
         )
