@@ -1,7 +1,8 @@
 """Times the implementations of a task against each other: same arrays, one process, turn and turn about.
 
 At each size every implementation is prepared (compiled), called once to warm up, and then called in rounds, one
-after another in a changing order, so that the noise of a shared machine falls on all alike. Each gets about the same
+after another in a changing order, so that the noise of a shared machine falls on all alike; short calls after a pause
+and some calls that are not recorded. Each gets about the same
 time, not the same count: a fast one is called often, a slow one a few times, and one that is predicted to take too
 long is skipped with the prediction as its row.
 """

@@ -17,12 +17,12 @@ _MOST_SCORES, _SCORES_OF_BLOCK = 5 << 20, 51_200
 _FEW_FEATURES, _FEW_CENTERS = 12, 16
 
 
-def rows_of_block(num_centers: int, num_rows: int, dim: int, block_size: int | None) -> int:
-    """Points of a block, from the backend if `block_size` is None."""
+def rows_of_block(num_centers: int, num_rows: int, dim: int, block_size: int | None, *, scored: bool = False) -> int:
+    """Points of a block, from the backend if `block_size` is None; `scored` for `best_scores`."""
     if block_size is not None or not _by_tournament():
         return _blocks.rows_of_block(num_centers, num_rows, block_size)
     columns = num_centers if num_centers <= _MOST_AT_ONCE else _GROUP
-    if num_rows * columns <= _MOST_SCORES or _few(num_centers, dim):
+    if num_rows * columns <= _MOST_SCORES or (_few(num_centers, dim) and not scored):
         return num_rows
     least = -(-num_rows * columns // _SCORES_OF_BLOCK)
     # A number of blocks near that which leaves no block to be filled up, if there is one; else as even as can be.

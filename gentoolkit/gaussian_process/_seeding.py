@@ -38,7 +38,7 @@ def choose(key: jax.Array, x: jax.Array, weights: jax.Array, num: int, num_candi
 
 
 def in_parallel(
-    key: jax.Array, x: jax.Array, weights: jax.Array, num: int, num_candidates: int, size: int
+    key: jax.Array, x: jax.Array, weights: jax.Array, num: int, num_candidates: int, block_size: int | None
 ) -> jax.Array:
     """Seeds `[num, d]` by k-means||: a few rounds of many draws, and the best of these by weighted k-means.
 
@@ -48,19 +48,20 @@ def in_parallel(
       weights: `[n]`.
       num: k.
       num_candidates: of each step of k-means++ over the draws.
-      size: points of a block.
+      block_size: points at a time, None to choose.
     """
     key_first, key_rounds, key_choice = jax.random.split(key, 3)
     n = x.shape[0]
-    laid_out = _nearest.lay_out(x, size)
-    norms, least = jnp.sum(x * x, axis=1), float(jnp.finfo(x.dtype).tiny)
+    laid_out = _nearest.lay_out(x, _nearest.rows_of_block(num, n, x.shape[1], block_size, scored=True))
+    norms = jnp.sum(x * x, axis=1)
     first = draw(key_first, weights, 1)
 
     def add(state, round_):
         best, label = state
         key, before = round_
+        odds = weights * jnp.maximum(norms - 2.0 * best, 0.0)
         # Where points are fewer than draws nothing is left to gain, and any point will do.
-        drawn = draw(key, weights * jnp.maximum(norms - 2.0 * best, least), num)
+        drawn = draw(key, jnp.where(jnp.any(odds > 0), odds, weights), num)
         score, winner = _nearest.best_scores(laid_out, n, x[drawn])
         return (jnp.maximum(best, score), jnp.where(score > best, before + winner, label)), drawn
 
@@ -71,7 +72,7 @@ def in_parallel(
     # Each stands for the points next to it; of equal ones the first does.
     shares = jax.ops.segment_sum(weights, label, drawn.shape[0])
     seeds = drawn[choose(key_choice, drawn, shares, num, num_candidates)]
-    laid_out = _nearest.lay_out(drawn, drawn.shape[0])
+    laid_out = _nearest.lay_out(drawn, _nearest.rows_of_block(num, drawn.shape[0], drawn.shape[1], block_size))
 
     def step(_, seeds):
         return _nearest.means(drawn, shares, _nearest.assign(laid_out, drawn.shape[0], seeds), seeds)[0]

@@ -16,9 +16,9 @@ Mean = _data.Mean
 
 # Entries of float32 that a core of today takes at a time.
 _VECTOR = 8
-# On CPU the mean at this many new points or more, of up to so many features, is summed over the data one after the
-# other, some in each pass over the new points: no block of the covariance is written and read again.
-_MANY_ROWS, _FEW_FEATURES, _IN_A_PASS = 1 << 15, 16, 10
+# On CPU the mean at this many new points or more, of up to so many features, is summed over the data, up to so many,
+# one after the other, ten in each pass over the new points: no block of the covariance is written and read again.
+_MANY_ROWS, _FEW_FEATURES, _MOST_DATA, _IN_A_PASS = 1 << 15, 16, 512, 10
 
 
 @_pytree.register
@@ -126,6 +126,9 @@ def mean(p: Posterior, x: jax.Array, *, block_size: int | None = None) -> jax.Ar
       ValueError: shapes disagree or `block_size` < 1.
     """
     x, size = _new_points(p, x, block_size)
+    few = p.points.shape[0] <= _MOST_DATA and x.shape[1] <= _FEW_FEATURES and p.single
+    if block_size is None and few and x.shape[0] >= _MANY_ROWS and jax.default_backend() == "cpu":
+        return _means_by_passes(p, x)
     return _means(p, x, size)
 
 
@@ -262,8 +265,6 @@ def _sample(key, p, x, num_samples, num_features, size):
 
 @functools.partial(jax.jit, static_argnums=(2,), inline=True)
 def _means(p, x, size):
-    if x.shape[0] >= _MANY_ROWS and x.shape[1] <= _FEW_FEATURES and p.single and jax.default_backend() == "cpu":
-        return _means_by_passes(p, x)
     # Points of no weight fill the rows of the covariance up to whole vectors: what is left over at the end of a row is
     # computed entry by entry, exponentials too.
     missing = -p.points.shape[0] % _VECTOR
@@ -277,6 +278,7 @@ def _means(p, x, size):
     return values[:, 0] if p.single else values
 
 
+@functools.partial(jax.jit, inline=True)
 def _means_by_passes(p, x):
     num = p.points.shape[0]
     # One pass alone would not be a loop, and XLA on CPU would then compute the features anew in it.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 
-from gentoolkit.gaussian_process import _nearest
+from gentoolkit.gaussian_process import _nearest, _seeding
 from gentoolkit.gaussian_process import kmeans as room
 from gentoolkit.gaussian_process.kmeans import assign, kmeans, kmeans_plus_plus, minibatch
 
@@ -183,17 +183,38 @@ def test_seeds_in_parallel_are_as_good_as_greedy_ones():
     assert cost["parallel"] < 1.05 * cost["greedy"] < cost["plain"]
 
 
-@pytest.mark.fast
-def test_seeds_in_parallel_know_weights():
-    # Without their weights the two points far out would be seeds.
-    x = np.concatenate([blobs(11, 200), np.float32([[1e3, 0, 0], [0, 1e3, 0]])])
-    weights = np.concatenate([np.ones(200), np.zeros(2)]).astype(np.float32)
-    found = kmeans(KEY, x, 8, weights=weights, init="parallel", max_iterations=1)
-    assert np.abs(found.centers).max() < 50 and (np.asarray(found.counts) > 0).all()
-    # A weight is a repetition: drawn as often.
-    x = np.float32([[0.0], [1.0], [2.0], [50.0]])
-    found = kmeans(KEY, x, 2, weights=np.float32([1, 1, 1, 1e6]), init="parallel")
-    np.testing.assert_allclose(np.sort(found.centers[:, 0]), [1.0, 50.0], rtol=1e-5)
+def test_seeds_in_parallel_know_weights(x64):
+    # Points of no weight, however far out, are neither drawn nor in the mean of what was.
+    x = np.concatenate([blobs(11, 200, dtype=np.float64), [[1e3, 0, 0], [0, 1e3, 0]]])
+    weights = np.concatenate([np.ones(200), np.zeros(2)])
+    for seed in range(5):
+        seeds = _seeding.in_parallel(jax.random.key(seed), jnp.asarray(x), jnp.asarray(weights), 8, 4, None)
+        assert np.abs(seeds).max() < 50
+    # Drawn with the odds of their weights: the light half of a line far from the heavy one gets few seeds.
+    x = np.linspace(-1, 1, 400)[:, None]
+    weights = np.where(x[:, 0] > 0, 1000.0, 1.0)
+    seeds = jax.vmap(lambda key: _seeding.in_parallel(key, jnp.asarray(x), jnp.asarray(weights), 8, 4, None))(
+        jax.random.split(KEY, 10)
+    )
+    assert np.mean(seeds > 0) > 0.8
+    found = minibatch(KEY, x, 2, weights=np.where(np.arange(400) < 3, 1.0, 0.0), init="parallel", batch_size=4)
+    assert np.isfinite(found.centers).all()  # even if no point of the sample has weight
+
+
+@pytest.mark.parametrize(
+    ("num", "block_size"), [(1, None), (5, 64), (300, None), (700, 128)]
+)  # at once, blocks, groups
+def test_seeds_in_parallel_of_any_number_spread_over_the_points(num, block_size):
+    x = jnp.asarray(blobs(13, 700, 2, 30))
+    seeds = _seeding.in_parallel(KEY, x - x.mean(0, keepdims=True), jnp.ones(700), num, 3, block_size)
+    assert seeds.shape == (num, 2) and np.isfinite(seeds).all()
+    cost = float(jnp.sum(assign(x - x.mean(0, keepdims=True), seeds)[1]))
+    greedy = kmeans_plus_plus(KEY, x, num)
+    assert cost < 1.5 * float(jnp.sum(assign(x, greedy)[1])) + 1e-2 * float(
+        jnp.sum((x - x.mean(0, keepdims=True)) ** 2)
+    )
+    whole = kmeans(KEY, x, num, init="parallel", block_size=block_size)
+    assert (np.asarray(whole.counts) > 0).all() and whole.counts.sum() == 700
 
 
 @pytest.mark.fast
@@ -204,7 +225,6 @@ def test_ends_where_a_step_gains_too_little():
     def after(steps):
         return kmeans(KEY, x, 12, init=init, max_iterations=steps, tolerance=-1.0).centers
 
-    labels, _ = assign(x, init)
     before, expected = init, 0
     for steps in range(1, 40):
         centers = np.asarray(after(steps), np.float64)

@@ -106,7 +106,7 @@ def fit(
         one on the centres (static).
       init: as in `kmeans.kmeans`: `"parallel"` for k-means||, `"greedy"` or `"plain"` for k-means++ (static), or the
         first centres `[k, 2 * patch_size**2]` of pooled pairs.
-      min_decrease: as in `kmeans.kmeans`; 0 for Lloyd to the end (static).
+      min_decrease: as in `kmeans.kmeans`; 0 to end by its `tolerance` alone (static).
 
     Returns:
       A `ToneMap`. An image of one value (all black, say) becomes the mean of its reference, or for a zero mean a value
