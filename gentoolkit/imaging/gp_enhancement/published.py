@@ -1,7 +1,7 @@
 """The published forms by name: LM on luma, CM on RGB, and their forerunner GPE on unique pairs of mean intensities.
 
 The paper seeds k-means by k-means++ and repeats until the set of centres is stable. Here it is seeded by k-means|| and
-ends where a step gains less than 0.1 %, for a third to a fifth of the time. `tone_map.fit(init="greedy",
+ends where a step gains less than 0.1 %, for half to a fifth of the time. `tone_map.fit(init="greedy",
 min_decrease=0.0)` is nearer to the paper: it ends where centres have all but stopped (`kmeans.kmeans`, `tolerance`).
 """
 
