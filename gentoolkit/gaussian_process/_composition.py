@@ -1,6 +1,7 @@
 """What a covariance is, and how covariances are combined: sums, products, restrictions to some features."""
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,8 @@ import numpy as np
 
 from gentoolkit import _array, _pytree
 from gentoolkit.gaussian_process import _blocks
+
+FromOne = Callable[[jax.Array], jax.Array]
 
 
 class Covariance:
@@ -56,6 +59,13 @@ class Covariance:
     def _diagonal(self, x: jax.Array) -> jax.Array:
         raise NotImplementedError
 
+    def _from_one(self, x: jax.Array) -> FromOne:
+        """The function of one point `[d]` that returns its covariances `[m]` with the points `x` `[m, d]`.
+
+        For a loop over points: what is of `x` alone is computed before it.
+        """
+        return lambda z: self.gram(z[None], x)[0]
+
     def _spectrum(self, key: jax.Array, num: int, dim: int) -> tuple[jax.Array, jax.Array]:
         raise ValueError(f"{type(self).__name__} is not stationary and has no spectrum: sample with method='joint'.")
 
@@ -73,6 +83,10 @@ class Sum(Covariance):
 
     def _diagonal(self, x: jax.Array) -> jax.Array:
         return self.first.diagonal(x) + self.second.diagonal(x)
+
+    def _from_one(self, x: jax.Array) -> FromOne:
+        first, second = self.first._from_one(x), self.second._from_one(x)
+        return lambda z: first(z) + second(z)
 
     def _spectrum(self, key: jax.Array, num: int, dim: int) -> tuple[jax.Array, jax.Array]:
         if num < 2:
@@ -99,6 +113,10 @@ class Product(Covariance):
     def _diagonal(self, x: jax.Array) -> jax.Array:
         return self.first.diagonal(x) * self.second.diagonal(x)
 
+    def _from_one(self, x: jax.Array) -> FromOne:
+        first, second = self.first._from_one(x), self.second._from_one(x)
+        return lambda z: first(z) * second(z)
+
     def _spectrum(self, key: jax.Array, num: int, dim: int) -> tuple[jax.Array, jax.Array]:
         key_first, key_second = jax.random.split(key)
         first, power_first = self.first.spectrum(key_first, num, dim)
@@ -124,6 +142,10 @@ class OnFeatures(Covariance):
 
     def _diagonal(self, x: jax.Array) -> jax.Array:
         return self.covariance.diagonal(self._select(x))
+
+    def _from_one(self, x: jax.Array) -> FromOne:
+        inner = self.covariance._from_one(self._select(x))
+        return lambda z: inner(z[np.array(self.features)])
 
     def _spectrum(self, key: jax.Array, num: int, dim: int) -> tuple[jax.Array, jax.Array]:
         inner, power = self.covariance.spectrum(key, num, len(self.features))

@@ -3,6 +3,9 @@
 One after the other, which is k-means++, or many at a time, which is k-means||.
 """
 
+import functools
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
@@ -12,33 +15,53 @@ from gentoolkit.gaussian_process import _blocks, _nearest
 # al. find five rounds enough for draws of half to twice that number; with three, and these steps, what Lloyd ends with
 # on pairs of patches is as good as from greedy k-means++.
 _ROUNDS, _STEPS = 3, 5
+# Up to so many draws have all their distances taken at once, from products, as those to the points are.
+_MOST_IN_TABLE = 1024
 
 
-def choose(key: jax.Array, x: jax.Array, weights: jax.Array, num: int, num_candidates: int) -> jax.Array:
-    """Indices `[num]` of the seeds among `x` `[n, d]`; of several candidates a step keeps the best."""
+def choose(
+    key: jax.Array,
+    x: jax.Array,
+    weights: jax.Array,
+    num: int,
+    num_candidates: int,
+    *,
+    squared: Callable[[jax.Array], jax.Array] | None = None,
+) -> jax.Array:
+    """Indices `[num]` of the seeds among `x` `[n, d]`; of several candidates a step keeps the best.
+
+    `squared` gives the squared distances `[c, n]` of c chosen points to all, None to take them from differences.
+    """
     key_first, key_rest = jax.random.split(key)
-    columns = x.T
-    first = draw(key_first, weights, 1)[0]
-    nearest = _squared(columns, first[None])[0]
+    squared = functools.partial(_squared, x.T) if squared is None else squared
+    first = draw(_uniforms(key_first, (1,), weights.dtype), weights)[0]
+    nearest = squared(first[None])[0]
 
-    def add(nearest, key):
+    def add(nearest, uniforms):
         odds = weights * nearest
         # Nothing is left to gain where points are fewer than seeds: any point will do.
         odds = jnp.where(jnp.any(odds > 0), odds, weights)
-        candidates = draw(key, odds, num_candidates)
-        after = jnp.minimum(nearest[None, :], _squared(columns, candidates))
+        candidates = draw(uniforms, odds)
+        after = jnp.minimum(nearest[None, :], squared(candidates))
         if num_candidates == 1:
             return after[0], candidates[0]
         # As a product: XLA on CPU takes longer for the sums of rows than for the distances in them.
         best = jnp.argmin(_blocks.matmul(after, weights[:, None])[:, 0])
         return after[best], candidates[best]
 
-    _, rest = jax.lax.scan(add, nearest, jax.random.split(key_rest, num - 1))
+    # All random numbers at once: few at a time cost many short calls in each step.
+    _, rest = jax.lax.scan(add, nearest, _uniforms(key_rest, (num - 1, num_candidates), weights.dtype))
     return jnp.concatenate([first[None], rest])
 
 
 def in_parallel(
-    key: jax.Array, x: jax.Array, weights: jax.Array, num: int, num_candidates: int, block_size: int | None
+    key: jax.Array,
+    x: jax.Array,
+    weights: jax.Array,
+    num: int,
+    num_candidates: int,
+    block_size: int | None,
+    laid_out: jax.Array | None = None,
 ) -> jax.Array:
     """Seeds `[num, d]` by k-means||: a few rounds of many draws, and the best of these by weighted k-means.
 
@@ -49,49 +72,65 @@ def in_parallel(
       num: k.
       num_candidates: of each step of k-means++ over the draws.
       block_size: points at a time, None to choose.
+      laid_out: the points from `_nearest.lay_out`, if there are; read if their blocks are as large.
     """
     key_first, key_rounds, key_choice = jax.random.split(key, 3)
     n = x.shape[0]
-    laid_out = _nearest.lay_out(x, _nearest.rows_of_block(num, n, x.shape[1], block_size, scored=True))
+    size = _nearest.rows_of_block(num, *x.shape, block_size, scored=True)
+    if laid_out is None or laid_out.shape[-1] != size:
+        laid_out = _nearest.lay_out(x, size)
     norms = jnp.sum(x * x, axis=1)
-    first = draw(key_first, weights, 1)
+    first = draw(_uniforms(key_first, (1,), x.dtype), weights)
 
     def add(state, round_):
         best, label = state
-        key, before = round_
+        uniforms, before = round_
         odds = weights * jnp.maximum(norms - 2.0 * best, 0.0)
         # Where points are fewer than draws nothing is left to gain, and any point will do.
-        drawn = draw(key, jnp.where(jnp.any(odds > 0), odds, weights), num)
+        drawn = draw(uniforms, jnp.where(jnp.any(odds > 0), odds, weights))
         score, winner = _nearest.best_scores(laid_out, n, x[drawn])
         return (jnp.maximum(best, score), jnp.where(score > best, before + winner, label)), drawn
 
-    start = _nearest.best_scores(laid_out, n, x[first])
+    # The scores of `best_scores`, from the rows: with another reader beside the loop, XLA lays the points out twice.
+    center = x[first]
+    start = _blocks.matmul(x, center.T)[:, 0] - 0.5 * jnp.sum(center * center), jnp.zeros((n,), jnp.int32)
     before = 1 + num * jnp.arange(_ROUNDS, dtype=jnp.int32)
-    (_, label), drawn = jax.lax.scan(add, start, (jax.random.split(key_rounds, _ROUNDS), before))
+    (_, label), drawn = jax.lax.scan(add, start, (_uniforms(key_rounds, (_ROUNDS, num), x.dtype), before))
     drawn = x[jnp.concatenate([first, drawn.reshape(-1)])]
     # Each stands for the points next to it; of equal ones the first does.
     shares = jax.ops.segment_sum(weights, label, drawn.shape[0])
-    seeds = drawn[choose(key_choice, drawn, shares, num, num_candidates)]
-    laid_out = _nearest.lay_out(drawn, _nearest.rows_of_block(num, drawn.shape[0], drawn.shape[1], block_size))
+    squared = None
+    if drawn.shape[0] <= _MOST_IN_TABLE:
+        products = _blocks.matmul(drawn, drawn.T)
+        squares = jnp.diagonal(products)
+        table = jnp.maximum(squares[:, None] + squares[None, :] - 2.0 * products, 0.0)
+        squared = table.__getitem__
+    seeds = drawn[choose(key_choice, drawn, shares, num, num_candidates, squared=squared)]
+    drawn_laid_out = _nearest.lay_out(drawn, _nearest.rows_of_block(num, *drawn.shape, block_size))
 
     def step(_, seeds):
-        return _nearest.means(drawn, shares, _nearest.assign(laid_out, drawn.shape[0], seeds), seeds)[0]
+        return _nearest.means(drawn, shares, _nearest.assign(drawn_laid_out, drawn.shape[0], seeds), seeds)[0]
 
     return jax.lax.fori_loop(0, _STEPS, step, seeds)
 
 
-def draw(key: jax.Array, odds: jax.Array, num: int) -> jax.Array:
-    """`num` indices with probabilities in proportion to `odds` `[n]`, with replacement; never one of odds 0.
+def draw(uniforms: tuple[jax.Array, jax.Array], odds: jax.Array) -> jax.Array:
+    """Indices `[num]` with probabilities in proportion to `odds` `[n]`, with replacement; never one of odds 0.
 
-    In two levels of about sqrt(n): one float32 running sum over a million entries would not see the small ones.
+    From `uniforms`, two of `[num]`, in two levels of about sqrt(n): one float32 running sum over a million entries
+    would not see the small ones.
     """
     n = odds.shape[0]
     side = max(1, int(n**0.5))
     rows = jnp.concatenate([odds, jnp.zeros((-n % side,), odds.dtype)]).reshape(-1, side)
-    key_row, key_column = jax.random.split(key)
-    row = _invert(jnp.sum(rows, axis=1)[None, :], jax.random.uniform(key_row, (num, 1), odds.dtype))
-    column = _invert(rows[row], jax.random.uniform(key_column, (num, 1), odds.dtype))
+    of_row, of_column = uniforms
+    row = _invert(jnp.sum(rows, axis=1)[None, :], of_row[:, None])
+    column = _invert(rows[row], of_column[:, None])
     return jnp.minimum(row * side + column, n - 1)
+
+
+def _uniforms(key, shape, dtype):
+    return tuple(jax.random.uniform(one, shape, dtype) for one in jax.random.split(key))
 
 
 def _invert(odds, uniform):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from gentoolkit import _array, _pytree
 from gentoolkit.gaussian_process import _blocks
-from gentoolkit.gaussian_process._composition import Covariance, points
+from gentoolkit.gaussian_process._composition import Covariance, FromOne, points
 
 # Up to this many features differences are taken directly: exact for close points wherever they lie.
 _DIRECT_FEATURES = 16
@@ -44,6 +44,19 @@ class _Stationary(Covariance):
         # A lengthscale that is not positive is NaN here too, and so are the values at a NaN.
         unit = 1.0 + 0.0 * jnp.sum(x / self._lengthscale(x), axis=-1)
         return self._variance(x) * unit
+
+    def _from_one(self, x: jax.Array) -> FromOne:
+        if x.shape[1] > _DIRECT_FEATURES:
+            return super()._from_one(x)
+        scale, variance = self._lengthscale(x)[0], self._variance(x)
+        # Feature by feature: where they were joined from slices of one array, XLA reads those and never joins them.
+        features = [x[:, feature] / scale[feature] for feature in range(x.shape[1])]
+
+        def function(z):
+            z = z / scale
+            return variance * self._profile(sum((column - z[i]) ** 2 for i, column in enumerate(features)))
+
+        return function
 
     def _spectrum(self, key: jax.Array, num: int, dim: int) -> tuple[jax.Array, jax.Array]:
         dtype = _array.floating_dtype(lengthscale=self.lengthscale, variance=self.variance)

@@ -10,6 +10,7 @@ from jax.typing import ArrayLike
 
 from gentoolkit import _array, _pytree
 from gentoolkit.gaussian_process import _blocks
+from gentoolkit.gaussian_process._composition import FromOne
 from gentoolkit.gaussian_process.covariance import Covariance
 
 
@@ -37,6 +38,16 @@ class Coregionalized(Covariance):
         x, output = self._split(x)
         diagonal = jnp.diagonal(jnp.asarray(self.outputs, x.dtype))
         return jnp.take(diagonal, output, mode="fill", fill_value=jnp.nan) * self.covariance.diagonal(x)
+
+    def _from_one(self, x: jax.Array) -> FromOne:
+        x, x_output = self._split(x)
+        outputs, inner = jnp.asarray(self.outputs, x.dtype), self.covariance._from_one(x)
+
+        def function(z):
+            row = jnp.take(outputs, z[-1].astype(jnp.int32), axis=0, mode="fill", fill_value=jnp.nan)
+            return jnp.take(row, x_output, mode="fill", fill_value=jnp.nan) * inner(z[:-1])
+
+        return function
 
 
 @_pytree.register

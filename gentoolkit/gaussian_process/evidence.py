@@ -23,6 +23,8 @@ _NUM_RATIOS = 7
 # Bounds of the refinement around the grid, in units as above.
 _LEAST_LENGTHSCALE, _LARGEST_LENGTHSCALE = 5e-3, 100.0
 _LARGEST_RATIO = 1e2
+# Valleys of a grid of some of the data, at least, that are compared on all of them.
+_VALLEYS = 4
 
 
 class LeaveOneOut(NamedTuple):
@@ -291,8 +293,9 @@ def _fit(key, data, inducing, search):
         # Per value, so that tolerances mean the same for any number of data.
         return 0.5 * (jnp.log(amplitude(found)) + (found.log_det + found.missing) / size)
 
-    some = data
+    some, num_valleys = data, search.num_starts
     if n > search.max_grid_points:
+        num_valleys = max(num_valleys, _VALLEYS)
         chosen = jax.random.choice(key, n, (search.max_grid_points,), replace=False)
         some = dataclasses.replace(
             data, x=data.x[chosen], residual=data.residual[chosen], noise=data.noise[chosen], used=data.used[chosen]
@@ -304,7 +307,11 @@ def _fit(key, data, inducing, search):
     grid = np.concatenate([np.repeat(grid[..., :1], num_scales, axis=-1), grid[..., 1:]], axis=-1)
     cells = jnp.asarray(grid.reshape(-1, num_scales + 1), dtype)
     values = jax.lax.map(lambda theta: loss(theta, some, None), cells).reshape(grid.shape[:2])
-    starts = _valleys(cells.reshape(grid.shape), values, search.num_starts)
+    starts = _valleys(cells.reshape(grid.shape), values, num_valleys)
+    if num_valleys > search.num_starts:
+        # What is deepest to some of the data need not be to all.
+        depths = jax.lax.map(loss, starts)
+        starts = starts[jnp.argsort(depths)[: search.num_starts]]  # NaN comes last
 
     lower = jnp.asarray([np.log(_LEAST_LENGTHSCALE)] * num_scales + [np.log(search.min_noise_ratio)], dtype)
     upper = jnp.asarray([np.log(_LARGEST_LENGTHSCALE)] * num_scales + [np.log(_LARGEST_RATIO)], dtype)

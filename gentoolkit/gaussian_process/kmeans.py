@@ -108,16 +108,8 @@ def kmeans(
     size = _block(x, num_clusters, block_size)
     search = _Search(max_iterations, float(tolerance), float(min_decrease), size)
     if not isinstance(init, str):
-        return _lloyd(x, weights, jax.lax.stop_gradient(jnp.asarray(init, x.dtype)), search)
-
-    def once(key):
-        return _lloyd(x, weights, _seed(key, x, weights, num_clusters, init, block_size), search)
-
-    if num_restarts == 1:
-        return once(key)
-    results = jax.lax.map(once, jax.random.split(key, num_restarts))
-    best = jnp.argmin(results.inertia)
-    return jax.tree.map(lambda leaf: leaf[best], results)
+        return _from_centers(x, weights, jax.lax.stop_gradient(jnp.asarray(init, x.dtype)), search)
+    return _from_seeds(key, x, weights, (num_clusters, init, block_size), num_restarts, search)
 
 
 def kmeans_plus_plus(
@@ -148,7 +140,9 @@ def kmeans_plus_plus(
     if init not in _SEQUENTIAL:
         raise ValueError(f"init must be one of {_SEQUENTIAL}, got init = {init!r}.")
     _check_clusters(num_clusters, x)
-    return _seed(key, x, weights, num_clusters, init, None)
+    seeds = _seed(key, x, weights, num_clusters, init, None)
+    # A point that is not finite makes the draw meaningless: say so.
+    return jnp.where(jnp.all(jnp.isfinite(x)) & jnp.all(jnp.isfinite(weights)), seeds, jnp.nan)
 
 
 def minibatch(
@@ -190,6 +184,7 @@ def minibatch(
     n, dim = x.shape
     key_sample, key_seed, key_steps = jax.random.split(key, 3)
     _check_clusters(num_clusters, x)
+    x, shift = _centered(x, weights)
     if isinstance(init, str):
         _check_init(init)
         num = min(n, max(3 * batch_size, 10 * num_clusters))
@@ -198,8 +193,9 @@ def minibatch(
     else:
         if jnp.shape(init) != (num_clusters, dim):
             raise ValueError(f"init must be [k, d] = {(num_clusters, dim)}, got init.shape = {jnp.shape(init)}.")
-        centers = jax.lax.stop_gradient(jnp.asarray(init, x.dtype))
-    return _minibatch(key_steps, x, weights, centers, batch_size, num_steps, _block(x, num_clusters, block_size))
+        centers = jax.lax.stop_gradient(jnp.asarray(init, x.dtype)) - shift
+    size = _block(x, num_clusters, block_size)
+    return _minibatch(key_steps, x, weights, centers, shift, batch_size, num_steps, size)
 
 
 def assign(x: jax.Array, centers: jax.Array, *, block_size: int | None = None) -> tuple[jax.Array, jax.Array]:
@@ -227,17 +223,40 @@ def assign(x: jax.Array, centers: jax.Array, *, block_size: int | None = None) -
     return labels, _nearest.squared_distance(x, centers, labels)
 
 
-# An untraced caller would otherwise compile the loops at every call; to a traced one this is no boundary.
+# An untraced caller would otherwise compile the loops at every call; to a traced one these are no boundaries.
 @functools.partial(jax.jit, static_argnums=3, inline=True)
-def _lloyd(x, weights, centers, search) -> KMeans:
+def _from_centers(x, weights, centers, search) -> KMeans:
+    x, shift = _centered(x, weights)
+    return _lloyd(x, weights, centers - shift, shift, _nearest.lay_out(x, search.block_size), search)
+
+
+@functools.partial(jax.jit, static_argnums=(3, 4, 5), inline=True)
+def _from_seeds(key, x, weights, seeding, num_restarts, search) -> KMeans:
+    x, shift = _centered(x, weights)
+    # Once for both: XLA would lay them out for the one and again for the other.
+    laid_out = _nearest.lay_out(x, search.block_size)
+
+    def once(key):
+        return _lloyd(x, weights, _seed(key, x, weights, *seeding, laid_out), shift, laid_out, search)
+
+    if num_restarts == 1:
+        return once(key)
+    results = jax.lax.map(once, jax.random.split(key, num_restarts))
+    best = jnp.argmin(results.inertia)
+    return jax.tree.map(lambda leaf: leaf[best], results)
+
+
+def _centered(x, weights):
+    """Points less their mean, in which distances are differences of inner products of small numbers, and that mean."""
+    shift = jnp.sum(weights[:, None] * x, axis=0, keepdims=True) / jnp.sum(weights)
+    return x - shift, shift
+
+
+def _lloyd(x, weights, centers, shift, laid_out, search) -> KMeans:
     total = jnp.sum(weights)
-    # Distances are differences of inner products: small numbers when points are centred.
-    shift = jnp.sum(weights[:, None] * x, axis=0, keepdims=True) / total
-    x, centers = x - shift, centers - shift
     norms = jnp.sum(x * x, axis=1)
     # Asked once, of the points: to ask their labels takes a pass over them in every step.
     centers = jnp.where(jnp.all(jnp.isfinite(norms)), centers, jnp.nan)
-    laid_out = _nearest.lay_out(x, search.block_size)
     spread = jnp.sum(weights * norms)
     enough = search.tolerance * spread / (total * x.shape[1])
 
@@ -267,10 +286,8 @@ def _lloyd(x, weights, centers, search) -> KMeans:
     return _result(x, weights, centers, shift, iteration, laid_out)
 
 
-@functools.partial(jax.jit, static_argnums=(4, 5, 6), inline=True)
-def _minibatch(key, x, weights, centers, batch_size, num_steps, size) -> KMeans:
-    shift = jnp.sum(weights[:, None] * x, axis=0, keepdims=True) / jnp.sum(weights)
-    x, centers = x - shift, centers - shift
+@functools.partial(jax.jit, static_argnums=(5, 6, 7), inline=True)
+def _minibatch(key, x, weights, centers, shift, batch_size, num_steps, size) -> KMeans:
     num_clusters = centers.shape[0]
 
     def step(state, key):
@@ -297,18 +314,13 @@ def _result(x, weights, centers, shift, iterations, laid_out) -> KMeans:
 
 
 @functools.partial(jax.jit, static_argnums=(3, 4, 5), inline=True)
-def _seed(key, x, weights, num_clusters, init, block_size):
+def _seed(key, x, weights, num_clusters, init, block_size, laid_out=None):
+    """First centres; for `"parallel"` of points that are centred, and which may be laid out already."""
     # The best of several candidates at each step, except in the plain form.
     num_candidates = 1 if init == "plain" else 2 + int(np.log(num_clusters))
     if init == "parallel":
-        total = jnp.sum(weights)
-        shift = jnp.sum(weights[:, None] * x, axis=0, keepdims=True) / jnp.where(total > 0, total, 1.0)
-        seeds = shift + _seeding.in_parallel(key, x - shift, weights, num_clusters, num_candidates, block_size)
-    else:
-        seeds = x[_seeding.choose(key, x, weights, num_clusters, num_candidates)]
-    # A point that is not finite makes the draw meaningless: say so.
-    finite = jnp.all(jnp.isfinite(x)) & jnp.all(jnp.isfinite(weights))
-    return jnp.where(finite, seeds, jnp.nan)
+        return _seeding.in_parallel(key, x, weights, num_clusters, num_candidates, block_size, laid_out)
+    return x[_seeding.choose(key, x, weights, num_clusters, num_candidates)]
 
 
 def _points(x, weights) -> list[jax.Array]:

@@ -288,11 +288,13 @@ def _means_by_passes(p, x):
     points = jnp.concatenate([p.points, jnp.broadcast_to(p.points[:1], (missing, p.points.shape[1]))])
     weights = jnp.pad(p.used * p.weights[:, 0], (0, missing))
 
+    covariances = p.covariance._from_one(x)
+
     # The derivative computes the covariances anew, so that it needs no more memory than the value.
     @jax.checkpoint
     def add(total, datum):
         point, weight = datum
-        return total + weight * p.covariance.gram(point[None], x)[0], None
+        return total + weight * covariances(point), None
 
     return jax.lax.scan(add, _prior_mean(p, x)[:, 0], (points, weights), unroll=in_a_pass)[0]
 

@@ -29,9 +29,16 @@ class Encoding:
         """Where the middle pixel of a flattened patch is."""
         return (self.patch_size // 2) * self.patch_size + self.patch_size // 2
 
+    def warped(self, dark: jax.Array) -> jax.Array:
+        """Dark values as points have them."""
+        if self.warp == "none":
+            return dark
+        positive = dark > 0
+        return jnp.where(positive, jnp.where(positive, dark, 1.0) ** (1.0 / 3.0), 0.0)
+
     def points(self, patches: jax.Array) -> jax.Array:
-        """The points `[n, d]` of dark patches `[..., c, patch_size**2]`, the channel last, one-hot or as its number."""
-        x = _warped(patches, self.warp).reshape(-1, self.patch_size**2)
+        """The points `[n, d]` of warped patches `[..., c, patch_size**2]`, the channel last, one-hot or as a number."""
+        x = patches.reshape(-1, self.patch_size**2)
         channel = jnp.broadcast_to(jnp.arange(self.num_channels), patches.shape[:-1]).reshape(-1)
         if self.channels == "feature":
             return jnp.concatenate([x, one_hot(channel, self.num_channels, _CHANNEL_DISTANCE, x.dtype)], axis=-1)
@@ -62,10 +69,3 @@ def check_choices(**options: tuple[str, tuple[str, ...]]) -> None:
     for name, (value, allowed) in options.items():
         if value not in allowed:
             raise ValueError(f"{name} must be one of {allowed}, got {name} = {value!r}.")
-
-
-def _warped(x: jax.Array, warp: str) -> jax.Array:
-    if warp == "none":
-        return x
-    positive = x > 0
-    return jnp.where(positive, jnp.where(positive, x, 1.0) ** (1.0 / 3.0), 0.0)

@@ -76,7 +76,7 @@ def cluster(
     image, reference = _images.as_pair(image, reference)
     num_channels = image.shape[-1]
     encoding = _encoding.Encoding(patch_size, warp, channels, num_channels)
-    x = encoding.points(patches.extract(image, patch_size))
+    x = encoding.points(encoding.warped(patches.extract(image, patch_size)))
     num, size = x.shape[0], patch_size**2
     bright = patches.extract(reference, patch_size).reshape(num, size)
     _images.check_whole(least=1, num_clusters=num_clusters)

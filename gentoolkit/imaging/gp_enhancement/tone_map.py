@@ -21,8 +21,8 @@ MEANS = ("zero", "centre", "power")
 
 # Correlations of two channels' maps that the evidence chooses from.
 _CORRELATIONS = (0.3, 0.9, 0.99)
-# Steps of a refinement, and points of the grid before it. A grid of all data has found the valley already; one of some
-# of them may mistake it, so that two are refined.
+# Steps of the refinement, and points of the grid before it: on clusters of photographs more of either, or a second
+# start, raise the evidence by less than 0.1 nats, but for one in fifty.
 _NUM_STEPS, _GRID_POINTS = 16, 64
 # Variance of the rounding to 8 bits, which no cluster is more exact than.
 _ROUNDING = 1.0 / 12.0 / 255.0**2
@@ -207,7 +207,7 @@ def condition(
             family=family,
             noise_weights=jnp.where(used, weights, jnp.inf),
             mean=prior,
-            num_starts=1 if pairs.x.shape[0] <= _GRID_POINTS else 2,
+            num_starts=1,
             num_steps=_NUM_STEPS,
             max_grid_points=_GRID_POINTS,
         )
@@ -256,22 +256,23 @@ def apply(tone_map: ToneMap, image: jax.Array, *, block_size: int | None = None)
     padded = jnp.pad(image, ((before, after), (before, after), (0, 0)), mode="reflect")
     # What fills the last strip is not used.
     padded = jnp.pad(padded, ((0, num * block_size - height), (0, 0), (0, 0)))
-    rows = padded.reshape(padded.shape[0], -1)
+    row = padded[0].size
+    length = block_size * row
+    # In the values row after row, those at one place of all patches are one slice, if the border is computed too.
+    places = [i * row + j * channels for i in range(size) for j in range(size)]
+    values = jnp.pad(padded.reshape(-1), (0, (size - 1) * channels))
 
     def strip(index):
-        # The pixels at one place of all patches lie side by side, which is how the covariance reads them. They are cut
-        # out one place after the other, in whole rows: XLA on CPU takes three times as long to join slices.
-        def at(place):
-            start = (index * block_size + place // size, (place % size) * channels)
-            return jax.lax.dynamic_slice(rows, start, (block_size, width * channels))
-
-        planes = jax.lax.map(at, jnp.arange(size * size)).reshape(size * size, -1)
-        mean = posterior.mean(tone_map.posterior, encoding.points(planes.T.reshape(-1, channels, size * size)))
-        bright = tone_map.departure * mean.reshape(block_size, width, channels)
-        if tone_map.gammas is None:
-            return bright
-        middle = planes[encoding.middle].reshape(block_size, width, channels)
-        return bright + power_law.brighten(middle, tone_map.gammas[None, None, :], num_bits=tone_map.num_bits)
+        dark = jax.lax.dynamic_slice(values, (index * length,), (length + places[-1],))
+        warped = encoding.warped(dark)
+        patches = jnp.stack([warped[place : place + length] for place in places], axis=-1)
+        mean = posterior.mean(tone_map.posterior, encoding.points(patches.reshape(-1, channels, size * size)))
+        bright = tone_map.departure * mean
+        if tone_map.gammas is not None:
+            middle = dark[places[encoding.middle] :][:length].reshape(-1, channels)
+            law = power_law.brighten(middle, tone_map.gammas[None, :], num_bits=tone_map.num_bits)
+            bright = bright + law.reshape(-1)
+        return bright.reshape(block_size, -1, channels)[:, :width]
 
     result = jax.lax.map(strip, jnp.arange(num)).reshape(num * block_size, width, channels)
     return jnp.clip(result[:height], 0.0, 1.0)
