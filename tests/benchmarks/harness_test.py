@@ -256,6 +256,14 @@ def test_jax_backend_counts_compiling_and_memory():
     assert prepared.compile_seconds > 0 and prepared.compiled_bytes >= 4 * 64 * 64
 
 
+@pytest.mark.parametrize("backend", [backends.JAX_IN_TURN, backends.NUMPY_IN_TURN])
+def test_calls_take_the_last_argument_in_turn(backend):
+    x, several = backend.put(np.full(2, 10.0, np.float32)), backend.put(np.arange(3))
+    prepared = backend.prepare(lambda x, one: x + one, [x, several])
+    first = [float(prepared.call()[0]) for _ in range(7)]
+    assert sorted(first[:3]) == [10, 11, 12] and first[3:] == first[:4]
+
+
 def test_torch_modes():
     torch = pytest.importorskip("torch")
     modes = backends.torch_modes(lambda x, w: (x * w).sum())

@@ -138,6 +138,19 @@ def test_the_spectrum_of_a_product_of_sums_pairs_at_random(x64):
 
 
 @pytest.mark.fast
+@pytest.mark.parametrize("dim", [3, 20])
+def test_covariances_from_one_point_are_a_row_of_the_matrix(x64, dim):
+    x, z = draw(0, 7, dim), draw(1, 5, dim)
+    one = covariance.squared_exponential(0.7, 1.3)
+    every = covariance.rational_quadratic(np.linspace(0.5, 2.0, dim), 0.4, alpha=1.5)
+    model = (one + every) * covariance.on_features(covariance.matern52(0.6, 2.0), (2, 0))
+    np.testing.assert_allclose(jax.vmap(model._from_one(x))(z), model.gram(z, x), rtol=1e-12)
+    model = coregionalization.coregionalized(model, np.array([[2.0, 0.5], [0.5, 1.0]]))
+    x, z = (np.column_stack([points, np.arange(len(points)) % 2]) for points in (x, z))
+    np.testing.assert_allclose(jax.vmap(model._from_one(x))(z), model.gram(z, x), rtol=1e-12)
+
+
+@pytest.mark.fast
 def test_hyper_parameters_batch(x64):
     x = draw(11, 5, 2)
     scales = jnp.asarray([0.5, 1.0, 2.0])
