@@ -76,7 +76,7 @@ def in_parallel(
     """
     key_first, key_rounds, key_choice = jax.random.split(key, 3)
     n = x.shape[0]
-    size = _nearest.rows_of_block(num, *x.shape, block_size, scored=True)
+    size = _nearest.rows_of_block(num, n, x.shape[1], block_size, scored=True)
     if laid_out is None or laid_out.shape[-1] != size:
         laid_out = _nearest.lay_out(x, size)
     norms = jnp.sum(x * x, axis=1)
@@ -106,7 +106,7 @@ def in_parallel(
         table = jnp.maximum(squares[:, None] + squares[None, :] - 2.0 * products, 0.0)
         squared = table.__getitem__
     seeds = drawn[choose(key_choice, drawn, shares, num, num_candidates, squared=squared)]
-    drawn_laid_out = _nearest.lay_out(drawn, _nearest.rows_of_block(num, *drawn.shape, block_size))
+    drawn_laid_out = _nearest.lay_out(drawn, _nearest.rows_of_block(num, drawn.shape[0], drawn.shape[1], block_size))
 
     def step(_, seeds):
         return _nearest.means(drawn, shares, _nearest.assign(drawn_laid_out, drawn.shape[0], seeds), seeds)[0]
