@@ -234,7 +234,8 @@ def fit(
       min_noise_ratio: least ratio of noise to signal variance (static), None for 1e-6 in float32, 1e-9 in float64.
       num_starts: cells that are refined (static).
       num_steps: evaluations of a refinement, at most (static).
-      max_grid_points: data that enter the grid at most (static).
+      max_grid_points: data that enter the grid at most (static). If there are more, its best valleys, four or
+        `num_starts`, are compared on all of them.
       block_size: data at a time of a sparse fit (static), None to choose.
 
     Returns:

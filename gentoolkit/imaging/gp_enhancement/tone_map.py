@@ -22,7 +22,7 @@ MEANS = ("zero", "centre", "power")
 # Correlations of two channels' maps that the evidence chooses from.
 _CORRELATIONS = (0.3, 0.9, 0.99)
 # Steps of the refinement, and points of the grid before it: on clusters of photographs more of either, or a second
-# start, raise the evidence by less than 0.1 nats, but for one in fifty.
+# start, raise the evidence by less than 0.1 nats, but for 2 in 160.
 _NUM_STEPS, _GRID_POINTS = 16, 64
 # Variance of the rounding to 8 bits, which no cluster is more exact than.
 _ROUNDING = 1.0 / 12.0 / 255.0**2
