@@ -10,17 +10,19 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 KERNELS = {"distances", "gaussianization", "information", "gaussian_process", "imaging", "objectives"}
 
-# What a room of gentoolkit may import from gentoolkit, besides itself. `_array` (dtype rules and checks) and
-# `_pytree` (dataclasses as pytrees) are the ground that kernels and everything on top of kernels stand on.
+# What a room of gentoolkit may import from gentoolkit, besides itself. `_array` (dtype rules and checks), `_scale`
+# (origin and unit of data) and `_pytree` (dataclasses as pytrees) are the ground that kernels and everything on top of
+# kernels stand on.
 MAY_IMPORT = {
     "_array": set(),
     "_pytree": set(),
-    "distances": {"_array"},
-    "gaussianization": {"_array", "_pytree", "distances"},
-    "information": {"_array", "distances", "gaussianization"},
-    "gaussian_process": {"_array", "_pytree"},
-    "imaging": {"_array", "_pytree", "gaussian_process"},
-    "objectives": {"_array"},
+    "_scale": set(),
+    "distances": {"_array", "_scale"},
+    "gaussianization": {"_array", "_pytree", "_scale", "distances"},
+    "information": {"_array", "_scale", "distances", "gaussianization"},
+    "gaussian_process": {"_array", "_pytree", "_scale"},
+    "imaging": {"_array", "_pytree", "_scale", "gaussian_process"},
+    "objectives": {"_array", "_scale"},
     "nn": {"_array", *KERNELS},
     "data": {"_array", *KERNELS},
     "models": {"_array", *KERNELS, "nn"},
@@ -75,7 +77,7 @@ def imports(path: pathlib.Path, root: pathlib.Path):
 def _library_fault(room: str, library: str, at_module_level: bool) -> str | None:
     if library in FORBIDDEN_EVERYWHERE and (at_module_level or room in KERNELS):
         return f"{library} is not for gentoolkit"
-    if room in KERNELS | {"_array", "_pytree"}:
+    if room in KERNELS | {"_array", "_pytree", "_scale"}:
         if library in HOST_LIBRARIES:
             return f"{library} belongs inside the host-side function that needs it" if at_module_level else None
         return None if library in KERNEL_LIBRARIES else f"a kernel knows jax and numpy, not {library}"

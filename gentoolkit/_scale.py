@@ -1,0 +1,58 @@
+"""Origin and unit of data: a mean taken off before float32 rounds it, and the power of two that makes it of order 1."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+# Exponents of units whose reciprocals are normal numbers in float32 as well.
+_LEAST_EXPONENT, _LARGEST_EXPONENT = -126, 126
+
+
+def center_on_host(x: Any, *, axes: int | tuple[int, ...] = -2) -> tuple[Any, np.ndarray | None]:
+    """Takes a mean off wide data that is about to become float32, as timestamps must have it.
+
+    1.7e9 s in float32 is rounded to 128 s; the differences of float64 timestamps are not, if the mean goes first. Only
+    data that can be looked at and that would lose digits is touched: NumPy arrays and lists of float64 or of integers.
+    Float32 data, traced data and float64 data under x64 come back as they are.
+
+    Args:
+      x: array or list of any shape.
+      axes: over which the mean is taken, -2 for that of the samples of `[..., n, d]`.
+
+    Returns:
+      `(centered, mean)`: float64 data less its mean, with the mean in float64 and its axes kept; or `(x, None)`.
+      Where a mean is not finite nothing is taken off there.
+    """
+    if isinstance(x, jax.Array | jax.core.Tracer) or jax.config.jax_enable_x64:
+        return x, None
+    wide = np.asarray(x)
+    is_wide = wide.dtype == np.float64 or (np.issubdtype(wide.dtype, np.integer) and wide.dtype.itemsize > 2)
+    if not is_wide or not wide.size:
+        return x, None
+    wide = wide.astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = np.mean(wide, axis=axes, keepdims=True)
+    mean = np.where(np.isfinite(mean), mean, 0.0)
+    return wide - mean, mean
+
+
+def unit(x: jax.Array, *, axes: int | tuple[int, ...] | None = None) -> jax.Array:
+    """Returns the power of two next to the largest entry; data in this unit can be squared.
+
+    The division is exact, and squares of the result neither overflow nor vanish. A constant to derivatives. Entries
+    that are not finite are passed over, so that they stay what they are.
+
+    Args:
+      x: floating array.
+      axes: over which the largest is taken, None for all of them.
+
+    Returns:
+      Positive powers of two with the axes kept, dtype of `x`; 1 where all entries are 0.
+    """
+    size = jax.lax.stop_gradient(jnp.abs(x))
+    largest = jnp.max(jnp.where(jnp.isfinite(size), size, 0), axis=axes, keepdims=True)
+    _, exponent = jnp.frexp(jnp.where(largest > 0, largest, 1))
+    exponent = jnp.clip(exponent, _LEAST_EXPONENT, _LARGEST_EXPONENT)
+    return jnp.ldexp(jnp.ones_like(largest), exponent)
