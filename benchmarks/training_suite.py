@@ -134,7 +134,7 @@ def _ours(task: str) -> Implementation:
             return error + jnp.log(distance(key, z) + _EPSILON), {}
 
         program = training.program(
-            lambda rngs: {"autoencoder": autoencoder.mnist(latent_dim=_LATENT, rngs=rngs)},
+            lambda rngs: {"autoencoder": autoencoder.dense(image_shape=(28, 28, 1), latent_dim=_LATENT, rngs=rngs)},
             {"autoencoder": training.Player(objective, optax.adam(1e-3))},
             {"image": np.zeros((size["batch"], 28, 28, 1), np.float32)},
         )

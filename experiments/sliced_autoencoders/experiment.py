@@ -21,6 +21,13 @@ from gentoolkit.distances import directions
 from gentoolkit.models import autoencoder, classifier, discriminator
 
 _PICTURES = 64
+_NETWORKS = {
+    "digits": functools.partial(autoencoder.dense, widths=(128, 128)),
+    "mnist": autoencoder.dense,
+    "cifar10": autoencoder.shallow,
+    "celeb_a": autoencoder.strided,
+    "folder": autoencoder.strided,
+}
 
 
 def run(config: ConfigDict, workdir: str | pathlib.Path, mesh: jax.sharding.Mesh) -> dict[str, float]:
@@ -86,16 +93,9 @@ def load(dataset: str, data_dir: str, image_shape: tuple[int, ...]) -> tuple[Any
 
 def make_models(config: ConfigDict, rngs: nnx.Rngs) -> dict[str, nnx.Module]:
     """Builds the modules that the method of the configuration needs."""
-    network = {
-        "digits": autoencoder.digits,
-        "mnist": autoencoder.mnist,
-        "cifar10": autoencoder.cifar10,
-        "celeb_a": autoencoder.celeb_a,
-        "folder": autoencoder.celeb_a,
-    }[config.dataset]
     method = config.objective.method
     models: dict[str, nnx.Module] = {
-        "autoencoder": network(
+        "autoencoder": _NETWORKS[config.dataset](
             image_shape=tuple(config.model.image_shape),
             latent_dim=config.model.latent_dim,
             variational=method == "vae",

@@ -1,15 +1,14 @@
 """Auto-encoders behind one interface, encode and decode, and the networks of the published experiments.
 
-    model = autoencoder.mnist(latent_dim=20, rngs=nnx.Rngs(0))
+    model = autoencoder.dense(image_shape=(28, 28, 1), latent_dim=20, rngs=nnx.Rngs(0))
     z = model.encode(images)          # [b, latent_dim]
     rebuilt = model.decode(z)         # [b, h, w, c] in [0, 1]
 
 | function | network | images |
 |---|---|---|
-| `digits` | two hidden dense layers of 128 | any size, 8x8x1 by default |
-| `mnist` | three hidden dense layers of 200 | any size, 28x28x1 by default |
-| `cifar10` | 2x2 convolutions and a dense layer of 128 | even height and width, 32x32x3 by default |
-| `celeb_a` | 4x4 convolutions of stride 2 with batch norm | multiples of 16, 64x64x3 by default |
+| `dense` | hidden dense layers, three of 200 by default | any size |
+| `shallow` | 2x2 convolutions, one of them of stride 2, and a dense layer of 128 | even height and width |
+| `strided` | four 4x4 convolutions of stride 2 with batch norm | multiples of 16 |
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +19,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from gentoolkit.models import _images
-from gentoolkit.models.convolutional import CelebADecoder, CelebAEncoder, Cifar10Decoder, Cifar10Encoder
+from gentoolkit.models.convolutional import ShallowDecoder, ShallowEncoder, StridedDecoder, StridedEncoder
 from gentoolkit.models.dense import DenseDecoder, DenseEncoder
 
 Encoder = Callable[[jax.Array], jax.Array]
@@ -141,31 +140,20 @@ class VariationalAutoencoder(Autoencoder):
         return law.mean + jnp.exp(law.log_variance / 2) * noise, law
 
 
-def digits(
-    *, image_shape: Sequence[int] = (8, 8, 1), latent_dim: int = 8, variational: bool = False, rngs: nnx.Rngs
+def dense(
+    *,
+    image_shape: Sequence[int],
+    latent_dim: int,
+    widths: Sequence[int] = (200, 200, 200),
+    variational: bool = False,
+    rngs: nnx.Rngs,
 ) -> Autoencoder:
-    """A small dense auto-encoder, two hidden layers of 128 units each way.
+    """A fully connected auto-encoder; the published one for MNIST has three hidden layers of 200 and 20 latent units.
 
     Args:
       image_shape: `(h, w, c)`, of any size.
       latent_dim: features of a code.
-      variational: whether to return a `VariationalAutoencoder`.
-      rngs: of the initial weights.
-
-    Returns:
-      The auto-encoder.
-    """
-    return _dense(image_shape, latent_dim, variational, widths=(128, 128), rngs=rngs)
-
-
-def mnist(
-    *, image_shape: Sequence[int] = (28, 28, 1), latent_dim: int = 20, variational: bool = False, rngs: nnx.Rngs
-) -> Autoencoder:
-    """The feed-forward auto-encoder of the MNIST experiments, three hidden layers of 200 units each way.
-
-    Args:
-      image_shape: `(h, w, c)`, of any size.
-      latent_dim: features of a code.
+      widths: units of the encoder's hidden layers, first to last; the decoder has them in reverse.
       variational: whether to return a `VariationalAutoencoder`.
       rngs: of the initial weights.
 
@@ -176,13 +164,15 @@ def mnist(
       Knop, Mazur, Tabor, Podolak, Spurek, "Sliced generative models" (which gives the kind of network and the latent
       dimension; widths as in the same group's "Cramer-Wold auto-encoder", JMLR 2020).
     """
-    return _dense(image_shape, latent_dim, variational, widths=(200, 200, 200), rngs=rngs)
+    encoder = DenseEncoder(image_shape, _num_outputs(latent_dim, variational), widths=widths, rngs=rngs)
+    decoder = DenseDecoder(image_shape, latent_dim, widths=tuple(widths)[::-1], rngs=rngs)
+    return _kind(variational)(encoder, decoder, image_shape=image_shape, latent_dim=latent_dim)
 
 
-def cifar10(
-    *, image_shape: Sequence[int] = (32, 32, 3), latent_dim: int = 64, variational: bool = False, rngs: nnx.Rngs
+def shallow(
+    *, image_shape: Sequence[int], latent_dim: int = 64, variational: bool = False, rngs: nnx.Rngs
 ) -> Autoencoder:
-    """The convolutional auto-encoder of the CIFAR-10 experiments.
+    """A convolutional auto-encoder that halves the image once; the published one for CIFAR-10, 32x32x3.
 
     Args:
       image_shape: `(h, w, c)`, h and w even.
@@ -197,15 +187,15 @@ def cifar10(
       Knop, Mazur, Tabor, Podolak, Spurek, "Sliced generative models" (layers as in the same group's "Cramer-Wold
       auto-encoder", JMLR 2020).
     """
-    encoder = Cifar10Encoder(image_shape, _num_outputs(latent_dim, variational), rngs=rngs)
-    decoder = Cifar10Decoder(image_shape, latent_dim, rngs=rngs)
+    encoder = ShallowEncoder(image_shape, _num_outputs(latent_dim, variational), rngs=rngs)
+    decoder = ShallowDecoder(image_shape, latent_dim, rngs=rngs)
     return _kind(variational)(encoder, decoder, image_shape=image_shape, latent_dim=latent_dim)
 
 
-def celeb_a(
-    *, image_shape: Sequence[int] = (64, 64, 3), latent_dim: int = 64, variational: bool = False, rngs: nnx.Rngs
+def strided(
+    *, image_shape: Sequence[int], latent_dim: int = 64, variational: bool = False, rngs: nnx.Rngs
 ) -> Autoencoder:
-    """The convolutional auto-encoder of the CelebA experiments; it has batch statistics.
+    """A convolutional auto-encoder that halves the image four times, with batch statistics; published for CelebA at 64.
 
     Args:
       image_shape: `(h, w, c)`, h and w multiples of 16.
@@ -220,16 +210,8 @@ def celeb_a(
       Knop, Mazur, Tabor, Podolak, Spurek, "Sliced generative models" (layers as in the same group's "Cramer-Wold
       auto-encoder", JMLR 2020, after Tolstikhin et al., "Wasserstein auto-encoders", 2018).
     """
-    encoder = CelebAEncoder(image_shape, _num_outputs(latent_dim, variational), rngs=rngs)
-    decoder = CelebADecoder(image_shape, latent_dim, rngs=rngs)
-    return _kind(variational)(encoder, decoder, image_shape=image_shape, latent_dim=latent_dim)
-
-
-def _dense(
-    image_shape: Sequence[int], latent_dim: int, variational: bool, *, widths: tuple[int, ...], rngs: nnx.Rngs
-) -> Autoencoder:
-    encoder = DenseEncoder(image_shape, _num_outputs(latent_dim, variational), widths=widths, rngs=rngs)
-    decoder = DenseDecoder(image_shape, latent_dim, widths=widths[::-1], rngs=rngs)
+    encoder = StridedEncoder(image_shape, _num_outputs(latent_dim, variational), rngs=rngs)
+    decoder = StridedDecoder(image_shape, latent_dim, rngs=rngs)
     return _kind(variational)(encoder, decoder, image_shape=image_shape, latent_dim=latent_dim)
 
 

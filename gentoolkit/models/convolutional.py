@@ -1,4 +1,4 @@
-"""Convolutional encoders and decoders that the sliced auto-encoders were trained with, on CIFAR-10 and on CelebA."""
+"""Convolutional encoders and decoders: a shallow pair without norms, and a deep pair of strides with batch norm."""
 
 from collections.abc import Sequence
 
@@ -6,10 +6,10 @@ import jax
 from flax import nnx
 
 from gentoolkit.models import _images
-from gentoolkit.nn.transposed_convolution import TransposedConvolution
+from gentoolkit.nn.convolution import TransposedConvolution
 
 
-class Cifar10Encoder(nnx.Module):
+class ShallowEncoder(nnx.Module):
     """Four 2x2 convolutions with ReLU, the second with stride 2, then a hidden dense layer.
 
     The convolutions keep the size (one row and column of zeros at the lower right), so that the last one gives half the
@@ -45,7 +45,7 @@ class Cifar10Encoder(nnx.Module):
         return self.out(nnx.relu(self.hidden(x.reshape(x.shape[0], -1))))
 
 
-class Cifar10Decoder(nnx.Module):
+class ShallowDecoder(nnx.Module):
     """Two dense layers, two transposed 2x2 convolutions, one 3x3 of stride 2, a 2x2 convolution and a sigmoid."""
 
     def __init__(
@@ -87,7 +87,7 @@ class Cifar10Decoder(nnx.Module):
         return nnx.sigmoid(self.out(x))
 
 
-class CelebAEncoder(nnx.Module):
+class StridedEncoder(nnx.Module):
     """Four 4x4 convolutions of stride 2, each with batch norm and ReLU, then a linear layer."""
 
     def __init__(self, image_shape: Sequence[int], num_outputs: int, *, width: int = 128, rngs: nnx.Rngs):
@@ -116,7 +116,7 @@ class CelebAEncoder(nnx.Module):
         return self.out(x.reshape(x.shape[0], -1))
 
 
-class CelebADecoder(nnx.Module):
+class StridedDecoder(nnx.Module):
     """A linear layer, three transposed 4x4 convolutions of stride 2 with batch norm and ReLU, and a 3x3 one."""
 
     def __init__(self, image_shape: Sequence[int], latent_dim: int, *, width: int = 128, rngs: nnx.Rngs):

@@ -20,12 +20,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from gentoolkit.nn.affine import Affine
-from gentoolkit.nn.bijection import Bijection, Chain
-from gentoolkit.nn.divisive_normalization import DivisiveNormalization
-from gentoolkit.nn.householder import Householder
-from gentoolkit.nn.mixture_marginal import MixtureMarginal
-from gentoolkit.nn.spline_coupling import SplineCoupling
+from gentoolkit.nn.bijections.affine import Affine
+from gentoolkit.nn.bijections.bijection import Bijection, Chain
+from gentoolkit.nn.bijections.divisive_normalization import DivisiveNormalization
+from gentoolkit.nn.bijections.householder import Householder
+from gentoolkit.nn.bijections.mixture_marginal import MixtureMarginal
+from gentoolkit.nn.bijections.spline_coupling import SplineCoupling
 
 Data = np.ndarray | jax.Array | None
 

@@ -1,1 +1,1 @@
-"""Trainable layers that are not whole models: the bijections of normalizing flows."""
+"""Building blocks of networks: the bijections of normalizing flows, and convolutions."""

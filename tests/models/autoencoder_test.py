@@ -18,6 +18,9 @@ def _dense(*sizes):
     return sum(a * b + b for a, b in zip(sizes[:-1], sizes[1:], strict=True))
 
 
+digits = functools.partial(autoencoder.dense, image_shape=(8, 8, 1), latent_dim=8, widths=(128, 128))
+mnist = functools.partial(autoencoder.dense, image_shape=(28, 28, 1), latent_dim=20)
+
 # By hand: weights + biases, layer by layer.
 MNIST = _dense(784, 200, 200, 200, 20) + _dense(20, 200, 200, 200, 784)
 DIGITS = _dense(64, 128, 128, 8) + _dense(8, 128, 128, 64)
@@ -31,10 +34,10 @@ CELEB_A = (6144 + 256 + 524288 + 512 + 2097152 + 1024 + 8388608 + 2048 + _dense(
 @pytest.mark.parametrize(
     ("make", "count", "outputs", "extra"),
     [
-        (autoencoder.digits, DIGITS, 8, 128 * 8 + 8),
-        (autoencoder.mnist, MNIST, 20, 200 * 20 + 20),
-        (autoencoder.cifar10, CIFAR10, 64, 128 * 64 + 64),
-        (autoencoder.celeb_a, CELEB_A, 64, 16384 * 64 + 64),
+        (digits, DIGITS, 8, 128 * 8 + 8),
+        (mnist, MNIST, 20, 200 * 20 + 20),
+        (functools.partial(autoencoder.shallow, image_shape=(32, 32, 3)), CIFAR10, 64, 128 * 64 + 64),
+        (functools.partial(autoencoder.strided, image_shape=(64, 64, 3)), CELEB_A, 64, 16384 * 64 + 64),
     ],
 )
 def test_parameters_are_those_counted_by_hand(make, count, outputs, extra):
@@ -61,12 +64,12 @@ def _shapes(make, *, batch=3):
 @pytest.mark.parametrize(
     ("make", "image_shape"),
     [
-        (autoencoder.digits, (8, 8, 1)),
-        (autoencoder.mnist, (28, 28, 1)),
-        (autoencoder.cifar10, (32, 32, 3)),
-        (autoencoder.cifar10, (28, 20, 1)),
-        (autoencoder.celeb_a, (64, 64, 3)),
-        (autoencoder.celeb_a, (48, 32, 3)),
+        (digits, (8, 8, 1)),
+        (mnist, (28, 20, 1)),
+        (autoencoder.shallow, (32, 32, 3)),
+        (autoencoder.shallow, (28, 20, 1)),
+        (autoencoder.strided, (64, 64, 3)),
+        (autoencoder.strided, (48, 32, 3)),
     ],
 )
 def test_codes_and_images_have_the_announced_shapes(make, image_shape):
@@ -77,8 +80,8 @@ def test_codes_and_images_have_the_announced_shapes(make, image_shape):
 
 def _normed():
     shape, rngs = (16, 16, 3), nnx.Rngs(0)
-    encoder = convolutional.CelebAEncoder(shape, 4, width=2, rngs=rngs)
-    decoder = convolutional.CelebADecoder(shape, 4, width=2, rngs=rngs)
+    encoder = convolutional.StridedEncoder(shape, 4, width=2, rngs=rngs)
+    decoder = convolutional.StridedDecoder(shape, 4, width=2, rngs=rngs)
     return autoencoder.Autoencoder(encoder, decoder, image_shape=shape, latent_dim=4)
 
 
@@ -100,7 +103,7 @@ def test_the_normed_network_learns_statistics_and_is_per_image_in_evaluation(fil
 
 
 def test_decoded_images_lie_in_the_unit_interval_and_codes_are_wide(filled):
-    model = filled(lambda: autoencoder.digits(rngs=nnx.Rngs(0)))
+    model = filled(lambda: digits(rngs=nnx.Rngs(0)))
     decoded = model.decode(100 * jax.random.normal(jax.random.key(0), (5, 8)))
     assert decoded.dtype == jnp.float32
     assert float(decoded.min()) >= 0 and float(decoded.max()) <= 1 and float(decoded.std()) > 0.1
@@ -108,7 +111,7 @@ def test_decoded_images_lie_in_the_unit_interval_and_codes_are_wide(filled):
 
 
 def test_a_variational_code_is_drawn_from_its_posterior(filled):
-    model = filled(lambda: autoencoder.digits(variational=True, latent_dim=3, rngs=nnx.Rngs(0)))
+    model = filled(lambda: digits(variational=True, latent_dim=3, rngs=nnx.Rngs(0)))
     image = jax.random.uniform(jax.random.key(0), (1, 8, 8, 1))
     z, law = model.sample(jax.random.key(1), jnp.broadcast_to(image, (4000, 8, 8, 1)))
     assert z.shape == law.mean.shape == law.log_variance.shape == (4000, 3)
@@ -121,7 +124,7 @@ def test_a_variational_code_is_drawn_from_its_posterior(filled):
 
 
 def test_two_keys_make_two_networks_and_one_key_one():
-    first, again, other = (autoencoder.digits(rngs=nnx.Rngs(seed)) for seed in (0, 0, 1))
+    first, again, other = (digits(rngs=nnx.Rngs(seed)) for seed in (0, 0, 1))
     images = jnp.ones((1, 8, 8, 1))
     np.testing.assert_array_equal(first.encode(images), again.encode(images))
     assert not np.allclose(first.encode(images), other.encode(images))
@@ -134,7 +137,7 @@ def test_two_keys_make_two_networks_and_one_key_one():
 )
 @pytest.mark.parametrize("method", ["encode", "posterior"])
 def test_wrong_images_are_refused_by_name(shape, told, method):
-    model = nnx.eval_shape(lambda: autoencoder.digits(variational=True, rngs=nnx.Rngs(0)))
+    model = nnx.eval_shape(lambda: digits(variational=True, rngs=nnx.Rngs(0)))
     with pytest.raises(ValueError, match=told):
         getattr(model, method)(jnp.zeros(shape))
 
@@ -143,10 +146,10 @@ def test_wrong_images_are_refused_by_name(shape, told, method):
 @pytest.mark.parametrize(
     ("make", "options", "told"),
     [
-        (autoencoder.cifar10, {"image_shape": (31, 32, 3)}, "multiples of 2"),
-        (autoencoder.celeb_a, {"image_shape": (64, 60, 3)}, "multiples of 16"),
-        (autoencoder.digits, {"image_shape": (8, 8)}, "channels"),
-        (autoencoder.mnist, {"latent_dim": 0}, "latent_dim = 0"),
+        (autoencoder.shallow, {"image_shape": (31, 32, 3)}, "multiples of 2"),
+        (autoencoder.strided, {"image_shape": (64, 60, 3)}, "multiples of 16"),
+        (digits, {"image_shape": (8, 8)}, "channels"),
+        (mnist, {"latent_dim": 0}, "latent_dim = 0"),
     ],
 )
 def test_wrong_options_are_refused_by_name(make, options, told):
@@ -156,6 +159,6 @@ def test_wrong_options_are_refused_by_name(make, options, told):
 
 @pytest.mark.fast
 def test_wrong_codes_are_refused_by_name():
-    model = nnx.eval_shape(lambda: autoencoder.digits(rngs=nnx.Rngs(0)))
+    model = nnx.eval_shape(lambda: digits(rngs=nnx.Rngs(0)))
     with pytest.raises(ValueError, match=r"z must be \[b, 8\]"):
         model.decode(jnp.zeros((2, 9)))

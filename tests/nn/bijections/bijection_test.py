@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from gentoolkit.nn.affine import Affine
-from gentoolkit.nn.bijection import Chain
-from gentoolkit.nn.divisive_normalization import DivisiveNormalization
-from gentoolkit.nn.householder import Householder
-from gentoolkit.nn.mixture_marginal import MixtureMarginal
-from gentoolkit.nn.spline_coupling import SplineCoupling
+from gentoolkit.nn.bijections.affine import Affine
+from gentoolkit.nn.bijections.bijection import Chain
+from gentoolkit.nn.bijections.divisive_normalization import DivisiveNormalization
+from gentoolkit.nn.bijections.householder import Householder
+from gentoolkit.nn.bijections.mixture_marginal import MixtureMarginal
+from gentoolkit.nn.bijections.spline_coupling import SplineCoupling
 
 D = 3
 DATA = np.random.default_rng(0).normal(size=(50, D)) * [1.0, 2.0, 0.5] + [0.0, 3.0, -1.0]

@@ -8,7 +8,7 @@ import numpy as np
 from flax import nnx
 
 from gentoolkit.gaussianization import _spline
-from gentoolkit.nn import bijection
+from gentoolkit.nn.bijections import bijection
 
 _LEAST = 1e-3  # of a bin's width and height, as a share of an even one
 

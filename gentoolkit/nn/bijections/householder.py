@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from gentoolkit.nn import bijection
+from gentoolkit.nn.bijections import bijection
 
 
 class Householder(nnx.Module):

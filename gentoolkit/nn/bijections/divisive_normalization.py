@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from gentoolkit.nn import bijection
+from gentoolkit.nn.bijections import bijection
 
 _FLOOR = 1e-6  # of beta: a division by zero at the origin is out of reach
 

@@ -9,7 +9,7 @@ import numpy as np
 from flax import nnx
 
 from gentoolkit.gaussianization.marginal import logistic_mixture
-from gentoolkit.nn import bijection
+from gentoolkit.nn.bijections import bijection
 
 _MAP = logistic_mixture.mixture()
 

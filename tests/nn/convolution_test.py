@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from gentoolkit.nn.transposed_convolution import TransposedConvolution
+from gentoolkit.nn.convolution import TransposedConvolution
 
 CASES = [
     ((2, 2), (1, 1), "SAME"),

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from gentoolkit.nn import bijection
+from gentoolkit.nn.bijections import bijection
 
 
 class Affine(nnx.Module):

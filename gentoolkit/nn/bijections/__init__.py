@@ -1,0 +1,1 @@
+"""Invertible layers with a log-determinant, the parts of normalizing flows."""
