@@ -45,7 +45,9 @@ def run(config: ConfigDict, workdir: str | pathlib.Path, mesh: jax.sharding.Mesh
     train_data, test_data = load(config.dataset, config.data_dir, tuple(config.model.image_shape))
     parts = {"process_index": jax.process_index(), "process_count": jax.process_count()}
     stream = pipeline.Stream(train_data, seed=config.seed, batch_size=config.batch_size, **parts)
-    steps = training.num_steps(epochs=config.num_epochs, steps_per_epoch=stream.steps_per_epoch)
+    steps = training.num_steps(
+        epochs=config.num_epochs, steps_per_epoch=stream.steps_per_epoch, name="config.num_epochs"
+    )
     rate = training.learning_rate(num_steps=steps, **config.optimizer)
     players = objectives.players(learning_rate=rate, **config.objective)
     test = pipeline.EvaluationPass(test_data, batch_size=min(config.evaluation.batch_size, len(test_data)))
@@ -62,7 +64,9 @@ def run(config: ConfigDict, workdir: str | pathlib.Path, mesh: jax.sharding.Mesh
         seed=config.seed,
         config=config,
         evaluators={"test": _measurements(config, test, features)},
-        evaluate_every=training.num_steps(epochs=config.evaluate_epochs, steps_per_epoch=stream.steps_per_epoch),
+        evaluate_every=training.num_steps(
+            epochs=config.evaluate_epochs, steps_per_epoch=stream.steps_per_epoch, name="config.evaluate_epochs"
+        ),
         mesh=mesh,
         **config.train,
     )
@@ -136,7 +140,9 @@ def _features(config: ConfigDict, workdir, train_data, test_data, mesh):
 
     parts = {"process_index": jax.process_index(), "process_count": jax.process_count()}
     stream = pipeline.Stream(train_data, seed=1, batch_size=config.batch_size, **parts)
-    steps = training.num_steps(epochs=config.features.num_epochs, steps_per_epoch=stream.steps_per_epoch)
+    steps = training.num_steps(
+        epochs=config.features.num_epochs, steps_per_epoch=stream.steps_per_epoch, name="config.features.num_epochs"
+    )
     result = training.train(
         models,
         {"classifier": training.Player(objective, optax.adam(training.learning_rate(1e-3, num_steps=steps)))},

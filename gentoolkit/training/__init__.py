@@ -62,6 +62,7 @@ from gentoolkit.training.errors import CheckpointMismatchError as CheckpointMism
 from gentoolkit.training.errors import ConfigChangedError as ConfigChangedError
 from gentoolkit.training.errors import Interrupted as Interrupted
 from gentoolkit.training.errors import NonFiniteError as NonFiniteError
+from gentoolkit.training.errors import OptionError as OptionError
 from gentoolkit.training.errors import TrainingError as TrainingError
 from gentoolkit.training.errors import WorkdirError as WorkdirError
 from gentoolkit.training.functional import jit as jit

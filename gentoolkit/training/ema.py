@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 import jax
 import jax.numpy as jnp
 
+from gentoolkit.training import errors
+
 Decay = float | Mapping[str, float] | None
 
 
@@ -20,7 +22,7 @@ def decays(decay: Decay, names: Iterable[str]) -> dict[str, float]:
       Parameter name to decay; parameters that are not averaged are left out.
 
     Raises:
-      ValueError: a decay outside [0, 1), or the name of a model that does not exist.
+      OptionError: a decay outside [0, 1), or the name of a model that does not exist.
     """
     models = list(dict.fromkeys(name.split("/", 1)[0] for name in names))
     if decay is None:
@@ -29,9 +31,11 @@ def decays(decay: Decay, names: Iterable[str]) -> dict[str, float]:
     for model, value in by_model.items():
         if model not in models:
             near = difflib.get_close_matches(model, models, n=1) or models
-            raise ValueError(f"ema_decay names the model {model!r}, which does not exist; did you mean {near[0]!r}?")
+            raise errors.OptionError(
+                f"ema_decay names the model {model!r}, which does not exist; did you mean {near[0]!r}?"
+            )
         if not 0.0 <= value < 1.0:
-            raise ValueError(f"ema_decay must be in [0, 1), got {value} for {model!r}.")
+            raise errors.OptionError(f"ema_decay must be in [0, 1), got {value} for {model!r}.")
     return {name: by_model[name.split("/", 1)[0]] for name in names if name.split("/", 1)[0] in by_model}
 
 

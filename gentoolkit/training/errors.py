@@ -1,8 +1,12 @@
-"""What a run can fail of, each with a message that says what to do; `launch.run` prints it and exits with status 1."""
+"""What can end a run, each with a message that says what to do; `launch.run` prints it and exits with status 1."""
 
 
 class TrainingError(RuntimeError):
     """A run cannot start or go on, for a reason the person at the keyboard can act on."""
+
+
+class OptionError(TrainingError, ValueError):
+    """An option is out of range; the message names it and its value."""
 
 
 class WorkdirError(TrainingError):

@@ -1,22 +1,25 @@
-"""The command line of every experiment: configuration, workdir, devices and processes, defined when `run` is called."""
+"""The command line of every program: flags, configuration, workdir, devices, processes and the compilation cache.
 
-import contextlib
-import difflib
+An experiment that trains calls `run`; a program with flags of its own calls `start`. Both tell a mistake in one line.
+"""
+
 import functools
 import hashlib
+import math
 import os
 import pathlib
 import re
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any
 
 import jax
-from absl import app, flags, logging
+from absl import app, flags
 from ml_collections import config_flags
 
-from gentoolkit.training import errors
+from gentoolkit.training import _command_line, errors
 from gentoolkit.training import mesh as mesh_lib
+from gentoolkit.training._command_line import fail
 
 Main = Callable[[Any, str, jax.sharding.Mesh], Any]
 
@@ -41,9 +44,70 @@ def run(main: Main, *, config: str | None = None, expected: tuple[type[Exception
       config: the config used where `--config` is not given; None makes the flag required.
       expected: further errors whose message says all there is to know (missing data, say), printed without a traceback.
     """
-    with _explained(sys.argv, config):
+    with _command_line.explained(sys.argv, has_config=True, config=config):
         define_flags(config)  # Loads the default configuration, and overrides it from the command line.
     app.run(functools.partial(_enter, main, expected), flags_parser=functools.partial(_parse, config=config))
+
+
+def start(
+    main: Callable[[list[str]], int | None],
+    *,
+    expected: tuple[type[Exception], ...] = (),
+    compilation_cache: str = "auto",
+) -> None:
+    """Calls `main(argv)` of a program that defined its flags by absl; does not return.
+
+    A wrong flag, an `absl.app.UsageError`, an expected error and Ctrl-C are one line each, without the list of flags
+    and without a traceback; the exit status is then 1 (130 for Ctrl-C), else what `main` returns::
+
+        _STRENGTH = launch.define_float("strength", 0.0, "How far noise is shrunk.", lower_bound=0.0, upper_bound=1.0)
+
+        if __name__ == "__main__":
+            launch.start(main, expected=(OSError, ValueError))
+
+    Args:
+      main: gets the program's name and what stands on the command line beside flags; returns the exit status or None.
+      expected: errors whose message says all there is to know.
+      compilation_cache: as in `set_compilation_cache`.
+    """
+
+    def parse(argv: list[str]) -> list[str]:
+        with _command_line.explained(argv):
+            return flags.FLAGS(argv)
+
+    def enter(argv: list[str]) -> None:
+        _command_line.quiet()
+        with _command_line.one_line((errors.TrainingError, *expected)):
+            set_compilation_cache(compilation_cache)
+            sys.exit(main(argv))
+
+    app.run(enter, flags_parser=parse)
+
+
+def define_float(
+    name: str,
+    default: float | None,
+    help: str,
+    *,
+    lower_bound: float | None = None,
+    upper_bound: float | None = None,
+    flag_values: flags.FlagValues = flags.FLAGS,
+) -> flags.FlagHolder:
+    """Defines a flag for a finite number within bounds; `absl.flags.DEFINE_float` lets NaN pass any bound.
+
+    Args:
+      name: of the flag.
+      default: its value where it is not given.
+      help: what it is.
+      lower_bound: the least value, or None.
+      upper_bound: the largest value, or None.
+      flag_values: where it is defined.
+
+    Returns:
+      The holder of the flag, with its `value`.
+    """
+    parser = _command_line.FiniteFloat(lower_bound, upper_bound)
+    return flags.DEFINE(parser, name, default, help, flag_values, serializer=flags.ArgumentSerializer())
 
 
 def define_flags(config: str | None = None, *, flag_values: flags.FlagValues = flags.FLAGS) -> None:
@@ -64,26 +128,34 @@ def define_flags(config: str | None = None, *, flag_values: flags.FlagValues = f
     flags.mark_flags_as_required(required, flag_values=flag_values)
 
 
+def set_compilation_cache(folder: str = "auto", *, min_compile_seconds: float = 0.5) -> None:
+    """Keeps compiled programs between processes, so that a restart, or the next run, does not compile again.
+
+    Args:
+      folder: where; "auto" is the folder named by the environment variable `JAX_COMPILATION_CACHE_DIR`, else one in the
+        user's cache for this kind of processor; "" leaves things as they are.
+      min_compile_seconds: programs that compile faster are not kept.
+    """
+    if folder == "auto":
+        if os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+            return
+        base = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+        folder = str(base / "gentoolkit" / f"xla-{_processor()}")
+    if folder:
+        jax.config.update("jax_compilation_cache_dir", folder)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", min_compile_seconds)
+
+
 def _enter(main: Main, expected: tuple[type[Exception], ...], argv: list[str]) -> None:
     values = flags.FLAGS
-    told: tuple[type[Exception], ...] = (errors.TrainingError, *expected)
     if len(argv) > 1:
-        _fail(f"Did not understand {argv[1]!r}: flags begin with -- and take their value after =.")
-    if not values["verbosity"].present:
-        logging.set_verbosity(logging.WARNING)
-        # Orbax logs dozens of lines for every checkpoint, and every failure several times; the one that it raises
-        # in the end becomes a message of ours.
-        logging.get_absl_logger().addFilter(lambda record: f"{os.sep}orbax{os.sep}" not in record.pathname)
-    try:
+        fail(f"Did not understand {argv[1]!r}: flags begin with -- and take their value after =.")
+    _command_line.quiet()
+    with _command_line.one_line((errors.TrainingError, *expected)):
         _initialize_processes(values)
-        _set_compilation_cache(values.compilation_cache)
-        try:
-            mesh = mesh_lib.make_mesh(num_devices=values.num_devices, fsdp=values.fsdp)
-        except ValueError as error:
-            _fail(str(error))
+        set_compilation_cache(values.compilation_cache)
+        mesh = mesh_lib.make_mesh(num_devices=values.num_devices, fsdp=values.fsdp)
         main(values.config, values.workdir, mesh)
-    except told as error:
-        _fail(str(error))
 
 
 def _initialize_processes(values: flags.FlagValues) -> None:
@@ -93,23 +165,11 @@ def _initialize_processes(values: flags.FlagValues) -> None:
         if values.distributed:
             jax.distributed.initialize()
     elif address is None or count is None or index is None:
-        _fail("Several processes need all of --coordinator_address, --num_processes and --process_id.")
+        fail("Several processes need all of --coordinator_address, --num_processes and --process_id.")
     elif index >= count:
-        _fail(f"--process_id must be below --num_processes, got {index} of {count}.")
+        fail(f"--process_id must be below --num_processes, got {index} of {count}.")
     else:
         jax.distributed.initialize(coordinator_address=address, num_processes=count, process_id=index)
-
-
-def _set_compilation_cache(folder: str) -> None:
-    """Keeps compiled programs between runs, so that a restart does not compile again."""
-    if folder == "auto":
-        if os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-            return
-        base = pathlib.Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
-        folder = str(base / "gentoolkit" / f"xla-{_processor()}")
-    if folder:
-        jax.config.update("jax_compilation_cache_dir", folder)
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 def _processor() -> str:
@@ -123,53 +183,10 @@ def _processor() -> str:
 
 
 def _parse(argv: list[str], *, config: str | None) -> list[str]:
-    with _explained(argv, config):
+    with _command_line.explained(argv, has_config=True, config=config):
         rest = flags.FLAGS(argv)
-        flags.FLAGS.config.keys()  # A file that could not be read is told of only at the first use.
+        # A file that could not be read is told of only at the first use.
+        for name, value in _command_line.walk(flags.FLAGS.config, "config"):
+            if isinstance(value, float) and math.isnan(value):
+                fail(f"--{name} must be a number, got {value}.")
         return rest
-
-
-@contextlib.contextmanager
-def _explained(argv: list[str], config: str | None) -> Iterator[None]:
-    """Says what is wrong with a flag in a line instead of a traceback."""
-    try:
-        yield
-    except flags.UnrecognizedFlagError as error:
-        near = difflib.get_close_matches(error.flagname, list(flags.FLAGS), n=1)
-        _fail(f"Unknown flag --{error.flagname}.{f' Did you mean --{near[0]}?' if near else ''}")
-    except (AttributeError, KeyError) as error:
-        _fail(_unknown_key(argv, config) or f"Could not read the configuration: {error}")
-    except (flags.Error, TypeError, ValueError, OSError) as error:
-        lines = [line.strip() for line in str(error).strip().splitlines()]
-        if len(lines) > 1:  # Somebody else's traceback: its last line says what was wrong.
-            lines = ["Could not read the configuration: " + re.sub(r"^\w*(Error|Exception): ", "", lines[-1])]
-        _fail(lines[0] if lines else type(error).__name__)
-
-
-def _unknown_key(argv: list[str], config: str | None) -> str | None:
-    """Finds the `--config.key` that the configuration does not have, and the nearest one that it has."""
-    overrides = [arg.lstrip("-").split("=", 1)[0] for arg in argv if re.match(r"--?(no)?config\.", arg)]
-    given = [arg for arg in argv if re.match(r"--?config=", arg)]
-    given += [f"--config={argv[i + 1]}" for i, arg in enumerate(argv[:-1]) if re.match(r"--?config$", arg)]
-    values = flags.FlagValues()
-    config_flags.DEFINE_config_file("config", config, flag_values=values, sys_argv=[argv[0], *given])
-    values([argv[0], *given])
-    known = set()
-
-    def walk(section, prefix):
-        for key in section:
-            known.add(f"{prefix}.{key}")
-            if hasattr(section[key], "keys"):
-                walk(section[key], f"{prefix}.{key}")
-
-    walk(values.config, "config")
-    for name in overrides:
-        if name not in known and name.removeprefix("no") not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            return f"Unknown configuration key --{name}.{f' Did you mean --{near[0]}?' if near else ''}"
-    return None
-
-
-def _fail(message: str) -> NoReturn:
-    print(f"error: {message}", file=sys.stderr, flush=True)
-    sys.exit(1)

@@ -12,6 +12,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from gentoolkit.training import errors
+
 _AXES = ("data", "fsdp")
 
 
@@ -29,17 +31,21 @@ def make_mesh(*, num_devices: int | None = None, fsdp: int = 1) -> Mesh:
       The mesh, with automatic axes.
 
     Raises:
-      ValueError: more devices than there are, or a number that `fsdp` does not divide.
+      OptionError: more devices than there are, or a number that `fsdp` does not divide.
     """
     devices = jax.devices()
     count = len(devices) if num_devices is None else num_devices
     if not 1 <= count <= len(devices):
-        raise ValueError(f"num_devices must be in 1..{len(devices)} (the devices there are), got {num_devices}.")
+        raise errors.OptionError(
+            f"num_devices must be in 1..{len(devices)} (the devices there are), got {num_devices}."
+        )
     if count < len(devices) and jax.process_count() > 1:
-        raise ValueError(f"With {jax.process_count()} processes every device takes part; leave num_devices out.")
+        raise errors.OptionError(
+            f"With {jax.process_count()} processes every device takes part; leave num_devices out."
+        )
     cut = count if fsdp == -1 else fsdp
     if cut < 1 or count % cut:
-        raise ValueError(f"fsdp must divide the {count} devices in use, or be -1 for all of them; got {fsdp}.")
+        raise errors.OptionError(f"fsdp must divide the {count} devices in use, or be -1 for all of them; got {fsdp}.")
     auto = (jax.sharding.AxisType.Auto,) * 2
     return jax.make_mesh((count // cut, cut), _AXES, axis_types=auto, devices=devices[:count])
 

@@ -5,31 +5,43 @@ from typing import Literal
 
 import optax
 
+from gentoolkit.training import errors
 
-def num_steps(*, steps: int | None = None, epochs: float | None = None, steps_per_epoch: int | None = None) -> int:
+
+def num_steps(
+    *,
+    steps: int | None = None,
+    epochs: float | None = None,
+    steps_per_epoch: int | None = None,
+    name: str | None = None,
+) -> int:
     """Turns a length in steps or in epochs into steps.
 
     Args:
       steps: the length in train steps; exclusive with `epochs`.
       epochs: the length in passes over the data, fractions allowed.
       steps_per_epoch: batches in one pass, needed for `epochs`.
+      name: what the length is called where the user set it (`"config.evaluate_epochs"`), for messages.
 
     Returns:
       The number of train steps, at least 1; part of a step counts as one.
 
     Raises:
-      ValueError: not exactly one length given, no `steps_per_epoch` for epochs, or a length that is not positive.
+      OptionError: not exactly one length given, no `steps_per_epoch` for epochs, or a length that is not positive.
     """
     if (steps is None) == (epochs is None):
-        raise ValueError(f"Give exactly one of steps and epochs, got steps={steps} and epochs={epochs}.")
-    if steps is None:
-        if steps_per_epoch is None or steps_per_epoch < 1:
-            raise ValueError(f"A length in epochs needs steps_per_epoch >= 1, got {steps_per_epoch}.")
-        # 0.1 epochs of 30 steps is 3.0000000000000004 in floating point and three steps to a person.
-        steps = math.ceil(round(epochs * steps_per_epoch, 6))  # type: ignore[operator]
-    if steps < 1:
-        raise ValueError(f"The length must be at least one step, got {steps}.")
-    return steps
+        raise errors.OptionError(f"Give exactly one of steps and epochs, got steps={steps} and epochs={epochs}.")
+    given, unit = (epochs, "epochs") if steps is None else (steps, "steps")
+    if not 0 < given < math.inf:  # type: ignore[operator]
+        raise errors.OptionError(f"{name or unit} must be a positive number of {unit}, got {given}.")
+    if steps is not None:
+        if steps != int(steps):
+            raise errors.OptionError(f"{name or 'steps'} must be a whole number of steps, got {steps}.")
+        return int(steps)
+    if steps_per_epoch is None or steps_per_epoch < 1:
+        raise errors.OptionError(f"{name or 'epochs'} needs steps_per_epoch >= 1, got {steps_per_epoch}.")
+    # 0.1 epochs of 30 steps is 3.0000000000000004 in floating point and three steps to a person.
+    return max(1, math.ceil(round(epochs * steps_per_epoch, 6)))  # type: ignore[operator]
 
 
 def learning_rate(
@@ -56,12 +68,14 @@ def learning_rate(
       A function of the update count.
 
     Raises:
-      ValueError: an unknown form, a negative peak, or a warm-up that leaves no step.
+      OptionError: an unknown form, a negative peak, or a warm-up that leaves no step.
     """
     if not 0 <= warmup_steps < num_steps:
-        raise ValueError(f"warmup_steps must be in [0, num_steps), got {warmup_steps} of {num_steps}.")
-    if peak < 0 or final_fraction < 0 or (decay == "exponential" and final_fraction == 0):
-        raise ValueError(f"peak and final_fraction must not be negative, got {peak} and {final_fraction} ({decay}).")
+        raise errors.OptionError(f"warmup_steps must be in [0, num_steps), got {warmup_steps} of {num_steps}.")
+    least = "> 0" if decay == "exponential" else ">= 0"
+    for name, value, bound in (("peak", peak, ">= 0"), ("final_fraction", final_fraction, least)):
+        if not (0 < value < math.inf or (value == 0 and bound == ">= 0")):
+            raise errors.OptionError(f"{name} must be a finite number {bound} (decay={decay!r}), got {value}.")
     left = num_steps - warmup_steps
     if decay == "constant":
         after = optax.constant_schedule(peak)
@@ -72,7 +86,7 @@ def learning_rate(
     elif decay == "exponential":
         after = optax.exponential_decay(peak, left, final_fraction)
     else:
-        raise ValueError(f"decay must be constant, linear, cosine or exponential, got {decay!r}.")
+        raise errors.OptionError(f"decay must be constant, linear, cosine or exponential, got {decay!r}.")
     if not warmup_steps:
         return after
     return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup_steps), after], [warmup_steps])

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -150,12 +151,36 @@ def test_mistakes_of_a_run(whole, tmp_path):
 
 # Imports once and forks for each command line: none of these mistakes gets as far as a device.
 FORK = """
-import os, sys
+import os, signal, sys
+from absl import app, flags
 from gentoolkit.training import launch
+
+def start():
+    flags.DEFINE_bool("program", True, "")
+    strength = launch.define_float("strength", 0.5, "", lower_bound=0.0, upper_bound=1.0)
+    what = flags.DEFINE_string("what", "", "")
+
+    def main(argv):
+        if what.value == "interrupt":
+            os.kill(os.getpid(), signal.SIGINT)
+        if what.value == "missing":
+            raise FileNotFoundError("nothing there")
+        if len(argv) > 1:
+            raise app.UsageError(f"Did not understand {argv[1]!r}.")
+        print("strength", strength.value)
+
+    launch.start(main, expected=(OSError,))
+
 for line in sys.stdin.read().splitlines():
     if (child := os.fork()) == 0:
         sys.argv = ["toy", *line.split()]
-        launch.run(lambda *_: print("ran"), config="tests/training/toy.py:small")
+        try:
+            if "--program" in line:
+                start()
+            launch.run(lambda *_: print("ran"), config="tests/training/toy.py:small")
+        except SystemExit as end:
+            sys.stdout.flush()
+            os._exit(end.code or 0)  # Taking the interpreter down in an orderly way costs more than the test.
     print("status", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
@@ -169,6 +194,7 @@ def test_mistakes_on_the_command_line(tmp_path):
         f"{workdir} --config.train.num_step=3": "--config.train.num_step. Did you mean --config.train.num_steps?",
         f"--config tests/training/toy.py {workdir} --config.rat 4": "--config.rat. Did you mean --config.rate?",
         f"{workdir} --config.rate=fast": "could not convert string to float",
+        f"{workdir} --config.rate=nan": "--config.rate must be a number, got nan",
         f"{workdir} --config=tests/training/toy.py:smal": "There is no preset 'smal'",
         f"{workdir} --config=tests/training/nowhere.py": "No such file",
         f"{workdir} extra": "Did not understand 'extra'",
@@ -176,6 +202,15 @@ def test_mistakes_on_the_command_line(tmp_path):
         f"{workdir} --coordinator_address=a:1 --num_processes=2 --process_id=2": "--process_id must be below",
         f"{workdir} --num_devices=2": "num_devices must be in 1..1",
         f"{workdir} --fsdp=2": "fsdp must divide the 1 devices",
+        "--program": "strength 0.5",
+        "--program --strength=0.25": "strength 0.25",
+        "--program --strength=nan": "nan is not a finite number",
+        "--program --strength=2": "2.0 is not a number in the range [0.0, 1.0]",
+        "--program --strength=much": "could not convert",
+        "--program --stength=1": "Unknown flag --stength. Did you mean --strength?",
+        "--program extra": "Did not understand 'extra'",
+        "--program --what=missing": "nothing there",
+        "--program --what=interrupt": "interrupted",
     }
     output = subprocess.run(
         [sys.executable, "-c", FORK],
@@ -187,7 +222,12 @@ def test_mistakes_on_the_command_line(tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     ).stdout
-    parts = output.split("status ")
-    assert len(parts) == len(cases) + 1 and "Traceback" not in output, output
-    for words, said, status in zip(cases.values(), parts[:-1], parts[1:], strict=True):
-        assert words in said and "error: " in said and status.startswith("1"), (words, said)
+    assert "Traceback" not in output, output
+    parts = re.split(r"status (\d+)\n", output)
+    for words, said, status in zip(cases.values(), parts[:-1:2], parts[1::2], strict=True):
+        good = words.startswith(("strength", "interrupted"))
+        assert words in said and (good or said.startswith("error: ")) and said.strip().count("\n") == 0, (words, said)
+        assert status == ("0" if words.startswith("strength") else "130" if words == "interrupted" else "1"), (
+            words,
+            said,
+        )

@@ -22,9 +22,21 @@ def test_num_steps(options, want):
     assert training.num_steps(**options) == want
 
 
-@pytest.mark.parametrize("options", [{}, {"steps": 1, "epochs": 1}, {"epochs": 1}, {"steps": 0}])
-def test_num_steps_refuses(options):
-    with pytest.raises(ValueError):
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "exactly one"),
+        ({"steps": 1, "epochs": 1}, "exactly one"),
+        ({"epochs": 1}, "steps_per_epoch"),
+        ({"steps": 0}, "steps must be a positive number of steps, got 0"),
+        ({"steps": 1.5, "name": "config.num_steps"}, "config.num_steps must be a whole number"),
+        ({"epochs": 0, "steps_per_epoch": 3, "name": "config.evaluate_epochs"}, "config.evaluate_epochs .* got 0"),
+        ({"epochs": float("nan"), "steps_per_epoch": 3}, "epochs must be a positive number of epochs, got nan"),
+        ({"epochs": float("inf"), "steps_per_epoch": 3}, "got inf"),
+    ],
+)
+def test_num_steps_refuses(options, words):
+    with pytest.raises(training.OptionError, match=words):
         training.num_steps(**options)
 
 
@@ -38,11 +50,21 @@ def test_learning_rate(decay):
     np.testing.assert_allclose(values[100], 2.0 if decay == "constant" else 0.2, rtol=1e-4)
 
 
-def test_learning_rate_refuses():
-    with pytest.raises(ValueError, match="warmup_steps"):
-        training.learning_rate(1.0, num_steps=5, warmup_steps=5)
-    with pytest.raises(ValueError, match="decay"):
-        training.learning_rate(1.0, num_steps=5, decay="cosinus")
+@pytest.mark.parametrize(
+    ("peak", "options", "words"),
+    [
+        (1.0, {"warmup_steps": 5}, "warmup_steps"),
+        (1.0, {"decay": "cosinus"}, "decay"),
+        (-1.0, {}, "peak must be a finite number >= 0"),
+        (float("nan"), {}, "peak .* got nan"),
+        (float("inf"), {}, "peak .* got inf"),
+        (1.0, {"final_fraction": float("nan")}, "final_fraction .* got nan"),
+        (1.0, {"final_fraction": 0.0, "decay": "exponential"}, "final_fraction must be a finite number > 0"),
+    ],
+)
+def test_learning_rate_refuses(peak, options, words):
+    with pytest.raises(training.OptionError, match=words):
+        training.learning_rate(peak, num_steps=5, **options)
 
 
 def test_decays():
