@@ -25,7 +25,7 @@ def center_on_host(x: Any, *, axes: int | tuple[int, ...] = -2) -> tuple[Any, np
       `(centered, mean)`: float64 data less its mean, with the mean in float64 and its axes kept; or `(x, None)`.
       Where a mean is not finite nothing is taken off there.
     """
-    if isinstance(x, jax.Array | jax.core.Tracer) or jax.config.jax_enable_x64:
+    if isinstance(x, jax.Array | jax.core.Tracer) or jax.dtypes.canonicalize_dtype(np.float64) == np.float64:
         return x, None
     wide = np.asarray(x)
     is_wide = wide.dtype == np.float64 or (np.issubdtype(wide.dtype, np.integer) and wide.dtype.itemsize > 2)

@@ -21,6 +21,8 @@ CONTRACT = {
             "null_mean": "statistic n",
             "p_value": "statistic value n",
         },
+        "normality.tails": {"tail": "z", "density": "z", "hazard": "z", "log_tail": "z"},
+        "products": {"matmul": "a b", "transpose": "a"},
         "two_sample": {"wasserstein": "y w", "energy": "y w", "cramer_von_mises": "y w", "kolmogorov_smirnov": "y w"},
         "sliced": {"project": "x directions", "distance": "statistic", "maximal": "key statistic"},
         "cramer_wold": {"to_normal": "x", "between": "x z"},

@@ -1,17 +1,7 @@
-"""Small pieces of linear algebra shared by the Gaussian kernels."""
+"""Small numerical pieces that several distances share."""
 
 import jax
 import jax.numpy as jnp
-
-
-def matmul(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Product in full precision: accelerators round float32 factors to 8-11 bits unless told otherwise."""
-    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
-
-
-def transpose(a: jax.Array) -> jax.Array:
-    """Swaps the last two axes."""
-    return jnp.swapaxes(a, -1, -2)
 
 
 def rank_cutoff(largest: jax.Array, dim: int) -> jax.Array:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
-from gentoolkit.distances import _numerics
+from gentoolkit.distances import products
 
 Kernel = Callable[[jax.Array], jax.Array]
 
@@ -224,7 +224,7 @@ def _reduce_pairs(upper, block_size, wanted, kernel, x, z, offset) -> _Sums:
         else:
             centered = _take(rows_centered, i), _take(columns_centered, j)
             norms = jnp.sum(centered[0] ** 2, axis=-1)[:, :, None] + jnp.sum(centered[1] ** 2, axis=-1)[:, None, :]
-            squared = norms - 2.0 * _numerics.matmul(centered[0], _numerics.transpose(centered[1]))
+            squared = norms - 2.0 * products.matmul(centered[0], products.transpose(centered[1]))
             # Written so that a NaN (an infinite norm) goes to the differences too.
             cancels = jnp.any(keep[None] & ~(squared >= _CANCELLATION * norms))
             gram = functools.partial(_gram_tile, wanted, keep, kernel)
@@ -285,8 +285,8 @@ def _direct_tile(wanted, keep, kernel, x, z, offset) -> _Sums:
 
 def _gram_tile(wanted, keep, kernel, x, z, squared, offset) -> _Sums:
     value, slope, by_kernel = _profile(wanted, keep, kernel, squared, offset)
-    by_x = 2.0 * (slope.sum(axis=1)[:, None] * x - _numerics.matmul(slope, z)) if wanted.x else None
-    by_z = 2.0 * (slope.sum(axis=0)[:, None] * z - _numerics.matmul(slope.T, x)) if wanted.z else None
+    by_x = 2.0 * (slope.sum(axis=1)[:, None] * x - products.matmul(slope, z)) if wanted.x else None
+    by_z = 2.0 * (slope.sum(axis=0)[:, None] * z - products.matmul(slope.T, x)) if wanted.z else None
     return _Sums(value, by_kernel, by_x, by_z)
 
 

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gentoolkit import _array
-from gentoolkit.distances import _numerics
+from gentoolkit import _array, _sums
+from gentoolkit.distances import _numerics, products
 from gentoolkit.distances.mardia import Mardia, mardia
 
 __all__ = ["Mardia", "Moments", "frechet", "kl_divergence", "mardia", "moments"]
@@ -59,12 +59,12 @@ def moments(x: jax.Array, *, ddof: int = 1) -> Moments:
         raise ValueError(f"x must hold more than ddof samples, got x.shape = {x.shape} and ddof = {ddof}.")
     mean = x.mean(axis=-2)
     centered = x - mean[..., None, :]
-    return Moments(mean, _numerics.matmul(_numerics.transpose(centered), centered) / (n - ddof))
+    return Moments(mean, _sums.gram(centered, centered) / (n - ddof))
 
 
 def _factor(cov: jax.Array) -> jax.Array:
     """L with L L^T = cov, its null directions exactly zero."""
-    cov = (cov + _numerics.transpose(cov)) / 2
+    cov = (cov + products.transpose(cov)) / 2
     values, vectors = jnp.linalg.eigh(cov, symmetrize_input=False)
     keep = values > _numerics.rank_cutoff(values[..., -1:], cov.shape[-1])
     return vectors * jnp.sqrt(jnp.where(keep, values, 0.0))[..., None, :]
@@ -73,10 +73,10 @@ def _factor(cov: jax.Array) -> jax.Array:
 def _bures_parts(cov_a: jax.Array, cov_b: jax.Array):
     """The squared distance, both factors, and the singular value decomposition of L_b^T L_a that aligns them."""
     factor_a, factor_b = _factor(cov_a), _factor(cov_b)
-    product = _numerics.matmul(_numerics.transpose(factor_b), factor_a)
+    product = products.matmul(products.transpose(factor_b), factor_a)
     left, singular, right_t = jnp.linalg.svd(product, full_matrices=False)
     # A sum of squares: never negative, and no cancellation between traces when the covariances are close.
-    residual = factor_a - _numerics.matmul(factor_b, _numerics.matmul(left, right_t))
+    residual = factor_a - products.matmul(factor_b, products.matmul(left, right_t))
     return jnp.sum(residual * residual, axis=(-2, -1)), factor_a, factor_b, left, singular, right_t
 
 
@@ -92,12 +92,12 @@ def _bures_jvp(primals, tangents):
     value, factor_a, factor_b, left, singular, right_t = _bures_parts(*primals)
     keep = singular > _numerics.rank_cutoff(singular[..., :1], singular.shape[-1])
     root = jnp.where(keep, jax.lax.rsqrt(jnp.where(keep, singular, 1.0)), 0.0)[..., None, :]
-    half_a = _numerics.matmul(factor_b, left) * root  # half_a half_a^T maps N(0, cov_a) to N(0, cov_b)
-    half_b = _numerics.matmul(factor_a, _numerics.transpose(right_t)) * root
+    half_a = products.matmul(factor_b, left) * root  # half_a half_a^T maps N(0, cov_a) to N(0, cov_b)
+    half_b = products.matmul(factor_a, products.transpose(right_t)) * root
     identity = jnp.broadcast_to(jnp.eye(half_a.shape[-1], dtype=half_a.dtype), half_a.shape)
     tangent = jnp.zeros_like(value)
     for half, direction in ((half_a, tangents[0]), (half_b, tangents[1])):
-        gradient = identity - _numerics.matmul(half, _numerics.transpose(half))
+        gradient = identity - products.matmul(half, products.transpose(half))
         tangent = tangent + jnp.sum(gradient * direction, axis=(-2, -1))
     return value, tangent
 
@@ -143,7 +143,7 @@ def frechet(mean_a: jax.Array, cov_a: jax.Array, mean_b: jax.Array, cov_b: jax.A
 
 def _cholesky(cov: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Cholesky factor and whether there is one; without one the factor is that of the identity."""
-    cov = (cov + _numerics.transpose(cov)) / 2
+    cov = (cov + products.transpose(cov)) / 2
     succeeded = jnp.isfinite(jnp.linalg.cholesky(jax.lax.stop_gradient(cov))).all(axis=(-2, -1))
     identity = jnp.broadcast_to(jnp.eye(cov.shape[-1], dtype=cov.dtype), cov.shape)
     # Decomposed again from a matrix that has a factor, so that no NaN enters the derivative.

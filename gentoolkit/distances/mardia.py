@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import gammaincc, ndtr
 
-from gentoolkit import _array
-from gentoolkit.distances import _numerics
+from gentoolkit import _array, _sums
+from gentoolkit.distances import _numerics, products
 
 # Entries of a block: 4 MiB in float32, about a cache, and enough work for a launch.
 _BLOCK_ENTRIES = 1 << 20
@@ -57,13 +57,13 @@ def _whiten(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     varies = scale > 8 * eps * jnp.abs(jax.lax.stop_gradient(mean))
     inverse = jnp.where(varies, 1.0 / jnp.where(varies, scale, 1.0), 0.0)
     fixed = fixed * inverse
-    values, vectors = jnp.linalg.eigh(_numerics.matmul(_numerics.transpose(fixed), fixed) / n, symmetrize_input=False)
+    values, vectors = jnp.linalg.eigh(_sums.gram(fixed, fixed) / n, symmetrize_input=False)
     keep = values > _numerics.rank_cutoff(values[..., -1:], dim)
     root = jnp.where(keep, jax.lax.rsqrt(jnp.where(keep, values, 1.0)), 0.0)
-    white = _numerics.matmul(x * inverse, vectors * root[..., None, :])
+    white = products.matmul(x * inverse, vectors * root[..., None, :])
     identity = jnp.broadcast_to(jnp.eye(dim, dtype=x.dtype), values.shape + (dim,))
-    error = _numerics.matmul(_numerics.transpose(white), white) / n - identity * keep.astype(x.dtype)[..., None, :]
-    white = _numerics.matmul(white, identity - error / 2 + 0.375 * _numerics.matmul(error, error))
+    error = _sums.gram(white, white) / n - identity * keep.astype(x.dtype)[..., None, :]
+    white = products.matmul(white, identity - error / 2 + 0.375 * products.matmul(error, error))
     return white, keep.sum(axis=-1).astype(x.dtype)
 
 
@@ -89,7 +89,7 @@ def _pairs_of_features(rows: jax.Array) -> jax.Array:
 def _third_moments(y: jax.Array) -> jax.Array:
     """Mean of x_i x_j x_k, `[d^2, d]`."""
     n, dim = y.shape
-    return _sum_over(_blocks(y, dim * dim), lambda rows: _numerics.matmul(_pairs_of_features(rows).T, rows) / n)
+    return _sum_over(_blocks(y, dim * dim), lambda rows: _sums.gram(_pairs_of_features(rows), rows) / n)
 
 
 def _has_few_features(y: jax.Array) -> bool:
@@ -107,7 +107,7 @@ def _mean_cubed_products(y: jax.Array) -> jax.Array:
     if _has_few_features(y):
         return jnp.sum(_third_moments(y) ** 2)
     n = y.shape[0]
-    return _sum_over(_blocks(y, n), lambda rows: jnp.sum((_numerics.matmul(rows, y.T) / n) ** 3) * n)
+    return _sum_over(_blocks(y, n), lambda rows: jnp.sum((products.matmul(rows, y.T) / n) ** 3) * n)
 
 
 @_mean_cubed_products.defjvp
@@ -118,9 +118,9 @@ def _mean_cubed_products_jvp(primals, tangents):
     if _has_few_features(y):
         tensor = _third_moments(y)
         value = jnp.sum(tensor * tensor)
-        along = jax.lax.map(lambda rows: _numerics.matmul(_pairs_of_features(rows), tensor), _blocks(y, dim * dim)) / n
+        along = jax.lax.map(lambda rows: products.matmul(_pairs_of_features(rows), tensor), _blocks(y, dim * dim)) / n
     else:
-        along = jax.lax.map(lambda rows: _numerics.matmul((_numerics.matmul(rows, y.T) / n) ** 2, y), _blocks(y, n))
+        along = jax.lax.map(lambda rows: products.matmul((products.matmul(rows, y.T) / n) ** 2, y), _blocks(y, n))
         value = jnp.sum(along.reshape(-1, dim)[:n] * y)  # homogeneous of degree six
     return value, 6 * jnp.sum(along.reshape(-1, dim)[:n] * tangent)
 

@@ -5,7 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from gentoolkit.distances.normality import _tails
+from gentoolkit.distances.normality import tails
 
 LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 _SWITCH = -60.0  # exp(-60) is still a normal float32; below it the logarithm alone is used
@@ -26,14 +26,14 @@ def from_log_tail(log_tail: jax.Array) -> jax.Array:
     far = jnp.sqrt(square - 2 * LOG_SQRT_2PI - jnp.log(square - 2 * LOG_SQRT_2PI))
     z = jnp.where(log_tail > _SWITCH, jnp.maximum(near, 0), far)
     for _ in range(2):  # Newton: log P is nearly a parabola, one step is enough at 1e-7 and two at 1e-14
-        z = jnp.maximum(z + (_tails.log_tail(z) - log_tail) / _tails.hazard(z), 0)
+        z = jnp.maximum(z + (tails.log_tail(z) - log_tail) / tails.hazard(z), 0)
     return z
 
 
 @from_log_tail.defjvp
 def _from_log_tail_jvp(primals, tangents):
     z = from_log_tail(*primals)
-    return z, -tangents[0] / _tails.hazard(z)
+    return z, -tangents[0] / tails.hazard(z)
 
 
 def from_log_probabilities(log_cdf: jax.Array, log_sf: jax.Array) -> jax.Array:
@@ -45,6 +45,6 @@ def from_log_probabilities(log_cdf: jax.Array, log_sf: jax.Array) -> jax.Array:
 
 def log_probabilities(z: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Returns log P(Z <= z) and log P(Z > z)."""
-    small = _tails.log_tail(jnp.abs(z))
+    small = tails.log_tail(jnp.abs(z))
     large = jnp.log1p(-jnp.exp(small))
     return jnp.where(z < 0, small, large), jnp.where(z < 0, large, small)

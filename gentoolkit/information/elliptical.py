@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gentoolkit.distances import _numerics
+from gentoolkit.distances import products
 from gentoolkit.gaussianization import marginal
 
 # Degrees of freedom that are tried; infinity is the Gaussian copula.
@@ -122,7 +122,7 @@ def _whitening(scatter: jax.Array) -> jax.Array:
 
 
 def _whiten(whitening: jax.Array, y: jax.Array) -> jax.Array:
-    return _numerics.matmul(y, whitening.T)
+    return products.matmul(y, whitening.T)
 
 
 def _weight(y, whitening, dof):
@@ -139,7 +139,7 @@ def _scatter(y, dof):
 
     def step(scatter, _):
         weight = _weight(y, _whitening(scatter), dof)
-        weighted = _numerics.matmul((y * weight[:, None]).T, y) / n
+        weighted = products.matmul((y * weight[:, None]).T, y) / n
         return weighted + ridge * jnp.trace(weighted) / dim, None
 
     start = jnp.eye(dim, dtype=y.dtype)
@@ -165,8 +165,8 @@ def _candidate_likelihoods(table, dof, z):
     value, vectors = jnp.linalg.eigh(scatter / root[:, None] / root[None, :])
     shares = jnp.asarray(_SHRINKAGES, z.dtype)
     values = (1 - shares)[:, None] * value[None, :] + shares[:, None]
-    component = _numerics.matmul(y / root[None, :], vectors)
-    square = _numerics.matmul(component * component, 1 / values.T).T  # [shares, n]
+    component = products.matmul(y / root[None, :], vectors)
+    square = products.matmul(component * component, 1 / values.T).T  # [shares, n]
     own = _own_part(square, weight[None, :], shares[:, None])
     log_det = (jnp.log(values).sum(axis=-1) + 2 * jnp.log(root).sum())[:, None] + jnp.log1p(-own)
     square = square / (1 - own)

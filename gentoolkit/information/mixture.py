@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gentoolkit.distances import _numerics
+from gentoolkit.distances import products
 from gentoolkit.gaussianization import _normal, _spline
 
 MOST_COMPONENTS = 8
@@ -134,7 +134,7 @@ def _num(fitted: Mixture) -> jax.Array:
 
 def _whitened(fitted: Mixture, k: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
     """`[m, d]`, N(0, I) under component k, and the logs of the scales `[d]`."""
-    w = _numerics.matmul(y - fitted.mean[k][None, :], fitted.whitening[k].T)
+    w = products.matmul(y - fitted.mean[k][None, :], fitted.whitening[k].T)
     return w, jnp.log(jnp.diagonal(fitted.whitening[k]))
 
 
@@ -169,11 +169,11 @@ def _steps(fitted: Mixture, y: jax.Array, shares: jax.Array) -> Mixture:
     def step(fitted, share):
         responsibility = jax.nn.softmax(_log_densities(fitted, y), axis=0)
         size = responsibility.sum(axis=-1) + 1e-3  # one that lost all of its rows stays finite
-        mean = _numerics.matmul(responsibility, y) / size[:, None]
+        mean = products.matmul(responsibility, y) / size[:, None]
 
         def scattered(k, scatter):
             rest = y - mean[k][None, :]
-            return scatter.at[k].set(_numerics.matmul((rest * responsibility[k][:, None]).T, rest) / size[k])
+            return scatter.at[k].set(products.matmul((rest * responsibility[k][:, None]).T, rest) / size[k])
 
         scatter = jax.lax.fori_loop(0, num, scattered, jnp.zeros_like(fitted.whitening))
         weight = size / size.sum()

@@ -26,7 +26,7 @@ import numpy as np
 from jax.scipy.special import digamma
 
 from gentoolkit._array import as_floating, check_samples
-from gentoolkit.distances import _numerics
+from gentoolkit.distances import products
 from gentoolkit.information import _neighbors
 from gentoolkit.information._checks import check_count, paired_rows
 
@@ -301,9 +301,9 @@ def _log(search: _neighbors.Search, distance):
 
 def _log_volume_ratio(offset: jax.Array) -> jax.Array:
     """Log of the volume of the box of `[n, k, d]` neighbours along their principal axes, over that along the axes."""
-    scatter = _numerics.matmul(_numerics.transpose(offset), offset)
+    scatter = products.matmul(products.transpose(offset), offset)
     _, axes = jnp.linalg.eigh(scatter)
-    own = jnp.log(jnp.abs(_numerics.matmul(offset, axes)).max(axis=-2)).sum(axis=-1)
+    own = jnp.log(jnp.abs(products.matmul(offset, axes)).max(axis=-2)).sum(axis=-1)
     along = jnp.log(jnp.abs(offset).max(axis=-2)).sum(axis=-1)
     return own - along
 

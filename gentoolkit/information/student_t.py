@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax.scipy.special import digamma, gammaln
 
 from gentoolkit import _array
-from gentoolkit.distances import _numerics
+from gentoolkit.distances import products
 from gentoolkit.information import gaussian
 
 # Coefficients of a^-1, a^-3, ... of the remainder of Stirling's formula (Bernoulli numbers over 2k (2k - 1)), and from
@@ -115,7 +115,7 @@ def sample(key: jax.Array, scatter: jax.Array, *, dof: float | jax.Array, num: i
     finite = jnp.where(jnp.isfinite(dof), dof, 1.0)
     shape = jnp.broadcast_to(finite / 2, (*batch, num))
     scale = jnp.where(jnp.isfinite(dof), jnp.sqrt(shape / jax.random.gamma(key_scale, shape, dtype=normal.dtype)), 1.0)
-    return _numerics.matmul(normal, _numerics.transpose(factor)) * scale[..., None]
+    return products.matmul(normal, products.transpose(factor)) * scale[..., None]
 
 
 def _arguments(scatter, dof) -> tuple[jax.Array, jax.Array]:

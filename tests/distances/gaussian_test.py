@@ -262,3 +262,11 @@ def test_moments_of_any_sample_give_a_finite_distance_and_gradient(shape, kind, 
     value, gradient = distance_and_gradient(np.float32(x), z)
     assert np.isfinite(value) and value >= 0
     assert np.isfinite(gradient).all()
+
+
+def test_moments_of_many_rows_under_jit():
+    # Squares of 1.1 no longer fit a sum of millions of them: added in a row, the variance comes out as 1.02.
+    x = np.float32(1.1) * np.where(np.arange(2**22)[:, None] >> np.arange(2) & 1, -1, 1).astype(np.float32)
+    mean, cov = jax.jit(gaussian.moments)(x)
+    np.testing.assert_array_equal(mean, 0)
+    np.testing.assert_allclose(cov, np.float32(1.1) ** 2 * np.eye(2), rtol=1e-5, atol=1e-6)

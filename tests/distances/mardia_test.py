@@ -282,3 +282,10 @@ def test_any_finite_sample_gives_finite_values_and_gradients(shape, kind, seed):
         assert got.skewness >= 0 and got.kurtosis >= 0
         assert 0 <= got.skewness_p_value <= 1 and 0 <= got.kurtosis_p_value <= 1
     assert np.isfinite(gradient).all()
+
+
+@FORMS
+def test_many_rows_under_jit(affine_invariant):
+    period = np.float32(sample(7, 2))
+    got = statistics(np.tile(period, (2**19, 1)), affine_invariant=affine_invariant)
+    np.testing.assert_allclose([got.skewness, got.kurtosis], by_definition(period, affine_invariant), rtol=2e-5)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from gentoolkit._array import as_floating, check_univariate
 from gentoolkit.distances import sorting
 from gentoolkit.distances._numerics import maximum_along_last, minus_log1p
-from gentoolkit.distances.normality import _constants, _tails
+from gentoolkit.distances.normality import _constants, tails
 
 
 def cramer_von_mises(y: jax.Array) -> jax.Array:
@@ -130,7 +130,7 @@ def _residuals(y: jax.Array) -> jax.Array:
 @jax.custom_jvp
 def _signed_tail(y: jax.Array) -> jax.Array:
     """Returns Phi(y) below zero and Phi(y) - 1 above: the cdf less its limit on that side."""
-    tail = _tails.tail(jnp.abs(y))
+    tail = tails.tail(jnp.abs(y))
     return jnp.where(y < 0, tail, -tail)
 
 
@@ -138,18 +138,18 @@ def _signed_tail(y: jax.Array) -> jax.Array:
 def _signed_tail_jvp(primals, tangents):
     # Own derivative: the density on either side and at zero, where that of |y| jumps; and one exponential, not three.
     (y,), (y_dot,) = primals, tangents
-    return _signed_tail(y), _tails.density(y) * y_dot
+    return _signed_tail(y), tails.density(y) * y_dot
 
 
 @jax.custom_jvp
 def _bernoulli_divergence(y: jax.Array, lower: jax.Array, upper: jax.Array) -> jax.Array:
     """Returns KL(Bernoulli(lower) || Bernoulli(Phi(y))), where lower + upper = 1."""
     z = jnp.abs(y)
-    tail = _tails.tail(z)
+    tail = tails.tail(z)
     near, far = jnp.where(y < 0, lower, upper), jnp.where(y < 0, upper, lower)  # masses on the side of y, and beyond 0
     # a log(a/t) + b log(b/(1 - t)) with a + b = 1 is a g(t/a - 1) + b g((1 - t)/b - 1), g(x) = x - log(1 + x) >= 0.
     x = (tail - near) / near
-    near_excess = jnp.where(x < -0.5, x + jnp.log(near) - _tails.log_tail(z), minus_log1p(jnp.maximum(x, -0.5)))
+    near_excess = jnp.where(x < -0.5, x + jnp.log(near) - tails.log_tail(z), minus_log1p(jnp.maximum(x, -0.5)))
     return near * near_excess + far * minus_log1p((near - tail) / far)
 
 
@@ -160,7 +160,7 @@ def _bernoulli_divergence_jvp(primals, tangents):
     y, lower, upper = primals
     y_dot = tangents[0]
     z = jnp.abs(y)
-    tail = _tails.tail(z)
+    tail = tails.tail(z)
     residual = jnp.where(y < 0, tail - lower, upper - tail)
-    slope = residual * _tails.hazard(z) / (1 - tail)
+    slope = residual * tails.hazard(z) / (1 - tail)
     return _bernoulli_divergence(y, lower, upper), slope * y_dot

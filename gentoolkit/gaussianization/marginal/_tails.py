@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, get_args
 import jax
 import jax.numpy as jnp
 
-from gentoolkit.distances.normality import _tails
+from gentoolkit.distances.normality import tails as normal_tails
 from gentoolkit.gaussianization import _normal, _spline
 from gentoolkit.gaussianization.marginal.variant import Compensated
 
@@ -73,7 +73,7 @@ def fit(rule: Rule, ascending: jax.Array, x: jax.Array, z: jax.Array, last_slope
     scale = jnp.maximum(mean * (1 - shape), gap)
     # Above a higher threshold a generalised Pareto law keeps its shape, and its scale grows by shape times the step.
     scale = scale + shape * jnp.maximum(jnp.abs(x - start), 0)
-    slope = 1 / (scale * _tails.hazard(jnp.maximum(jnp.abs(z), 0)))
+    slope = 1 / (scale * normal_tails.hazard(jnp.maximum(jnp.abs(z), 0)))
     return Tails(x, z, slope, shape, scale)
 
 
@@ -87,9 +87,9 @@ def forward(rule: Rule, tails: Tails, side: int, x: jax.Array) -> tuple[jax.Arra
     if rule != "pareto":
         return z_end + sign * slope * excess, jnp.log(slope)
     stretched = jnp.log1p(shape * excess / scale)
-    z = _normal.from_log_tail(_tails.log_tail(jnp.abs(z_end)) - stretched / shape)
+    z = _normal.from_log_tail(normal_tails.log_tail(jnp.abs(z_end)) - stretched / shape)
     # log f - log density(z), with f = tail probability / (scale + shape e) and tail / density = 1 / hazard.
-    return sign * z, -jnp.log(scale) - stretched - jnp.log(_tails.hazard(z))
+    return sign * z, -jnp.log(scale) - stretched - jnp.log(normal_tails.hazard(z))
 
 
 def inverse(rule: Rule, tails: Tails, side: int, z: jax.Array) -> jax.Array:
@@ -102,7 +102,7 @@ def inverse(rule: Rule, tails: Tails, side: int, z: jax.Array) -> jax.Array:
     if rule != "pareto":
         return x_end + sign * excess / slope
     z = jnp.maximum(sign * z, sign * z_end)
-    drop = _tails.log_tail(sign * z_end) - _tails.log_tail(z)
+    drop = normal_tails.log_tail(sign * z_end) - normal_tails.log_tail(z)
     return x_end + sign * scale * jnp.expm1(shape * drop) / shape
 
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from gentoolkit._array import check_positive
-from gentoolkit.distances.normality import _tails as _normal_tails
+from gentoolkit.distances.normality import tails as normal_tails
 from gentoolkit.gaussianization import _normal, _spline
 from gentoolkit.gaussianization.marginal import _tails
 from gentoolkit.gaussianization.marginal._rows import ascending, nan_where_not_finite, smallest_gap
@@ -95,7 +95,7 @@ def _histogram(num_bins: int | None, extension: float, pseudo_count: float, tail
         z = jnp.full_like(start, _tails.levels(n + 1))
         z = jnp.concatenate([-z, z], axis=-1)
         x = jnp.concatenate([start, start + bins * width], axis=-1)
-        slope = mass[..., jnp.array([0, -1])] / width / _normal_tails.density(z)
+        slope = mass[..., jnp.array([0, -1])] / width / normal_tails.density(z)
         return nan_where_not_finite(y, Histogram(start, width, cdf, sf, _tails.fit(tails, y, x, z, slope, gap)))
 
     def forward(fitted: Histogram, y: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -122,7 +122,7 @@ def _histogram_forward(fitted: Histogram, y: jax.Array) -> tuple[jax.Array, jax.
 def _histogram_inverse(fitted: Histogram, z: jax.Array) -> jax.Array:
     # A bin is found by probability, in the half where it is small; within the bin everything is a straight line.
     lower = z < 0
-    small = _normal_tails.tail(jnp.abs(z))
+    small = normal_tails.tail(jnp.abs(z))
     from_left = _spline.count_not_above(fitted.cdf, small) - 1
     from_right = fitted.sf.shape[-1] - 1 - _spline.count_not_above(fitted.sf[..., ::-1], small)
     at = jnp.clip(jnp.where(lower, from_left, from_right), 0, fitted.cdf.shape[-1] - 2)
@@ -236,9 +236,9 @@ def _smoothed(
     # On a uniform grid the kernel depends on the difference of places alone: 2 num - 1 values, gathered to a matrix.
     offset = (jnp.arange(2 * num - 1, dtype=count.dtype) - (num - 1)).reshape((1,) * (cell.ndim - 1) + (2 * num - 1,))
     t = jnp.broadcast_to(offset, (*cell.shape[:-1], 2 * num - 1)) * (cell / width)
-    tail = _normal_tails.tail(jnp.abs(t))
+    tail = normal_tails.tail(jnp.abs(t))
     below = jnp.where(t < 0, tail, 1 - tail)
-    kernels = jnp.stack([below, below[..., ::-1], _normal_tails.density(t) / width])
+    kernels = jnp.stack([below, below[..., ::-1], normal_tails.density(t) / width])
     place = jnp.arange(num)
 
     def convolve(operands):

@@ -13,23 +13,51 @@ _SWITCH = 5.0  # from here on the continued fraction is exact to 3e-13; below, t
 
 
 def tail(z: jax.Array) -> jax.Array:
-    """Returns P(Z > z) for z >= 0."""
+    """The probability P(Z > z) of N(0, 1).
+
+    Args:
+      z: `[...]`, float32 or float64, z >= 0.
+
+    Returns:
+      `[...]`, relative error 1e-6 down to the smallest normal number.
+    """
     return 0.5 * jax.lax.erfc(z * math.sqrt(0.5))
 
 
 def density(z: jax.Array) -> jax.Array:
-    """Returns the density of N(0, 1)."""
+    """The density of N(0, 1).
+
+    Args:
+      z: `[...]`, float32 or float64.
+
+    Returns:
+      `[...]`.
+    """
     return jnp.exp(-0.5 * z * z) * (1 / math.sqrt(2 * math.pi))
 
 
 def hazard(z: jax.Array) -> jax.Array:
-    """Returns density(z) / tail(z) for z >= 0, which tends to z."""
+    """The hazard rate of N(0, 1), density(z) / tail(z), which tends to z.
+
+    Args:
+      z: `[...]`, float32 or float64, z >= 0.
+
+    Returns:
+      `[...]`, to 1e-6 of itself for every z.
+    """
     near, far = jnp.minimum(z, _SWITCH), jnp.maximum(z, _SWITCH)
     return jnp.where(z < _SWITCH, density(near) / tail(near), _far_hazard(far))
 
 
 def log_tail(z: jax.Array) -> jax.Array:
-    """Returns log P(Z > z) for z >= 0."""
+    """The logarithm of P(Z > z) of N(0, 1).
+
+    Args:
+      z: `[...]`, float32 or float64, z >= 0.
+
+    Returns:
+      `[...]`, to 1e-6 of itself.
+    """
     near, far = jnp.minimum(z, _SWITCH), jnp.maximum(z, _SWITCH)
     log_density = -0.5 * far * far - 0.5 * math.log(2 * math.pi)
     return jnp.where(z < _SWITCH, jnp.log(tail(near)), log_density - jnp.log(_far_hazard(far)))
