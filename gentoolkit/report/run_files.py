@@ -1,5 +1,6 @@
 """What a run folder holds, read and written: configuration, metrics, summary, and where it all came from."""
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -9,19 +10,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-
-class Table(NamedTuple):
-    """A table of a page: `rows` of as many cells as there are `columns`; a paper's figures beside ours, say."""
-
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    caption: str = ""
-
-    def markdown(self) -> str:
-        """Returns the table and its caption as Markdown."""
-        lines = [self.columns, ["---"] * len(self.columns), *self.rows]
-        table = "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) + "\n"
-        return f"{table}\n{self.caption}\n" if self.caption else table
+from gentoolkit.report.tables import Table
 
 
 class Run(NamedTuple):
@@ -119,7 +108,10 @@ def environment() -> dict[str, str]:
     """Returns versions, device and cores, as text by name."""
     import jax  # Here, so that a page can be written where there is no jax.
 
-    versions = {name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "numpy")}
+    versions = {}
+    for name in ("jax", "flax", "optax", "numpy"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
     device = jax.devices()[0]
     return {
         "python": platform.python_version(),

@@ -5,7 +5,6 @@ import re
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from gentoolkit import report
 
@@ -42,7 +41,7 @@ def test_comparison_shows_every_run(tmp_path):
     runs = {"one": _run(tmp_path / "a"), "two": _run(tmp_path / "b", 1.0)}
     page = report.write_comparison(tmp_path / "out" / "all.html", runs, title="Both").read_text()
     assert page.count("data:image/png;base64,") == 2
-    for text in ("<th>one</th>", "<th>two</th>", "2 runs", "Configuration of two"):
+    for text in (">one</th>", ">two</th>", "2 runs", "Configuration of two"):
         assert text in page
     with pytest.raises(ValueError, match="at least one run"):
         report.write_comparison(tmp_path / "all.html", {}, title="None")
@@ -62,16 +61,61 @@ def test_what_is_missing_is_named(tmp_path):
 
 
 @pytest.mark.fast
-def test_grids_hold_the_pixels_in_order(tmp_path):
-    images = np.linspace(0, 1, 6)[:, None, None, None] * np.ones((1, 50, 50, 1))
-    sheet = np.asarray(Image.open(report.save_grid(tmp_path / "g.png", images, columns=3)))
-    assert sheet.shape == (2 * 50 + 2, 3 * 50 + 4)
-    np.testing.assert_array_equal(sheet[[0, 0, 0, 60, 60, 60], [0, 60, 110, 0, 60, 110]], [0, 51, 102, 153, 204, 255])
-    small = np.asarray(Image.open(report.save_grid(tmp_path / "s.png", np.ones((1, 8, 8, 3)))))
-    assert small.shape == (48, 48, 3)
-    pairs = np.asarray(Image.open(report.save_pairs(tmp_path / "p.png", images, 1 - images, columns=3)))
-    np.testing.assert_array_equal(pairs[[0, 60, 110, 160], [0, 0, 0, 0]], [0, 255, 153, 102])
-    with pytest.raises(ValueError, match="images must be"):
-        report.save_grid(tmp_path / "x.png", np.ones((3, 8, 8)))
-    with pytest.raises(ValueError, match="Shapes must agree"):
-        report.save_pairs(tmp_path / "x.png", images, images[:2])
+def test_a_page_of_anything(tmp_path):
+    strip, photograph = np.zeros((480, 1, 3)), np.random.default_rng(0).random((40, 40, 3))
+    path = report.write_page(
+        tmp_path / "new" / "page.html",
+        "A sentence & <b>no tag</b>.",
+        report.Table(["name", "PSNR"], [["<i>", 12.5], ["b", 9]], "Under it."),
+        report.section("Empty"),
+        report.section("Folded", report.bullets(["one", "<two>"]), folded="a list"),
+        report.values({"estimate": "0.5 < 1", "interval": "[0.4, 0.6]"}),
+        report.Chart("one line", {"": [(1, 2.0), (2, 3.0)]}, x="samples"),
+        report.pictures([(strip, "a strip"), photograph]),
+        report.sheet([[(strip, "d = 0.1"), None], [photograph]], columns=["query", "nearest"], labels=["a", "b"]),
+        report.provenance("python -m x --name='a b'", facts={"commit": "abc", "nothing": None}),
+        title="Title <here>",
+        subtitle="sub & title",
+    )
+    page = path.read_text()
+    assert (
+        re.search(
+            "<(?!/?(html|head|body|title|style|meta|link|h1|h2|p|section|div|span|table|caption|thead|tbody|tr|th"
+            "|td|ul|li|dl|dt|dd|pre|figure|figcaption|img|svg|path|text|circle|details|summary|!doctype))",
+            page,
+        )
+        is None
+    )
+    assert all(s.startswith("data:") for s in re.findall(r'(?:src|href)="([^"#][^"]*)"', page))
+    assert page.count("<figure") == 4 and page.count("<figcaption") == 2 and page.count("d = 0.1") == 2
+    assert "Empty" not in page and "python -m x --name=&#x27;a b&#x27;" in page and "commit abc" in page
+    assert "prefers-color-scheme: dark" in page
+    assert list(tmp_path.glob("new/*")) == [path]  # no file beside it is left
+    with pytest.raises(TypeError, match="A block is text, HTML, a Table or a Chart, got dict"):
+        report.write_page(path, {"a": 1}, title="x")
+    with pytest.raises(ValueError, match="Row 2 of a table has 1 cells, not 2"):
+        report.write_page(path, report.Table(["a", "b"], [[1, 2], [3]]), title="x")
+    with pytest.raises(ValueError, match="labels must be as many as rows, got 1 for 2"):
+        report.sheet([[strip], [strip]], labels=["a"])
+    with pytest.raises(ValueError, match="A row has 2 pictures, more than the 1 columns"):
+        report.sheet([[strip, strip]], columns=["a"])
+    assert path.read_text() == page  # what failed left the old page
+
+
+@pytest.mark.fast
+def test_names_that_are_no_text_do_not_stop_a_page(tmp_path):
+    page = report.write_page(tmp_path / "p.html", "caf\udce9.jpg and a bell\x07", title="\udcff").read_text()
+    assert "caf\\udce9.jpg and a bell\ufffd" in page
+
+
+@pytest.mark.fast
+def test_markdown_keeps_its_columns():
+    made = report.Table(["a|b", "c"], [["x | y", "two\nlines"]], "Caption.").markdown()
+    assert made == "| a\\|b | c |\n| --- | --- |\n| x \\| y | two lines |\n\nCaption.\n"
+
+
+@pytest.mark.fast
+def test_a_page_that_cannot_be_written_says_so(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError):
+        report.write_page(tmp_path / "file" / "page.html", title="x")

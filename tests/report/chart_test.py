@@ -1,0 +1,101 @@
+"""Charts: points stand where their values are, axes of any range have ticks that tell values apart, breaks break."""
+
+import math
+import re
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+
+from gentoolkit import report
+from gentoolkit.report import axis, chart
+
+pytestmark = pytest.mark.fast
+
+
+def _path(svg):
+    """Points of the first line, in pixels."""
+    path = re.search(r'<path d="(M[^"Zv]*)" fill="none" class', svg).group(1)
+    return np.array([[float(v) for v in pair.split()] for pair in re.split("[ML]", path)[1:]])
+
+
+@pytest.mark.parametrize(("log_x", "log_y"), [(False, False), (True, False), (False, True), (True, True)])
+def test_points_stand_where_their_values_are(log_x, log_y):
+    x, y = np.array([1.0, 10.0, 100.0]), np.array([2.0, 4.0, 32.0])
+    svg = report.chart.svg(report.Chart("t", {"a": list(zip(x, y, strict=True))}, log_x=log_x, log_y=log_y))
+    ElementTree.fromstring(svg)
+    places = _path(svg)
+    at = [np.log(x) if log_x else x, -(np.log(y) if log_y else y)]  # y runs downwards in pixels
+    for pixels, values in zip(places.T, at, strict=True):
+        share = (values - values[0]) / (values[-1] - values[0])
+        np.testing.assert_allclose((pixels - pixels[0]) / (pixels[-1] - pixels[0]), share, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[0.0], [3.0], [1e-30, 2e-30], [-1.7e308, 1.7e308], [5e-324, 1e-323], [1.7e9, 1.7e9 + 5], [-1.0, 1.0], [1e300] * 2],
+)
+@pytest.mark.parametrize("log", [False, True, None])
+def test_every_range_has_an_axis_with_ticks_that_differ(values, log):
+    made = axis.Axis(values, log, most=5)
+    shares = [made.share(value) for value in values if not made.log or value > 0]
+    assert all(0 <= share <= 1 for share in shares) and shares == sorted(shares)
+    labels = [label for _, label in made.ticks]
+    assert labels and len(set(labels)) == len(labels) and len(labels) <= 11
+    places = [share for share, _ in made.ticks]
+    assert places == sorted(places)
+    for share, label in made.ticks:
+        value = float(label)
+        if abs(value) < 1e308:  # what is written stands where it lies
+            np.testing.assert_allclose(made.share(value), share, atol=1e-3)
+
+
+def test_the_logarithm_is_taken_where_it_helps():
+    assert axis.Axis([1.0, 100.0], None, most=5).log
+    assert not axis.Axis([1.0, 20.0], None, most=5).log
+    assert not axis.Axis([0.0, 100.0], None, most=5).log
+    assert not axis.Axis([-1.0, 0.0], True, most=5).log  # nothing to show on one
+    assert axis.Axis([-1.0, 2.0, 50.0], True, most=5).share(-1.0) is None
+
+
+def test_what_is_no_number_breaks_the_line():
+    line = [(0, 1.0), (1, 2.0), (2, None), (3, math.nan), (4, 3.0), (5, math.inf), (6, 4.0), (7, 5.0)]
+    svg = chart.svg(chart.Chart("t", {"a": line}))
+    assert re.search(r'<path d="(M[^"]*)" fill', svg).group(1).count("M") == 3
+    assert svg.count("<circle") == 5
+    assert chart.Chart("t", {"a": [(0, None), (1, math.nan)]}).is_empty()
+    assert report.curves({"t": {"a": [(0, None)]}}) == ""
+    assert report.figure([chart.Chart("t", {"a": []})]) == ""
+
+
+def test_a_long_line_keeps_its_peaks():
+    y = np.zeros(20_000)
+    y[12_345], y[777] = 5.0, -3.0
+    svg = chart.svg(chart.Chart("t", {"a": list(enumerate(y))}))
+    assert len(svg) < 40_000
+    heights = _path(svg)[:, 1]
+    level = np.median(heights)
+    np.testing.assert_allclose((heights.max() - level) / (level - heights.min()), 3 / 5, atol=0.01)
+
+
+def test_a_name_has_one_colour_in_all_charts_and_texts_are_escaped():
+    charts = [chart.Chart("a < b", {"one": [(0, 1.0)], "<two>": [(0, 2.0)]}), chart.Chart("c", {"<two>": [(0, 1.0)]})]
+    page = report.charts(*charts)
+    assert "<two>" not in page and "a < b" not in page
+    styles = dict(chart.legend(charts))
+    assert page.count(styles["<two>"]) >= 3 and styles["one"] != styles["<two>"]
+    for root in (ElementTree.fromstring(report.figure(charts)), ElementTree.fromstring(f"<div>{page}</div>")):
+        assert sum("two" in "".join(e.itertext()) for e in root.iter() if e.tag.endswith(("text", "span"))) == 1
+    one = report.charts(chart.Chart("t", {"": [(0, 1.0), (1, 2.0)]}, levels={"truth": 1.5}))
+    assert ElementTree.fromstring(f"<div>{one}</div>").find(".//p").itertext().__next__() == "truth"
+
+
+def test_spreads_and_limits():
+    line = [(k, 1.0, 0.5) for k in range(3)]
+    wide = chart.svg(chart.Chart("t", {"a": line}, log_y=False))
+    bars = re.search(r'<path d="(M[^"]*V[^"]*)" fill="none" class="c0"', wide).group(1)
+    assert bars.count("V") == 3
+    band = chart.svg(chart.Chart("t", {"a": [(k, 1.0, 0.5) for k in range(40)]}))
+    assert 'fill-opacity=".18"' in band
+    ticks = [float(label) for _, label in axis.Axis([1.0], False, most=5, reach=[9.0], limits=(0, 2)).ticks]
+    assert min(ticks) == 0 and max(ticks) == 2
