@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "evaluation": {"_array", *KERNELS},
     "training": set(),
     "report": set(),
+    "study": {"report"},
 }
 # Kernels know jax and numpy; SciPy and OpenCV only inside a function that runs on the host.
 KERNEL_LIBRARIES = {"jax", "numpy"}
@@ -160,6 +161,8 @@ def test_tables_name_the_rooms_that_stand():
         ("gentoolkit/evaluation/bad.py", "import gentoolkit.models", "gentoolkit.models"),
         ("gentoolkit/training/bad.py", "from gentoolkit.distances import sliced", "gentoolkit.distances"),
         ("gentoolkit/report/bad.py", "import importlib\nimportlib.import_module('gentoolkit.data')", "gentoolkit.data"),
+        ("gentoolkit/report/bad.py", "from gentoolkit import study", "gentoolkit.study"),
+        ("gentoolkit/study/bad.py", "from gentoolkit import training", "gentoolkit.training"),
         ("gentoolkit/training/bad.py", "from experiments.a import main", "experiments.a"),
         ("gentoolkit/__init__.py", "from gentoolkit import distances", "gentoolkit.distances"),
         ("gentoolkit/__init__.py", "import jax", "jax"),

@@ -43,6 +43,7 @@ from gentoolkit.report.page import write_text as write_text
 from gentoolkit.report.picture import save_grid as save_grid
 from gentoolkit.report.picture import save_pairs as save_pairs
 from gentoolkit.report.run_files import Run as Run
+from gentoolkit.report.run_files import command as command
 from gentoolkit.report.run_files import commit as commit
 from gentoolkit.report.run_files import environment as environment
 from gentoolkit.report.run_files import read as read

@@ -6,7 +6,9 @@ import json
 import os
 import pathlib
 import platform
+import shlex
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -102,6 +104,13 @@ def commit() -> str | None:
         )
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def command() -> str:
+    """Returns what was typed to start this process, as one would type it again."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    program = ["-m", spec.name.removesuffix(".__main__")] if spec else sys.argv[:1]
+    return " ".join(["python", *map(shlex.quote, [*program, *sys.argv[1:]])])
 
 
 def environment() -> dict[str, str]:

@@ -1,0 +1,110 @@
+"""Claims, summaries, tables beside a paper's, progress, and what a script checks before it works."""
+
+import io
+import re
+
+import pytest
+from absl import app, flags
+
+from gentoolkit import report, study
+
+pytestmark = pytest.mark.fast
+
+
+def test_a_claim_says_its_verdict():
+    assert str(study.Claim("CM beats LM", True, "at 7 of 7 k")) == "holds: CM beats LM (at 7 of 7 k)"
+    assert str(study.Claim("it grows", False)) == "DOES NOT HOLD: it grows"
+    assert str(study.Claim("it grows", None, "one size")) == "not decided: it grows (one size)"
+
+
+def test_summaries_have_mean_and_spread():
+    assert study.summary([1.0, 3.0]) == (2.0, pytest.approx(2**0.5), 2)
+    assert study.summary([1.0, 3.0]).text() == "2 ± 1.4"
+    assert study.summary([2.5]).text(".2f") == "2.50"
+    assert study.summary([]).text() == "-"
+    assert study.summary([1.0, None]).text() == study.summary([float("inf")]).text() == "not finite"
+    assert study.interval(0.5, 0.4, 0.61, ".2f") == "0.50 [0.40, 0.61]"
+
+
+def test_a_paper_stands_beside_ours():
+    table = study.beside(
+        {"skewness": {"swae": [1.0, 3.0], "ae": [4.0]}, "error": {"swae": 0.125, "ae": "n/a"}, "ours": {"swae": None}},
+        {"skewness": {"swae": 35.86}, "error": {}, "not ours": {"swae": 1.0}},
+        columns=["swae", "ae"],
+        labels={"skewness": "skewness (raw)"},
+        digits={"skewness": ".2f"},
+        caption="two seeds",
+    )
+    assert table.columns == ["", "swae", "ae"] and table.caption == "two seeds"
+    assert table.rows == [
+        ["skewness (raw), ours", "2.00 ± 1.4", "4.00"],
+        ["skewness (raw), paper", "35.86", "-"],
+        ["error, ours", "0.125", "n/a"],
+        ["ours, ours", "-", "-"],
+    ]
+
+
+def test_names_are_checked_with_the_nearest():
+    assert study.choose("--method", "swae", ["swae", "ae"]) == "swae"
+    assert study.choose("preset", "small", {"small": 3}) == 3
+    with pytest.raises(ValueError, match=r"--method must be one of swae, ae; got 'swea'\. Did you mean 'swae'\?"):
+        study.choose("--method", "swea", ["swae", "ae"])
+    assert study.nearest("xyz", ["swae"]) == ""
+
+
+class _Stream(io.StringIO):
+    def __init__(self, terminal):
+        super().__init__()
+        self._terminal = terminal
+
+    def isatty(self):
+        return self._terminal
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_progress_tells_the_time_left(terminal, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("gentoolkit.study.progress.time.monotonic", lambda: clock[0])
+    stream = _Stream(terminal)
+    with study.Progress(5, stream=stream) as progress:
+        for index in range(5):
+            progress.begin(f"item {index}")
+            clock[0] += 6.0
+            progress.end()
+    lines = [line.removesuffix("\x1b[K") for line in re.split(r"[\r\n]+", stream.getvalue()) if line]
+    if terminal:
+        assert len(lines) == 6 and lines[1] == "[2/5] item 1  left 24 s"
+    else:  # every ten seconds
+        assert lines[:2] == ["[1/5] item 0", "[3/5] item 2  left 18 s"]
+    assert lines[-1] == "[5/5] item 4  all done in 30 s" and stream.getvalue().endswith("\n")
+
+
+def test_durations_are_those_of_a_person():
+    told = {8.4: "8 s", 59.6: "1 min 0 s", 125: "2 min 5 s", 3599.6: "1 h 0 min", 12_000: "3 h 20 min"}
+    assert {seconds: study.duration(seconds) for seconds in told} == told
+
+
+def test_a_script_checks_before_it_works(tmp_path):
+    calls = []
+    started = study.script(lambda: calls.append(1) or 3, folder="folder_of_test")
+    flags.DEFINE_string("folder_of_test", None, "")
+    assert started(["program"]) == 3
+    with pytest.raises(app.UsageError, match="Did not understand 'seeds=3': flags begin with --"):
+        started(["program", "seeds=3"])
+    (tmp_path / "file").write_text("")
+    flags.FLAGS.folder_of_test = str(tmp_path / "file" / "below")
+    with pytest.raises(app.UsageError, match=r"--folder_of_test: cannot write to '.*below': Not a directory\."):
+        started(["program"])
+    flags.FLAGS.folder_of_test = str(tmp_path / "new" / "folder")
+    assert started(["program"]) == 3 and (tmp_path / "new" / "folder").is_dir() and calls == [1, 1]
+
+
+def test_results_are_printed_and_written(tmp_path, capsys):
+    table = report.Table(["a", "b"], [["x", 1]], "Caption.")
+    claims = [study.Claim("a < b", True, "1 < 2")]
+    chart = report.Chart("errors", {"": [(1, 2.0), (2, 1.0)]})
+    page = study.publish(tmp_path, "t", chart, title="T", table=table, claims=claims, config={"size": 3})
+    text = "| a | b |\n| --- | --- |\n| x | 1 |\n\nCaption.\n\n- holds: a < b (1 < 2)\n"
+    assert (tmp_path / "t.md").read_text() == text and text in capsys.readouterr().out
+    html = page.read_text()
+    assert page == tmp_path / "t.html" and "holds: a &lt; b (1 &lt; 2)" in html and "<svg" in html and ">size<" in html
