@@ -126,12 +126,12 @@ def _ours(task: str) -> Implementation:
                 return sliced.distance(two_sample.wasserstein, z, prior, directions=drawn)
             return sliced.distance(normality.cramer_wold, z, directions=drawn)
 
-        def objective(models, batch, key):
+        def objective(models, batch, turn):
             z, rebuilt = models["autoencoder"](batch["image"])
             error = jnp.square(rebuilt - batch["image"]).sum(axis=(1, 2, 3)).mean()
             if task == "no_distance":
                 return error, {}
-            return error + jnp.log(distance(key, z) + _EPSILON), {}
+            return error + jnp.log(distance(turn.key, z) + _EPSILON), {}
 
         program = training.program(
             lambda rngs: {"autoencoder": autoencoder.dense(image_shape=(28, 28, 1), latent_dim=_LATENT, rngs=rngs)},

@@ -91,8 +91,8 @@ def run(config: ConfigDict, workdir: str | pathlib.Path, mesh: jax.sharding.Mesh
         options = {} if config.model.num_layers is None else {"num_layers": config.model.num_layers}
         return {"flow": _KINDS[config.model.kind](x.shape[1], data=x, rngs=rngs, **options)}
 
-    def objective(models, batch, key):
-        del key
+    def objective(models, batch, turn):
+        del turn
         z, log_det = models["flow"](batch["x"])
         if config.criterion == "total_correlation":
             removed = criterion.total_correlation_removed(batch["x"], z, log_det)

@@ -107,11 +107,16 @@ def darkened(
 
 
 def objective(
-    models: training.functional.Models, batch: Mapping[str, Any], key: jax.Array, *, channels: int, **darkening: float
+    models: training.functional.Models,
+    batch: Mapping[str, Any],
+    turn: training.Turn,
+    *,
+    channels: int,
+    **darkening: float,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Mean squared error of the brightened inside of dark images."""
     bright = color.luma(batch["image"]) if channels == 1 else batch["image"]
-    made = models["reference"](darkened(key, bright, **darkening), padded=False)
+    made = models["reference"](darkened(turn.key, bright, **darkening), padded=False)
     loss = jnp.mean((made - bright[:, BORDER:-BORDER, BORDER:-BORDER]) ** 2)
     return loss, {"mse": loss}
 

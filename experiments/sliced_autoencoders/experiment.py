@@ -124,8 +124,8 @@ def _features(config: ConfigDict, workdir, train_data, test_data, mesh):
             )
         }
 
-    def objective(models, batch, key):
-        del key
+    def objective(models, batch, turn):
+        del turn
         logits, _ = models["classifier"](batch["image"])
         loss = jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits.astype(jnp.float32), batch["label"]))
         return loss, {"cross_entropy": loss}

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from gentoolkit.distances import cramer_wold, directions, mmd, normality, sliced, two_sample
-from gentoolkit.training import Player
+from gentoolkit.training import Player, Turn
 
 # log(d + epsilon): only estimates that can reach zero or fall below it (MMD) need it; the sorted losses have a floor.
 _EPSILON = 1e-7
@@ -131,18 +131,18 @@ def _error(images: jax.Array, rebuilt: jax.Array) -> jax.Array:
     return jnp.mean(jnp.sum(jnp.square(difference), axis=(-3, -2, -1)))
 
 
-def _penalized(models: Mapping, batch: Mapping, key: jax.Array, *, penalty: Penalty | None, cost: str, weight: float):
+def _penalized(models: Mapping, batch: Mapping, turn: Turn, *, penalty: Penalty | None, cost: str, weight: float):
     z, rebuilt = models["autoencoder"](batch["image"])
     error = _error(batch["image"], rebuilt)
     if penalty is None:
         return error, {"reconstruction": error}
-    distance = penalty(key, z.astype(jnp.float32))
+    distance = penalty(turn.key, z.astype(jnp.float32))
     term = jnp.log(jnp.maximum(distance, 0) + _EPSILON) if cost == "log" else weight * distance
     return error + term, {"reconstruction": error, "distance": distance}
 
 
-def _variational(models: Mapping, batch: Mapping, key: jax.Array, *, weight: float):
-    z, (mean, log_variance) = models["autoencoder"].sample(key, batch["image"])
+def _variational(models: Mapping, batch: Mapping, turn: Turn, *, weight: float):
+    z, (mean, log_variance) = models["autoencoder"].sample(turn.key, batch["image"])
     error = _error(batch["image"], models["autoencoder"].decode(z))
     mean, log_variance = mean.astype(jnp.float32), log_variance.astype(jnp.float32)
     divergence = 0.5 * jnp.sum(jnp.square(mean) + jnp.exp(log_variance) - 1 - log_variance, axis=-1)
@@ -150,16 +150,16 @@ def _variational(models: Mapping, batch: Mapping, key: jax.Array, *, weight: flo
     return error + weight * divergence, {"reconstruction": error, "kl_divergence": divergence}
 
 
-def _critic(models: Mapping, batch: Mapping, key: jax.Array):
+def _critic(models: Mapping, batch: Mapping, turn: Turn):
     z = models["autoencoder"].encode(batch["image"])
-    real = models["critic"](jax.random.normal(key, z.shape)).astype(jnp.float32)
+    real = models["critic"](jax.random.normal(turn.key, z.shape)).astype(jnp.float32)
     fake = models["critic"](z).astype(jnp.float32)
     loss = jnp.mean(jax.nn.softplus(-real)) + jnp.mean(jax.nn.softplus(fake))
     return loss, {}
 
 
-def _adversarial(models: Mapping, batch: Mapping, key: jax.Array, *, weight: float):
-    del key
+def _adversarial(models: Mapping, batch: Mapping, turn: Turn, *, weight: float):
+    del turn
     z, rebuilt = models["autoencoder"](batch["image"])
     error = _error(batch["image"], rebuilt)
     fooling = jnp.mean(jax.nn.softplus(-models["critic"](z).astype(jnp.float32)))

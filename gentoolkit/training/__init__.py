@@ -13,10 +13,10 @@ A whole experiment, to be started as
     from gentoolkit import training
     from gentoolkit.training import launch
 
-    def objective(models, batch, key, *, weight):
+    def objective(models, batch, turn, *, weight):
         latent, rebuilt = models["autoencoder"](batch["image"])
         error = jnp.mean(jnp.square(rebuilt - batch["image"]))
-        law = distance_to_normal(latent, key)  # on the global batch, however many devices hold it
+        law = distance_to_normal(latent, turn.key)  # on the global batch, however many devices hold it
         return error + weight * law, {"error": error, "law": law}
 
     def main(config, workdir, mesh):
@@ -50,9 +50,15 @@ A whole experiment, to be started as
     if __name__ == "__main__":
         launch.run(main)
 
-The same command resumes after a kill. `training.load(workdir, models)` gets the models back for figures. A GAN has two
-players with `trains=("critic",)` and `trains=("generator",)`, and `steps` or `every` to move one more often than the
-other. Speed is measured on `training.program(...)`, the compiled step without the loop.
+The same command resumes after a kill. `training.load(workdir, models)` gets the models back for figures.
+
+A GAN has two players, `trains=("critic",)` and `trains=("generator",)`. A generator that moves first may return its
+images as a third result, `(loss, metrics, {"fake": images})`, and the critic finds them in its batch as
+`"generator/fake"`. `turn.step` lets a penalty come at every k-th step; `training.pure(models["critic"])` can be
+differentiated inside an objective; `frozen={"text": encoder}` is seen by all and in no checkpoint; `initial="runs/old"`
+begins with the weights of another run. Pre-training and then freezing is two runs in two folders.
+
+A loop of your own needs `training.program(...)` alone, the compiled step: no folder, no stream, no flags.
 
 `launch` is not imported here: it needs flags, and only binaries do.
 """
@@ -65,16 +71,20 @@ from gentoolkit.training.errors import NonFiniteError as NonFiniteError
 from gentoolkit.training.errors import OptionError as OptionError
 from gentoolkit.training.errors import TrainingError as TrainingError
 from gentoolkit.training.errors import WorkdirError as WorkdirError
+from gentoolkit.training.functional import constant as constant
 from gentoolkit.training.functional import jit as jit
+from gentoolkit.training.functional import pure as pure
+from gentoolkit.training.initial import Initial as Initial
 from gentoolkit.training.load import load as load
 from gentoolkit.training.loop import Evaluator as Evaluator
 from gentoolkit.training.loop import Result as Result
 from gentoolkit.training.loop import Stream as Stream
 from gentoolkit.training.loop import train as train
 from gentoolkit.training.mesh import make_mesh as make_mesh
+from gentoolkit.training.player import Player as Player
+from gentoolkit.training.player import Turn as Turn
 from gentoolkit.training.schedule import learning_rate as learning_rate
 from gentoolkit.training.schedule import num_steps as num_steps
-from gentoolkit.training.step import Player as Player
 from gentoolkit.training.step import Program as Program
 from gentoolkit.training.step import State as State
 from gentoolkit.training.step import program as program

@@ -1,11 +1,12 @@
 """Checkpoints of a run: saved in the background, newest and best kept. The only module that knows orbax."""
 
+import contextlib
 import json
 import math
 import os
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import jax
@@ -87,6 +88,23 @@ class Checkpoints:
         sign = 1.0 if mode == "max" else -1.0
         known = [info for info in self._orbax.checkpoints if info.metrics and metric in info.metrics]
         return max(known, key=lambda info: sign * info.metrics[metric]).step if known else None
+
+    def resolve(self, step: int | str) -> int:
+        """The number of the checkpoint that `step` (a number, "latest" or "best") means (`CheckpointError`: none)."""
+        steps = self.steps
+        if not steps:
+            raise errors.CheckpointError(f"There are no checkpoints in {self._directory}.")
+        if step == "latest":
+            return steps[-1]
+        if step == "best":
+            extra = self.extra(steps[-1])
+            best = self.best_of(extra["best"], extra["best_mode"])
+            if best is None:
+                raise errors.CheckpointError(f"No checkpoint in {self._directory} is known as the best; use 'latest'.")
+            return best
+        if step not in steps:
+            raise errors.CheckpointError(f"{self._directory} has no checkpoint of step {step}, only {steps}.")
+        return int(step)
 
     def improves(self, metrics: Mapping[str, float]) -> bool:
         """Whether these metrics are better than those of every checkpoint."""
@@ -194,6 +212,16 @@ class Checkpoints:
             f"Cannot read the checkpoint of step {step} in {self._directory}: {_brief(error)}. Remove its folder to go "
             "on from the one before."
         )
+
+
+@contextlib.contextmanager
+def reading(directory: pathlib.Path) -> Iterator[Checkpoints]:
+    """Opens the checkpoints of a run, which may still be going on, for reading alone."""
+    checkpoints = Checkpoints(directory, read_only=True)
+    try:
+        yield checkpoints
+    finally:
+        checkpoints.close()
 
 
 def differences(abstract: Any, stored: Any, *, partial: bool = False) -> list[str]:

@@ -1,7 +1,9 @@
 """The one train loop: step, log, evaluate, save, and go on where the last run was cut off."""
 
+import contextlib
 import difflib
 import json
+import math
 import pathlib
 import signal
 from collections.abc import Callable, Mapping
@@ -9,9 +11,12 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
 import numpy as np
+from flax import nnx
 from jax.experimental import multihost_utils
 
-from gentoolkit.training import checkpoint, ema, errors, functional, signals
+from gentoolkit.training import checkpoint, ema, errors, functional, player, signals
+from gentoolkit.training import frozen as frozen_lib
+from gentoolkit.training import initial as initial_lib
 from gentoolkit.training import metrics as metrics_lib
 from gentoolkit.training import step as step_lib
 from gentoolkit.training import workdir as workdir_lib
@@ -20,8 +25,8 @@ from gentoolkit.training import workdir as workdir_lib
 class Stream(Protocol):
     """An endless iterator over batches that knows where it is."""
 
-    def __next__(self) -> Mapping[str, np.ndarray]:
-        """Returns this process's part of the next batch: new arrays, each with the batch as its leading axis."""
+    def __next__(self) -> Mapping[str, Any]:
+        """Returns this process's part of the next batch: a dict of trees of new arrays, batch axis first."""
 
     def get_state(self) -> Any:
         """Returns the position after the last batch, as something JSON can hold."""
@@ -34,13 +39,14 @@ Evaluate = Callable[[functional.Models, int], Mapping[str, float]]
 
 
 class Evaluator(NamedTuple):
-    """A measurement of the models that is taken now and then.
+    """A measurement of the models, taken at some steps and at the end.
 
     Attributes:
-      function: `(models, step) -> {name: float}`; the modules are in evaluation mode and must not be kept. With several
-        processes all of them call it, and must feed the models the same arrays. `jit` compiles a function of models.
+      function: `(models, step) -> {name: float}`; the modules, frozen ones among them, are in evaluation mode and must
+        not be kept. With several processes all of them call it, and must feed the models the same arrays. `jit`
+        compiles a function of models, and applies `prepare` to batches.
       every: train steps between calls, or None for `evaluate_every` of `train`; it is also called at the last step.
-      averaged: whether it sees the moving averages of the parameters, where there are some.
+      averaged: whether it sees the moving averages, where there are some.
     """
 
     function: Evaluate
@@ -59,13 +65,16 @@ class Result(NamedTuple):
 
 def train(
     models: step_lib.MakeModels,
-    players: Mapping[str, step_lib.Player],
+    players: Mapping[str, player.Player],
     stream: Stream,
     *,
     workdir: str | pathlib.Path,
     num_steps: int,
     seed: int = 0,
     config: Any = None,
+    frozen: Mapping[str, nnx.Module] | None = None,
+    initial: initial_lib.Source | initial_lib.Initial | None = None,
+    prepare: step_lib.Prepare | None = None,
     evaluators: Mapping[str, Evaluator | Evaluate] | None = None,
     evaluate_every: int | None = None,
     ema_decay: ema.Decay = None,
@@ -93,11 +102,17 @@ def train(
         all processes see.
       num_steps: train steps in total; one batch each.
       seed: of the parameters and of all randomness in the objectives.
-      config: what to write to `config.json` (`ConfigDict`, mapping or None); a workdir made with another one is
-        refused. Only lengths (num_steps, num_epochs) may grow.
+      config: what to write to `config.json` (`ConfigDict`, mapping or None); a workdir with a checkpoint of another one
+        is refused. Only lengths (num_steps, num_epochs) may grow.
+      frozen: modules by name, beside `models`, that objectives and evaluators see in evaluation mode and nobody trains.
+        They are in no checkpoint; a fingerprint of their weights is, and other weights are refused later.
+      initial: weights to begin with at step 0: the folder of a run, an `.npz` file, arrays by name, or an `Initial`
+        that says which models they are for and how names change. A run that goes on takes no notice of it.
+      prepare: `batch -> batch`, the first thing in the compiled step, say bytes to floats: bytes are a quarter of what
+        has to be moved to the device.
       evaluators: by name; their values are logged as `name/key`.
       evaluate_every: train steps between evaluations; None evaluates at the last step only.
-      ema_decay: decay of a moving average of parameters, for all models or by model name.
+      ema_decay: decay of a moving average of parameters and batch statistics, for all models or by model name.
       compute_dtype: e.g. `jnp.bfloat16` for mixed precision, see `program`.
       mesh: from `make_mesh`; None uses the first device.
       log_every: train steps between log lines, which hold means over the interval.
@@ -115,34 +130,49 @@ def train(
     Raises:
       TrainingError: one of `errors`, with what to do.
       Interrupted: SIGTERM or SIGINT came, and the state is saved.
-      ValueError: options out of range, an empty or finite stream, a batch that the devices do not divide.
+      OptionError: an option out of range, a batch that the devices do not divide.
+      ValueError: an empty or finite stream, an unknown name.
     """
-    for name, value in {"num_steps": num_steps, "log_every": log_every, "checkpoint_every": checkpoint_every}.items():
-        if value < 1:
-            raise ValueError(f"{name} must be >= 1, got {value}.")
+    lengths = {"num_steps": num_steps, "log_every": log_every, "checkpoint_every": checkpoint_every, "keep": keep}
+    for name, value in lengths.items():
+        if not (1 <= value < math.inf and value == int(value)):
+            raise errors.OptionError(f"{name} must be a whole number >= 1, got {value}.")
+    if not progress_seconds >= 0:
+        raise errors.OptionError(f"progress_seconds must be >= 0, got {progress_seconds}.")
     if mesh is None and jax.process_count() > 1:
-        raise ValueError("With several processes a mesh is needed: pass mesh=make_mesh().")
+        raise errors.OptionError("With several processes a mesh is needed: pass mesh=make_mesh().")
     schedule = _schedule(evaluators or {}, evaluate_every)
     _check_best(best, [*players, *schedule])
     workdir = pathlib.Path(workdir)
     main_process = jax.process_index() == 0
-    with workdir_lib.claim(workdir, alone=main_process), signals.StopRequest() as stop:
-        workdir_lib.check_config(workdir, workdir_lib.plain(config), write=main_process)
+    with (
+        workdir_lib.claim(workdir, alone=main_process),
+        signals.StopRequest() as stop,
+        contextlib.ExitStack() as on_exit,
+    ):
         checkpoints = checkpoint.Checkpoints(workdir / "checkpoints", keep=keep, best=best, best_mode=best_mode)
+        on_exit.callback(_close_quietly, checkpoints)
         start = checkpoints.latest or 0
+        # A start that failed before its first checkpoint has left nothing to go on from, so another may take its place.
+        workdir_lib.check_config(workdir, workdir_lib.plain(config), binding=start > 0, write=main_process)
+        fingerprints = frozen_lib.fingerprints(frozen or {})
         if start:
-            stream.set_state(_position(checkpoints.extra(start), seed, workdir))
+            extra = checkpoints.extra(start)
+            frozen_lib.check(extra.get("frozen", {}), fingerprints, workdir)
+            stream.set_state(_position(extra, seed, workdir))
         batch = _next(stream, start, num_steps)
         program = step_lib.program(
             models,
             players,
             batch,
+            frozen=frozen,
+            prepare=prepare,
             ema_decay=ema_decay,
             compute_dtype=compute_dtype,
             mesh=mesh,
             log_every=log_every,
         )
-        state = checkpoints.restore(start, program.abstract) if start else program.init(seed)
+        state = checkpoints.restore(start, program.abstract) if start else program.init(seed, initial)
         writer = metrics_lib.Writer(workdir, resumed_step=start, tensorboard=tensorboard)
         if start >= num_steps:
             metrics_lib.say(f"Already complete: {workdir} is at step {start} of {num_steps}; nothing to do.")
@@ -152,12 +182,12 @@ def train(
             count, devices = sum(p.size for p in state.params.values()), state.step.sharding.num_devices
             metrics_lib.say(f"Training {workdir}: {num_steps} steps, {count:,} parameters, {devices} device(s).")
         progress = metrics_lib.Progress(first_step=start, num_steps=num_steps, seconds=progress_seconds)
-        examples = max((np.shape(v)[0] for v in batch.values() if np.shape(v)), default=1) * jax.process_count()
+        examples = max((np.shape(v)[0] for v in jax.tree.leaves(batch) if np.shape(v)), default=1) * jax.process_count()
 
         def save(step: int, values: Mapping[str, float]) -> None:
             writer.sync()
             positions = _gather(stream.get_state())
-            extra = {"positions": positions, "seed": seed, "best": best, "best_mode": best_mode}
+            extra = {"positions": positions, "seed": seed, "best": best, "best_mode": best_mode, "frozen": fingerprints}
             checkpoints.save(step, state, extra=extra, metrics=values)
 
         try:
@@ -191,12 +221,8 @@ def train(
                 if not last:
                     batch = _next(stream, step, num_steps)
             checkpoints.wait()
-        except BaseException:
-            _close_quietly(checkpoints)
-            raise
         finally:
             writer.close()
-        checkpoints.close()
         return Result(program.models(state), max(start, num_steps), writer.latest, state)
 
 
@@ -206,8 +232,8 @@ def _schedule(evaluators: Mapping[str, Evaluator | Evaluate], default: int | Non
         if not isinstance(evaluator, Evaluator):
             evaluator = Evaluator(evaluator)
         every = default if evaluator.every is None else evaluator.every
-        if every is not None and every < 1:
-            raise ValueError(f"Evaluator {name!r}: every must be >= 1, got {every}.")
+        if every is not None and not every >= 1:
+            raise errors.OptionError(f"Evaluator {name!r}: every must be >= 1, got {every}.")
         schedule[name] = evaluator._replace(every=every)
     return schedule
 

@@ -98,31 +98,36 @@ def with_shardings(state: Any, mesh: Mesh) -> Any:
     return jax.tree_util.tree_map_with_path(put, state)
 
 
-def batch_shardings(mesh: Mesh, batch: Mapping[str, Any]) -> dict[str, NamedSharding]:
+def batch_shardings(mesh: Mesh, batch: Mapping[str, Any]) -> dict[str, Any]:
     """Cuts the leading axis of every array of a batch over all devices; scalars are copied.
 
     Args:
       mesh: from `make_mesh`.
-      batch: this process's part of a batch: arrays with a leading batch axis.
+      batch: this process's part of a batch: a dict of trees of arrays with a leading batch axis.
 
     Returns:
-      A sharding by name.
+      The same trees with a sharding in the place of every array.
 
     Raises:
-      ValueError: a batch size that the number of devices does not divide.
+      OptionError: a batch size that the number of devices does not divide.
+      TypeError: a batch that is not a dict, or an array of something else than numbers.
     """
-    shardings = {}
-    for name, array in batch.items():
-        shape = global_shape(np.shape(array))
-        if np.asarray(array).dtype.kind not in "biufcV":
-            raise TypeError(f"Batches hold numbers; {name!r} is an array of dtype {np.asarray(array).dtype}.")
+    if not isinstance(batch, Mapping):
+        raise TypeError(f"A batch must be a dict of arrays, got {type(batch)}.")
+
+    def sharding(path, array):
+        name = "/".join(str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", key)))) for key in path)
+        shape, dtype = global_shape(np.shape(array)), np.asarray(array).dtype
+        if dtype.kind not in "biufcV":
+            raise TypeError(f"Batches hold numbers; {name!r} is an array of dtype {dtype}.")
         if shape and shape[0] % mesh.size:
-            raise ValueError(
+            raise errors.OptionError(
                 f"The global batch of {name!r} has {shape[0]} examples, which {mesh.size} devices "
                 f"do not divide. Choose a multiple of {mesh.size} as batch size, or fewer devices (--num_devices)."
             )
-        shardings[name] = NamedSharding(mesh, PartitionSpec(_AXES) if shape else PartitionSpec())
-    return shardings
+        return NamedSharding(mesh, PartitionSpec(_AXES) if shape else PartitionSpec())
+
+    return jax.tree_util.tree_map_with_path(sharding, dict(batch))
 
 
 def global_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -130,11 +135,12 @@ def global_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     return (shape[0] * jax.process_count(), *shape[1:]) if shape else shape
 
 
-def put_batch(batch: Mapping[str, Any], shardings: Mapping[str, NamedSharding]) -> dict[str, Any]:
+def put_batch(batch: Mapping[str, Any], shardings: Mapping[str, Any]) -> dict[str, Any]:
     """Makes global arrays of the parts that the processes hold; with one process the compiled step places them."""
     if jax.process_count() == 1:
         return dict(batch)
-    return {
-        name: jax.make_array_from_process_local_data(shardings[name], np.asarray(array))
-        for name, array in batch.items()
-    }
+
+    def put(array, sharding):
+        return jax.make_array_from_process_local_data(sharding, np.asarray(array))
+
+    return jax.tree.map(put, dict(batch), dict(shardings))

@@ -62,7 +62,7 @@ class Writer:
         workdir_lib.write_atomically(path, "".join(json.dumps(line) + "\n" for line in lines))
         try:
             self._metrics = open(path, "a")
-            self._timing = open(workdir / "timing.jsonl", "a")
+            self._timing = open(workdir / "timing.jsonl", "a" if resumed_step else "w")
         except OSError as error:
             raise errors.WorkdirError(f"Cannot write {path}: {error.strerror}.") from error
         if tensorboard and importlib.util.find_spec("tensorboardX"):

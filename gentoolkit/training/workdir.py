@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from gentoolkit.training import errors
 
-# A run may be made longer; everything else is another run and belongs into another folder.
+# A run may be made longer; everything else is another run, which needs another folder.
 _LENGTH_KEYS = ("num_steps", "num_epochs")
 
 # Seconds to wait for the lock: children of a killed run may hold it a moment longer than the run itself.
@@ -69,12 +69,13 @@ def plain(config: Any) -> dict[str, Any]:
     return json.loads(json.dumps(mapping, default=str))
 
 
-def check_config(workdir: pathlib.Path, config: Mapping[str, Any], *, write: bool) -> None:
+def check_config(workdir: pathlib.Path, config: Mapping[str, Any], *, write: bool, binding: bool = True) -> None:
     """Writes `config.json`, or compares it with the one that stands there.
 
     Args:
       workdir: the folder.
       config: from `plain`.
+      binding: whether there is something to go on from; else whatever stands there is written over.
       write: whether this process writes.
 
     Raises:
@@ -87,8 +88,9 @@ def check_config(workdir: pathlib.Path, config: Mapping[str, Any], *, write: boo
         if path.exists():
             old = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise errors.WorkdirError(f"Cannot read {path}: {error}. Remove it to write it anew.") from error
-    if old is not None:
+        if binding:
+            raise errors.WorkdirError(f"Cannot read {path}: {error}. Remove it to write it anew.") from error
+    if old is not None and binding:
         before, now = _flatten(old), _flatten(config)
         differing = [
             f"{key} was {before.get(key, 'absent')!r} and is now {now.get(key, 'absent')!r}"

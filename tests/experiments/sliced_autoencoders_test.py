@@ -43,7 +43,7 @@ def test_every_objective_has_a_finite_loss_and_a_slope(method):
 
         def loss(batch, player=player):
             models = experiment.make_models(config, nnx.Rngs(0))
-            return player.objective(models, batch, jax.random.key(1))[0]
+            return player.objective(models, batch, training.Turn(jax.random.key(1)))[0]
 
         value, gradient = jax.jit(jax.value_and_grad(loss))(batch)
         assert np.isfinite(value)
@@ -78,7 +78,7 @@ def test_the_log_cost_does_not_care_for_a_constant_factor():
 
         def loss(x):
             return objectives._penalized(
-                models, {"image": x}, jax.random.key(1), penalty=penalty, cost="log", weight=1.0
+                models, {"image": x}, training.Turn(jax.random.key(1)), penalty=penalty, cost="log", weight=1.0
             )[0]
 
         return jax.grad(loss)(images)

@@ -24,7 +24,7 @@ def scale(rngs):
     return {"scale": nnx.Linear(1, 1, use_bias=False, rngs=rngs)}
 
 
-def objective(models, batch, key):
+def objective(models, batch, turn):
     """Brings the weight to the mean of the batch."""
     error = jnp.mean(jnp.square(models["scale"](jnp.ones((1, 1))) - batch["x"]))
     return error, {"weight": models["scale"].kernel[0, 0]}
@@ -224,6 +224,19 @@ def test_another_config_or_seed(tmp_path):
         train(tmp_path, 4, config=config, seed=1)
 
 
+def test_a_start_that_failed_binds_nothing(tmp_path):
+    """Without a checkpoint there is nothing to go on from: another configuration and seed may take its place."""
+    with pytest.raises(training.NonFiniteError):
+        train(tmp_path, 4, stream=toy.Stream(poison=3), config={"rate": 1}, log_every=1)
+    assert len(lines(tmp_path)) == 2
+    train(tmp_path, 4, config={"rate": 2}, seed=1)
+    assert json.loads((tmp_path / "config.json").read_text()) == {"rate": 2}
+    assert [line["step"] for line in lines(tmp_path)] == [2, 4]
+    assert len((tmp_path / "timing.jsonl").read_text().splitlines()) == 2
+    with pytest.raises(training.ConfigChangedError, match="rate was 2 and is now 1"):
+        train(tmp_path, 4, config={"rate": 1}, seed=1)
+
+
 def test_workdir_that_cannot_be_written(tmp_path):
     """It is said at once, before anything is compiled."""
     (tmp_path / "file").write_text("")
@@ -260,8 +273,12 @@ def test_streams_that_end_and_options_out_of_range(tmp_path):
 
     with pytest.raises(ValueError, match="after 3 of 5 steps"):
         train(tmp_path, 5, stream=Short())
-    with pytest.raises(ValueError, match="log_every"):
-        train(tmp_path, 5, log_every=0)
+    for options in ({"log_every": 0}, {"log_every": float("nan")}, {"keep": 1.5}, {"checkpoint_every": float("inf")}):
+        (name,) = options
+        with pytest.raises(training.OptionError, match=f"{name} must be a whole number"):
+            train(tmp_path, 5, **options)
+    with pytest.raises(training.OptionError, match="progress_seconds"):
+        train(tmp_path, 5, progress_seconds=float("nan"))
     with pytest.raises(ValueError, match="every"):
         train(tmp_path, 5, evaluators={"e": training.Evaluator(stop_at(None).function, every=0)})
 

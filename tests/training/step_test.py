@@ -39,7 +39,7 @@ def linear(rngs):
     }
 
 
-def descend(models, batch, key):
+def descend(models, batch, turn):
     """A loss whose gradient with respect to either weight is 1."""
     x = jnp.ones((1, 1))
     return jnp.sum(models["a"](x) + models["b"](x)), {}
@@ -61,9 +61,9 @@ def test_one_compilation():
     """Neither weak types nor shardings make a later step another program."""
     traces = []
 
-    def objective(models, batch, key):
+    def objective(models, batch, turn):
         traces.append(0)
-        return toy.objective(models, batch, key)
+        return toy.objective(models, batch, turn)
 
     player = {"net": training.Player(objective, optax.adam(1e-2), steps=2, every=2)}
     program = training.program(toy.models, player, batches(1)[0], ema_decay=0.9)
@@ -89,13 +89,13 @@ def test_two_players_each_own_their_model():
 def test_gan_alternates():
     """A critic and a generator on a shift in one dimension: the generator finds it, and sees the moved critic."""
 
-    def critic_loss(models, batch, key):
-        fake = models["b"](jax.random.normal(key, (8, 1)))
+    def critic_loss(models, batch, turn):
+        fake = models["b"](jax.random.normal(turn.key, (8, 1)))
         scores = models["a"](batch["x"]), models["a"](fake)
         weight = models["a"].kernel[...]
         return jnp.mean(scores[1] - scores[0]) + jnp.sum(weight**2), {"gap": jnp.mean(scores[0] - scores[1])}
 
-    def generator_loss(models, batch, key):
+    def generator_loss(models, batch, turn):
         return -jnp.mean(models["a"](models["b"](jnp.ones((8, 1))))), {}
 
     players = {
@@ -113,9 +113,9 @@ def test_gan_alternates():
 def test_every_update_has_its_own_key():
     """No two steps, players or updates of a step draw the same number."""
 
-    def draw(models, batch, key):
-        number = jax.random.uniform(key)
-        return descend(models, batch, key)[0], {"mean": number, "square": jnp.square(number)}
+    def draw(models, batch, turn):
+        number = jax.random.uniform(turn.key)
+        return descend(models, batch, turn)[0], {"mean": number, "square": jnp.square(number)}
 
     players = {
         name: training.Player(draw, optax.sgd(0.1), steps=steps) for name, steps in [("a", 1), ("b", 1), ("c", 2)]
@@ -184,10 +184,10 @@ def test_mixed_precision():
     """Models compute in bfloat16; parameters, statistics, averages and losses stay float32, and it still learns."""
     seen = []
 
-    def objective(models, batch, key):
+    def objective(models, batch, turn):
         out = models["net"](batch["x"])
         seen.append(out.dtype)
-        return toy.objective(models, batch, key)
+        return toy.objective(models, batch, turn)
 
     player = {"net": training.Player(objective, optax.adam(1e-2))}
     program = training.program(toy.models, player, batches(1)[0], ema_decay=0.9, compute_dtype=jnp.bfloat16)
@@ -217,8 +217,8 @@ def test_meters_average_over_the_interval():
 def test_first_bad_step(where):
     """A loss or gradient that is not finite is remembered with its step, even if later ones are finite again."""
 
-    def objective(models, batch, key):
-        loss, metrics = descend(models, batch, key)
+    def objective(models, batch, turn):
+        loss, metrics = descend(models, batch, turn)
         x = batch["x"][0, 0]  # 1 is good, 0 is bad
         # The square root has an infinite slope at 0, and a value of 0.
         bad = jnp.where(x > 0, 0.0, jnp.nan) if where == "loss" else jnp.sqrt(x * jnp.abs(loss))
@@ -249,7 +249,7 @@ def test_jit_of_models():
 
 def returns(value):
     """A player whose objective returns this."""
-    return {"p": training.Player(lambda models, batch, key: value(models), optax.sgd(0.1))}
+    return {"p": training.Player(lambda models, batch, turn: value(models), optax.sgd(0.1))}
 
 
 @pytest.mark.fast

@@ -57,10 +57,10 @@ def models(rngs, features=4, **options):
     return {"net": Net(features, **options, rngs=rngs)}
 
 
-def objective(models, batch, key):
+def objective(models, batch, turn):
     """Regression with noise on the targets, so that the key matters; a sort, so that the whole batch matters."""
     out = models["net"](batch["x"]).astype(jnp.float32)
-    noise = 0.01 * jax.random.normal(key, batch["y"].shape)
+    noise = 0.01 * jax.random.normal(turn.key, batch["y"].shape)
     error = jnp.mean(jnp.square(out - batch["y"].astype(jnp.float32) - noise))
     sliced = jnp.mean(jnp.square(jnp.sort(out[:, 0]) - jnp.sort(batch["y"][:, 0].astype(jnp.float32))))
     return error + 0.1 * sliced, {"error": error, "sliced": sliced}
