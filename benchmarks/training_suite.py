@@ -15,7 +15,6 @@ from benchmarks import backends, cramer_wold_bench, harness, limits, targets
 from benchmarks.backends import JAX_STEP, TORCH_STEP
 from benchmarks.harness import OURS, Implementation, Row, Size
 from gentoolkit import data
-from gentoolkit.data import source
 
 _PIXELS, _WIDTH, _LATENT = 784, 200, 20
 _TASKS = ("scwae", "swae", "no_distance")
@@ -82,7 +81,7 @@ def make_inputs(size: Size) -> dict[str, np.ndarray]:
     Not one batch of noise: a network that cannot learn anything from its images dies within a hundred steps, and what
     PyTorch then takes is the time of denormal numbers.
     """
-    digits = source.take(data.digits.load("train"), np.arange(1500))["image"].astype(np.float32) / 255
+    digits = data.digits.load("train").take(np.arange(1500))["image"].astype(np.float32) / 255
     images = np.pad(digits.repeat(3, axis=1).repeat(3, axis=2), ((0, 0), (2, 2), (2, 2), (0, 0)))
     order = np.random.default_rng(0).integers(len(images), size=(10, size["batch"]))
     return {"batches": images[order]}

@@ -13,8 +13,7 @@ import optax
 from ml_collections import ConfigDict
 
 from gentoolkit import report, training
-from gentoolkit.data import cifar10, pipeline, transform
-from gentoolkit.data import source as source_lib
+from gentoolkit.data import cifar10, columns, pipeline, transform
 from gentoolkit.imaging import color, degradation
 from gentoolkit.models import low_light
 
@@ -35,10 +34,10 @@ def run(config: ConfigDict, workdir: str | pathlib.Path, mesh: jax.sharding.Mesh
     workdir = pathlib.Path(workdir)
     where = {"data_dir": config.data_dir or None}
     # Decoded once: 150 MB of memory, and batches at the speed of indexing.
-    train_data = source_lib.in_memory(cifar10.load("train", **where))
+    train_data = columns.in_memory(cifar10.load("train", **where))
     test_data = cifar10.load("test", **where)
     chosen = np.linspace(0, len(test_data) - 1, config.num_held_out).astype(int)
-    held_out = source_lib.take(test_data, chosen)["image"] / np.float32(255)
+    held_out = test_data.take(chosen)["image"] / np.float32(255)
     parts = {"process_index": jax.process_index(), "process_count": jax.process_count()}
     stream = pipeline.Stream(
         train_data, seed=config.seed, batch_size=config.batch_size, transforms=(transform.horizontal_flip,), **parts

@@ -28,7 +28,7 @@ def load(directory: str = "", *, size: int = 256) -> dict[str, np.ndarray]:
     """
     if directory:
         images = folder.load(directory, image_shape=(size, size, 3), fit="cover", convert_channels=True)
-        names = [pathlib.Path(path).stem for path in images.paths]
+        names = [pathlib.Path(path).stem for path in images.names]
         return {name: np.asarray(images[i]["image"], np.float32) / 255 for i, name in enumerate(names)}
     import cv2
     import skimage.data

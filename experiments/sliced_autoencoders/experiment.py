@@ -4,7 +4,6 @@ import functools
 import itertools
 import pathlib
 import sys
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +14,7 @@ from ml_collections import ConfigDict
 
 from experiments.sliced_autoencoders import objectives
 from gentoolkit import evaluation, report, training
-from gentoolkit.data import celeb_a, cifar10, digits, folder, mnist, pipeline
-from gentoolkit.data import source as source_lib
+from gentoolkit.data import celeb_a, cifar10, columns, digits, folder, mnist, pipeline
 from gentoolkit.distances import directions
 from gentoolkit.models import autoencoder, classifier, discriminator
 
@@ -75,7 +73,7 @@ def run(config: ConfigDict, workdir: str | pathlib.Path, mesh: jax.sharding.Mesh
     return result.metrics
 
 
-def load(dataset: str, data_dir: str, image_shape: tuple[int, ...]) -> tuple[Any, Any]:
+def load(dataset: str, data_dir: str, image_shape: tuple[int, ...]) -> tuple[columns.Columns, ...]:
     """Returns the training and the held-out examples of a data set."""
     where = {"data_dir": data_dir or None}
     if dataset == "digits":
@@ -84,14 +82,14 @@ def load(dataset: str, data_dir: str, image_shape: tuple[int, ...]) -> tuple[Any
         return mnist.load("train", **where), mnist.load("test", **where)
     if dataset == "cifar10":
         # Decoded once: 150 MB of memory, and batches at the speed of indexing.
-        return tuple(source_lib.in_memory(cifar10.load(split, **where)) for split in ("train", "test"))
+        return tuple(columns.in_memory(cifar10.load(split, **where)) for split in ("train", "test"))
     if dataset == "celeb_a":
         return celeb_a.load("train", **where), celeb_a.load("validation", **where)
     if dataset == "folder":
         if not data_dir:
             raise ValueError("config.data_dir must name the folder of images.")
         images = folder.load(data_dir, image_shape=image_shape, fit="cover", convert_channels=True)
-        return source_lib.split(images, num_test=max(1, len(images) // 10))
+        return columns.split(images, num_test=max(1, len(images) // 10))
     raise ValueError(f"There is no data set {dataset!r}.")
 
 
@@ -118,7 +116,7 @@ def _features(config: ConfigDict, workdir, train_data, test_data, mesh):
         return {
             "classifier": classifier.Classifier(
                 image_shape=tuple(config.model.image_shape),
-                num_classes=len(train_data.class_names),
+                num_classes=len(train_data.fields["label"].class_names),
                 num_features=config.features.num_features,
                 rngs=rngs,
             )
@@ -135,7 +133,7 @@ def _features(config: ConfigDict, workdir, train_data, test_data, mesh):
 
     def held_out(models, step):
         del step
-        hits = [right(models, b["image"], b["label"])[b["mask"]] for b in test]
+        hits = [right(models, b["image"], b["label"])[b["counts"]] for b in test]
         return {"accuracy": float(np.concatenate(hits).mean())}
 
     parts = {"process_index": jax.process_index(), "process_count": jax.process_count()}
@@ -197,7 +195,7 @@ def _measurements(config: ConfigDict, test: pipeline.EvaluationPass, features):
 
 def _write_page(config: ConfigDict, workdir: pathlib.Path, result: training.Result, test_data, measured: bool) -> None:
     pictures = workdir / "pictures"
-    images = source_lib.take(test_data, np.arange(min(_PICTURES // 2, len(test_data))))["image"] / np.float32(255)
+    images = test_data.take(np.arange(min(_PICTURES // 2, len(test_data))))["image"] / np.float32(255)
     decode = training.jit(lambda m, z: m["autoencoder"].decode(z))
     rebuild = training.jit(lambda m, x: m["autoencoder"].decode(m["autoencoder"].encode(x)))
     prior = jax.random.normal(jax.random.key(2), (_PICTURES, config.model.latent_dim))

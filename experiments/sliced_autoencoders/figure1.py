@@ -15,7 +15,6 @@ from absl import app, flags, logging
 
 from experiments.sliced_autoencoders import experiment, runs
 from gentoolkit import report, training
-from gentoolkit.data import source as source_lib
 
 _ROWS, _COLUMNS = 5, 10
 
@@ -27,7 +26,7 @@ def draw(run: runs.Run, folder: pathlib.Path) -> list[pathlib.Path]:
     encode = training.jit(lambda m, x: m["autoencoder"].encode(x))
     decode = training.jit(lambda m, z: m["autoencoder"].decode(z))
     num = min(_ROWS * _COLUMNS, len(test))
-    images = source_lib.take(test, np.arange(num))["image"] / np.float32(255)
+    images = test.take(np.arange(num))["image"] / np.float32(255)
     codes = np.asarray(encode(models, images))
 
     def decoded(z):

@@ -1,4 +1,4 @@
-"""Image data: random-access sources, one-time preparation, and step-indexed streams of batches.
+"""Data: named columns with fields, one-time preparation, and step-indexed streams of batches.
 
 Importing this package loads nothing heavy; a room is loaded when it is first named::
 
@@ -9,20 +9,24 @@ Importing this package loads nothing heavy; a room is loaded when it is first na
     batches[7]                      # step 7, always the same
     iterator = iter(batches)        # prefetching; get_state() and set_state(...) go into a checkpoint
 
-A *source* is any object with `len(source)` and `source[i] -> {"image": uint8 [h, w, c], "label": int}`.
+A data set is a `columns.Columns`: named columns, each with a field that says what it holds and how it is mirrored,
+cropped, scaled and padded.
 
 | module | what it gives |
 |---|---|
-| `source` | `Source`, `ArraySource`, `ImageFiles`, `Subset`; `split`, `in_memory` |
+| `fields` | `Image`, `Mask`, `Boxes`, `Tokens`, `Sound`, `Label`, `Field`; `Ragged`, a column of variable lengths |
+| `columns` | `Columns`; `from_values`, `images`, `split`, `in_memory` |
 | `digits` | `load(split)`: 8x8 digits shipped inside scikit-learn, the embedded default |
 | `mnist` | `load(split, data_dir=)`: idx files, plain or gzip, verified by SHA-256 of their contents |
 | `cifar10` | `load(split, data_dir=)`: binary version or class folders of images; `prepare` |
 | `celeb_a` | `load(split, data_dir=)`: 64x64, the published crop; `prepare` |
 | `folder` | `load(directory, image_shape=)`: any folder of images, with explicit conversions |
 | `prepared` | `load(directory, split)`: any data set that tensorflow-datasets has prepared, tensorflow not needed |
-| `preparation` | `prepare(sources, directory, name=)`: decodes once and writes array_record, without tensorflow |
-| `pipeline` | `Stream` for training, `EvaluationPass` for one pass in order |
-| `transform` | `horizontal_flip`, an augmentation for `Stream(transforms=...)` |
+| `preparation` | `prepare(sources, directory, name=)`: reads once and writes array_record, without tensorflow |
+| `text` | `Vocabulary`: words to numbers of variable length, and back |
+| `pipeline` | `Stream` for training, `EvaluationPass` for one pass in order, `scale` |
+| `pairs` | `Together(a=..., b=...)`: streams side by side, for sets without pairs |
+| `transform` | `horizontal_flip`, `RandomCrop`: augmentations for `Stream(transforms=...)` |
 
 Files are looked for in `data_dir`, or, when that is not given, in the folder named by the environment variable
 `GENTOOLKIT_DATA`; each data set may lie in it directly or in a subfolder of its own name (`mnist`, `cifar10`,
@@ -36,13 +40,16 @@ import types
 _MODULES = (
     "celeb_a",
     "cifar10",
+    "columns",
     "digits",
+    "fields",
     "folder",
     "mnist",
+    "pairs",
     "pipeline",
     "preparation",
     "prepared",
-    "source",
+    "text",
     "transform",
 )
 

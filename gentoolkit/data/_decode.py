@@ -27,8 +27,9 @@ class Reader:
       fit: "exact" (the image must be h x w), "stretch" (resized to h x w, whatever its proportions), or "cover"
         (resized until it covers h x w, and the overhang cut off on both sides alike). Resizing is bilinear with
         antialiasing.
-      convert_channels: whether grey and colour may be turned into each other, transparency dropped and palettes
-        resolved.
+      convert_channels: whether grey and colour may be turned into each other, transparent pixels laid over white and
+        palettes resolved.
+      first_frame: whether to take the first picture of an animation or of a file of several pages.
 
     Raises:
       ValueError: an option outside these.
@@ -38,6 +39,7 @@ class Reader:
     center_crop: int | None = None
     fit: Fit = "exact"
     convert_channels: bool = False
+    first_frame: bool = False
 
     def __post_init__(self):
         shape = tuple(self.image_shape)
@@ -53,6 +55,7 @@ class Reader:
         """Decodes one file into `image_shape` uint8 (`ValueError`, naming the file, if it cannot)."""
         try:
             with Image.open(path) as image:
+                self._check_frames(image, str(path))
                 ImageOps.exif_transpose(image, in_place=True)
                 return self.convert(image, str(path))
         except FileNotFoundError:
@@ -64,6 +67,7 @@ class Reader:
         """Refuses a file whose header already shows that it does not fit (`ValueError`); decodes nothing."""
         try:
             with Image.open(path) as image:
+                self._check_frames(image, str(path))
                 width, height = image.size
                 # Pillow decodes a whole PNG to look for an orientation that its header does not hold: not here.
                 oriented = image.format != "PNG" or "exif" in image.info
@@ -90,6 +94,9 @@ class Reader:
         """
         height, width, channels = self.image_shape
         self._check(image.mode, image.height, image.width, name)
+        if image.has_transparency_data:
+            # What lies under transparent pixels is not to be seen: often black, or left over from drawing.
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
         if image.mode != _MODES[channels]:
             image = image.convert(_MODES[channels])
         if self.center_crop is not None:
@@ -101,6 +108,12 @@ class Reader:
             else:
                 image = image.resize((width, height), Image.Resampling.BILINEAR)
         return np.array(image, np.uint8).reshape(self.image_shape)
+
+    def _check_frames(self, image: Image.Image, name: str) -> None:
+        # A photograph of a telephone may hold a preview as a second picture (MPO): it is one picture all the same.
+        if not self.first_frame and getattr(image, "is_animated", False) and image.format != "MPO":
+            number = getattr(image, "n_frames", "several")
+            raise ValueError(f"{name!r} holds {number} pictures. Set first_frame=True to take the first.")
 
     def _check(self, mode: str, height: int, width: int, name: str) -> None:
         wanted_height, wanted_width, channels = self.image_shape

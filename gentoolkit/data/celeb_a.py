@@ -3,11 +3,9 @@
 import os
 import pathlib
 
-import numpy as np
-
-from gentoolkit.data import _locate
+from gentoolkit.data import _locate, columns, folder
 from gentoolkit.data._decode import Reader
-from gentoolkit.data.source import ImageFiles
+from gentoolkit.data.columns import Columns
 
 SPLITS = ("train", "validation", "test")
 _IMAGES, _PARTITION = "img_align_celeba", "list_eval_partition.txt"
@@ -20,7 +18,7 @@ _REMEDY = (
 
 def load(
     split: str, *, data_dir: str | os.PathLike[str] | None = None, size: int = 64, center_crop: int = 140
-) -> ImageFiles:
+) -> Columns:
     """Lists 162,770 training, 19,867 validation or 19,962 test faces, decoded when asked for.
 
     Each 218 x 178 image loses all but its central square of `center_crop` pixels, which is then resized (bilinear,
@@ -34,7 +32,7 @@ def load(
       center_crop: side of the central square in pixels, at most 178.
 
     Returns:
-      A source of `[size, size, 3]` images; there are no classes, every label is 0.
+      A data set of `[size, size, 3]` images, without labels.
 
     Raises:
       FileNotFoundError: a file is missing; says what to put where.
@@ -71,12 +69,14 @@ def load(
         what = f"{absent[0]} and {len(absent) - 1} more of {len(names)} images" if absent[1:] else absent[0]
         raise _locate.missing("CelebA", what, [place / _IMAGES], _REMEDY)
 
-    paths = [place / _IMAGES / name for name in names]
-    Reader((*_ALIGNED_SHAPE, 3)).check(paths[0])
+    paths = [os.fspath(place / _IMAGES / name) for name in names]
+    Reader((*_ALIGNED_SHAPE, 3)).check(pathlib.Path(paths[0]))
     reader = Reader((size, size, 3), center_crop=center_crop, fit="stretch")
-    reader.check(paths[0])
+    reader.check(pathlib.Path(paths[0]))
     description = f"CelebA, {split} ({len(paths)} images, central {center_crop} resized to {size} x {size})"
-    return ImageFiles(paths, np.zeros(len(paths), np.int32), reader, (), description)
+    return columns.images(
+        folder.decoded(paths, reader), image_shape=reader.image_shape, description=description, names=paths
+    )
 
 
 def prepare(

@@ -1,5 +1,6 @@
 """CIFAR-10, from the published binary version or from class folders of image files."""
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Sequence
@@ -7,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from gentoolkit.data import _locate, folder
-from gentoolkit.data.source import ArraySource, ImageFiles
+from gentoolkit.data import _locate, columns, folder
+from gentoolkit.data.columns import Columns
 
 SPLITS = ("train", "test")
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -27,11 +28,11 @@ def load(
     data_dir: str | os.PathLike[str] | None = None,
     files: Literal["any", "binary", "folders"] = "any",
     verify: bool = True,
-) -> ArraySource | ImageFiles:
+) -> Columns:
     """Finds and loads 50,000 training or 10,000 test images, 32 x 32, RGB.
 
     Class folders are usually lossy re-encodings; the source's description says so. Their files are decoded when asked
-    for: `source.in_memory` decodes them all at once.
+    for: `columns.in_memory` decodes them all at once.
 
     Args:
       split: "train" or "test".
@@ -41,7 +42,7 @@ def load(
       verify: binary files must hold exactly 10,000 records each, and class folders be the ten published classes.
 
     Returns:
-      A source of `[32, 32, 3]` images, labels in the order of `CLASS_NAMES`.
+      A data set of `[32, 32, 3]` images, labels in the order of `CLASS_NAMES`.
 
     Raises:
       FileNotFoundError: nothing there; says what to put where.
@@ -96,7 +97,7 @@ def prepare(
     return preparation.prepare(sources, output, name="cifar10")
 
 
-def _read_binary(split: str, place: pathlib.Path, *, verify: bool) -> ArraySource:
+def _read_binary(split: str, place: pathlib.Path, *, verify: bool) -> Columns:
     blocks = []
     for name in _BATCHES[split]:
         path = place / name
@@ -117,16 +118,15 @@ def _read_binary(split: str, place: pathlib.Path, *, verify: bool) -> ArraySourc
     records = np.concatenate(blocks)
     images = np.ascontiguousarray(records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
     description = f"CIFAR-10, {split} (binary version, {len(images)} images of 32 x 32)"
-    return ArraySource(images, records[:, 0].astype(np.int32), CLASS_NAMES, description)
+    return columns.images(images, records[:, 0], class_names=CLASS_NAMES, description=description)
 
 
-def _read_folders(split: str, place: pathlib.Path, *, verify: bool) -> ImageFiles:
+def _read_folders(split: str, place: pathlib.Path, *, verify: bool) -> Columns:
     source = folder.load(place, image_shape=(32, 32, 3), label_by_folder=True)
-    if verify and source.class_names != CLASS_NAMES:
-        raise ValueError(
-            f"{str(place)!r} must hold the folders {', '.join(CLASS_NAMES)}, got {', '.join(source.class_names)}."
-        )
-    lossy = any(path.suffix.lower() in (".jpg", ".jpeg") for path in source.paths)
+    found = getattr(source.fields["label"], "class_names", ())
+    if verify and found != CLASS_NAMES:
+        raise ValueError(f"{str(place)!r} must hold the folders {', '.join(CLASS_NAMES)}, got {', '.join(found)}.")
+    lossy = any(name.lower().endswith((".jpg", ".jpeg")) for name in source.names)
     note = "JPEG re-encoding, not the published pixels" if lossy else "image files"
     description = f"CIFAR-10, {split} ({note}, {len(source)} images of 32 x 32)"
-    return ImageFiles(source.paths, source.labels, source.reader, source.class_names, description)
+    return dataclasses.replace(source, description=description)

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from gentoolkit.data import _locate
-from gentoolkit.data.source import ArraySource, permutation
+from gentoolkit.data import _locate, columns
+from gentoolkit.data.columns import Columns
 
 SPLITS = ("train", "test")
 NUM_TEST = 297
 
 
-def load(split: str) -> ArraySource:
+def load(split: str) -> Columns:
     """Loads 1,500 training or 297 test images of digits, 8 x 8, grey.
 
     scikit-learn holds 17 grey levels, 0 to 16; here level v is the byte round(255 v / 16), so that 0 and 16 become 0
@@ -20,7 +20,7 @@ def load(split: str) -> ArraySource:
       split: "train" or "test".
 
     Returns:
-      A source of `[8, 8, 1]` images, labels 0 to 9.
+      A data set of `[8, 8, 1]` images, labels 0 to 9.
 
     Raises:
       ValueError: another split.
@@ -34,11 +34,11 @@ def load(split: str) -> ArraySource:
 
     bunch = datasets.load_digits()
     images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
-    order = permutation(0, 0, len(images))
+    order = columns.permutation(0, 0, len(images))
     indices = np.sort(order[:NUM_TEST] if split == "test" else order[NUM_TEST:])
-    return ArraySource(
+    return columns.images(
         images[indices],
-        bunch.target[indices].astype(np.int32),
-        tuple(str(digit) for digit in range(10)),
-        f"Digits, {split} ({len(indices)} images of 8 x 8, from scikit-learn)",
+        bunch.target[indices],
+        class_names=[str(digit) for digit in range(10)],
+        description=f"Digits, {split} ({len(indices)} images of 8 x 8, from scikit-learn)",
     )

@@ -1,15 +1,25 @@
 """Any folder of images."""
 
+import dataclasses
 import os
 import pathlib
+import stat
+import sys
+from collections.abc import Sequence
+from concurrent import futures
+from typing import Literal, get_args
 
 import numpy as np
 
+from gentoolkit.data import columns
 from gentoolkit.data._decode import Fit, Reader
-from gentoolkit.data.source import ImageFiles
+from gentoolkit.data._progress import Progress
+from gentoolkit.data.columns import Columns
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+Check = Literal["headers", "all", "skip"]
 _MAX_CHECKED = 2048
+_NAMED = 5  # files named in a message; the others are counted
 
 
 def load(
@@ -19,52 +29,154 @@ def load(
     center_crop: int | None = None,
     fit: Fit = "exact",
     convert_channels: bool = False,
+    first_frame: bool = False,
     label_by_folder: bool = False,
-) -> ImageFiles:
+    check: Check = "headers",
+) -> Columns:
     """Lists the images below a folder, in order of path; each is decoded when asked for.
 
-    The headers of up to 2,048 files, evenly spaced, are checked at once; a misfit beyond these is named when it is
-    read. Hidden files and links to folders are passed over. Photographs are turned upright.
+    Hidden files and folders, links to folders and files of other kinds are passed over: a line on stderr counts them.
+    Photographs are turned upright.
 
     Args:
       directory: the folder.
       image_shape: `(h, w, c)` wanted, c = 1 (grey) or 3 (RGB).
       center_crop: side in pixels of the central square to cut out first, or None.
       fit: "exact" (refuse another size), "stretch" (resize to h x w) or "cover" (resize and cut off the overhang).
-      convert_channels: turn grey and colour into each other, and drop transparency; otherwise refuse.
-      label_by_folder: number the folders right below `directory`, in order of name; otherwise every label is 0.
+      convert_channels: turn grey and colour into each other, and lay transparent pixels over white; otherwise refuse.
+      first_frame: take the first picture of an animation or of a file of several pages; otherwise refuse.
+      label_by_folder: number the folders right below `directory`, in order of name; otherwise there are no labels.
+      check: "headers" reads those of up to 2,048 files, evenly spaced, and what is damaged beyond is found when it is
+        read. "all" decodes every file now, and refuses the folder if one is broken or does not fit. "skip" does the
+        same, and leaves such files out: a line on stderr counts and names them.
 
     Returns:
-      A source of `[h, w, c]` images.
+      A data set of images `[h, w, c]`, and labels if asked for; its `names` are the paths.
 
     Raises:
       FileNotFoundError: no such folder, or no image in it.
-      ValueError: an image is damaged, or needs a conversion that was not asked for; or an image lies outside every
-        class folder.
+      NotADirectoryError: `directory` is a file.
+      ValueError: an image is damaged, or needs a conversion that was not asked for; an image lies outside every class
+        folder; or an option is none of these.
     """
-    reader = Reader(image_shape, center_crop, fit, convert_channels)
+    if check not in get_args(Check):
+        raise ValueError(f"check must be one of {', '.join(get_args(Check))}, got check = {check!r}.")
+    reader = Reader(image_shape, center_crop, fit, convert_channels, first_frame)
     root = pathlib.Path(directory).expanduser()
-    if not root.is_dir():
-        raise FileNotFoundError(f"{str(root)!r} is not a folder. Give the folder that holds the images.")
-    found = sorted(
-        os.path.relpath(os.path.join(parent, name), root)
-        for parent, _, names in os.walk(root)
-        for name in names
-        if name.lower().endswith(EXTENSIONS) and not name.startswith(".")
-    )
-    if not found:
-        raise FileNotFoundError(
-            f"No image in {str(root)!r} or below. Files must end in one of {', '.join(EXTENSIONS)}."
-        )
-    paths = [root / name for name in found]
-    labels = np.zeros(len(paths), np.int32)
-    class_names: tuple[str, ...] = ()
+    found, passed_over = _list(root)
+    labels, class_names = None, ()
     if label_by_folder:
         loose = next((name for name in found if os.sep not in name), None)
         if loose is not None:
             raise ValueError(f"{str(root / loose)!r} lies outside every class folder; label_by_folder=True needs one.")
-        names, codes = np.unique([name.split(os.sep, 1)[0] for name in found], return_inverse=True)
-        labels, class_names = codes.astype(np.int32), tuple(names.tolist())
-    for index in np.unique(np.linspace(0, len(paths) - 1, _MAX_CHECKED).astype(int)):
-        reader.check(paths[index])
-    return ImageFiles(paths, labels, reader, class_names, f"{root.name} ({len(paths)} images)")
+        folders, labels = np.unique([name.split(os.sep, 1)[0] for name in found], return_inverse=True)
+        class_names = tuple(folders.tolist())
+    paths = [os.fspath(root / name) for name in found]
+    if check == "headers":
+        for index in np.unique(np.linspace(0, len(paths) - 1, _MAX_CHECKED).astype(int)):
+            reader.check(pathlib.Path(paths[index]))
+    else:
+        broken = _broken(paths, reader, root.name)
+        if broken and (check == "all" or len(broken) == len(paths)):
+            told = "; ".join(list(broken.values())[:_NAMED])
+            raise ValueError(f"{len(broken)} of {len(paths)} images in {str(root)!r} cannot be used: {told}")
+        if broken:
+            passed_over.append(_counted(len(broken), "image that cannot be used", [paths[i] for i in broken]))
+            kept = [index for index in range(len(paths)) if index not in broken]
+            paths, labels = [paths[index] for index in kept], None if labels is None else labels[kept]
+    if passed_over:
+        print(f"{root}: {len(paths)} images; passed over {', '.join(passed_over)}.", file=sys.stderr, flush=True)
+    return columns.images(
+        decoded(paths, reader),
+        labels,
+        class_names=class_names,
+        image_shape=reader.image_shape,
+        description=f"{root.name} ({len(paths)} images)",
+        names=paths,
+    )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class decoded:  # noqa: N801 (called like a function)
+    """The picture of a file, by the index of an example: what `columns.from_values` takes for a column.
+
+    Attributes:
+      paths: a file for each example.
+      reader: decodes one file into `[h, w, c]` uint8.
+    """
+
+    paths: Sequence[str | os.PathLike[str]] = dataclasses.field(repr=False)
+    reader: Reader
+
+    def __call__(self, index: int) -> np.ndarray:
+        """Decodes the file of one example."""
+        return self.reader(pathlib.Path(self.paths[index]))
+
+
+def _list(root: pathlib.Path) -> tuple[list[str], list[str]]:
+    """Returns the images below a folder, relative to it and in order, and what else there is, in words."""
+    if not root.is_dir():
+        if root.exists():
+            raise NotADirectoryError(f"{str(root)!r} is a file. Give the folder that holds the images.")
+        raise FileNotFoundError(f"{str(root)!r} is not there. Give the folder that holds the images.")
+    found: list[str] = []
+    others: dict[str, list[str]] = {}
+    unreadable: list[str] = []
+    for parent, folders, names in os.walk(root, onerror=lambda error: unreadable.append(str(error.filename))):
+        for name in (*folders, *names):
+            path = os.path.join(parent, name)
+            kind = "hidden file or folder" if name.startswith(".") else _kind(path, is_folder=name in folders)
+            if kind == "image":
+                found.append(os.path.relpath(path, root))
+            elif kind != "folder":
+                others.setdefault(kind, []).append(os.path.relpath(path, root))
+        folders[:] = [name for name in folders if not name.startswith(".")]
+    if unreadable:
+        others["folder that cannot be opened"] = unreadable
+    passed_over = [_counted(len(names), kind, sorted(names)) for kind, names in sorted(others.items())]
+    if not found:
+        beside = f" There are {', '.join(passed_over)}." if passed_over else ""
+        raise FileNotFoundError(
+            f"No image in {str(root)!r} or below. Files must end in one of {', '.join(EXTENSIONS)}.{beside}"
+        )
+    return sorted(found), passed_over
+
+
+def _kind(path: str, *, is_folder: bool) -> str:
+    if is_folder:
+        return "link to a folder" if os.path.islink(path) else "folder"
+    if not path.lower().endswith(EXTENSIONS):
+        return "file of another kind"
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return "link to nothing"
+    # Opening a pipe would wait for ever.
+    return "image" if stat.S_ISREG(mode) else "thing that is no file"
+
+
+def _counted(number: int, kind: str, names: Sequence[str]) -> str:
+    first, _, rest = kind.partition(" ")
+    plural = {"hidden": "hidden files or folders"}.get(first, f"{first}s {rest}".strip())
+    plural = plural.replace("of another kind", "of other kinds").replace("that is no file", "that are no files")
+    shown = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+    return f"{number} {kind if number == 1 else plural} ({shown})"
+
+
+def _broken(paths: Sequence[str], reader: Reader, what: str) -> dict[int, str]:
+    """Decodes every file; returns what is wrong with those that cannot be used, by their place."""
+
+    def fault(path: str) -> str | None:
+        try:
+            reader(pathlib.Path(path))
+        except (ValueError, OSError) as error:
+            return str(error)
+        return None
+
+    progress, broken = Progress(f"Checking {what}", len(paths)), {}
+    with futures.ThreadPoolExecutor(4) as pool:
+        for index, told in enumerate(pool.map(fault, paths)):
+            if told is not None:
+                broken[index] = told
+            progress.update(index + 1)
+    return broken

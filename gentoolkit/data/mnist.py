@@ -8,8 +8,8 @@ import zlib
 
 import numpy as np
 
-from gentoolkit.data import _locate
-from gentoolkit.data.source import ArraySource
+from gentoolkit.data import _locate, columns
+from gentoolkit.data.columns import Columns
 
 SPLITS = ("train", "test")
 _PREFIX = {"train": "train", "test": "t10k"}
@@ -22,7 +22,7 @@ SHA256 = {
 }
 
 
-def load(split: str, *, data_dir: str | os.PathLike[str] | None = None, verify: bool = True) -> ArraySource:
+def load(split: str, *, data_dir: str | os.PathLike[str] | None = None, verify: bool = True) -> Columns:
     """Loads 60,000 training or 10,000 test images of digits, 28 x 28, grey.
 
     Args:
@@ -33,7 +33,7 @@ def load(split: str, *, data_dir: str | os.PathLike[str] | None = None, verify: 
         format and under the same names is read, such as Fashion-MNIST.
 
     Returns:
-      A source of `[28, 28, 1]` images, labels 0 to 9, in the order of the files.
+      A data set of `[28, 28, 1]` images, labels 0 to 9, in the order of the files.
 
     Raises:
       FileNotFoundError: a file is missing; says what to put where.
@@ -52,10 +52,10 @@ def load(split: str, *, data_dir: str | os.PathLike[str] | None = None, verify: 
             f"{str(images_path)!r} holds an array of shape {images.shape} and {str(labels_path)!r} one of "
             f"{labels.shape}; images [n, h, w] and labels [n] were expected."
         )
-    names = tuple(str(digit) for digit in range(10))
     kind = "MNIST" if verify else "idx files in MNIST's format, not verified"
     description = f"{kind}, {split} ({len(images)} images of {images.shape[1]} x {images.shape[2]})"
-    return ArraySource(images[..., None], labels.astype(np.int32), names, description)
+    names = [str(digit) for digit in range(10)]
+    return columns.images(images[..., None], labels, class_names=names, description=description)
 
 
 def read_idx(path: str | os.PathLike[str], *, verify: bool = False) -> np.ndarray:

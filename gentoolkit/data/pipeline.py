@@ -8,20 +8,21 @@ is left with what it does well: reading ahead in threads or worker processes.
 import dataclasses
 import functools
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import grain
 import numpy as np
 
-from gentoolkit.data import source as source_lib
-from gentoolkit.data.source import Source
+from gentoolkit.data import columns
+from gentoolkit.data.columns import COUNTS, Batch, Columns
+from gentoolkit.data.fields import Field, Range
 
-Batch = dict[str, np.ndarray]
-Transform = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Fields = Mapping[str, Field]
+Transform = Callable[[Fields, Batch, np.ndarray], tuple[Fields, Batch]]
 
 # Two epochs at most are under way at once; a few more are kept for streams that share a process.
-_permutation = functools.lru_cache(maxsize=8)(source_lib.permutation)
+_permutation = functools.lru_cache(maxsize=8)(columns.permutation)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,21 +56,52 @@ class _Tail:
     start: int
 
     def __len__(self) -> int:
-        """Number of examples."""
+        """Number of steps left."""
         return len(self.batches) - self.start
 
     def __getitem__(self, step: int) -> Batch:
-        """One example."""
+        """The batch of a step."""
         return self.batches[self.start + step]
 
 
+class Indexed:
+    """Training batches by step: what `Stream` and `pairs.Together` have in common.
+
+    A subclass has `stream[t]`, `len(stream)`, `read_ahead` and `identity()`.
+    """
+
+    read_ahead: "ReadAhead"
+
+    def __len__(self) -> int:
+        """Number of steps in all; `sys.maxsize` if there is no end."""
+        raise NotImplementedError
+
+    def __getitem__(self, step: int) -> Batch:
+        """Reads this process's part of the batch of a step."""
+        raise NotImplementedError
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the batches, for a saved position to be compared with."""
+        raise NotImplementedError
+
+    def iterator(self, *, start: int = 0) -> "StreamIterator":
+        """Returns an iterator that reads ahead, from step `start` on."""
+        iterator = StreamIterator(self)
+        iterator.set_state({"step": start})
+        return iterator
+
+    def __iter__(self) -> "StreamIterator":
+        """Iterates from the start, reading ahead."""
+        return StreamIterator(self)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
-class Stream:
+class Stream(Indexed):
     """Training batches, indexed by step: `stream[t]`, `iter(stream)`, `stream.iterator(start=t)`.
 
-    A batch is `{"image": [b, h, w, c] float32, "label": [b] int32}` with b = `batch_size / process_count`; other
-    entries of the examples are stacked as they are. An epoch has `len(source) // batch_size` steps; the examples left
-    over, others in each epoch, are dropped.
+    A batch has the columns of the source with b = `batch_size / process_count` rows: pictures are `[b, h, w, c]`
+    float32, labels `[b]` int32, what varies in length is a `fields.Ragged`. An epoch has `len(source) // batch_size`
+    steps; the examples left over, others in each epoch, are dropped.
 
     Attributes:
       source: where the examples are.
@@ -79,9 +111,10 @@ class Stream:
       epochs: how many to run, or None for no end.
       process_index: which part of each global batch to read, `0 <= process_index < process_count`.
       process_count: number of parts; divides `batch_size`.
-      image_range: what the bytes 0 and 255 become; None leaves uint8.
-      transforms: augmentations, applied in order to the images while they are still bytes; each is handed one uniform
-        uint64 for each image, of its own, that depends on seed, step and row only.
+      image_range: what the bytes 0 and 255 become; None leaves all numbers as they are stored (a quarter of the size:
+        `scale` then does the rest where they are used, inside `jax.jit` too).
+      transforms: augmentations, applied in order while pictures are still bytes; each is handed one uniform uint64 for
+        each example, of its own, that depends on seed, step and row only. See `transform`.
       read_ahead: threads, buffer and worker processes of the iterators.
 
     Raises:
@@ -89,7 +122,7 @@ class Stream:
         outside its range.
     """
 
-    source: Source
+    source: Columns
     _: dataclasses.KW_ONLY
     seed: int
     batch_size: int
@@ -97,7 +130,7 @@ class Stream:
     epochs: int | None = None
     process_index: int = 0
     process_count: int = 1
-    image_range: tuple[float, float] | None = (0.0, 1.0)
+    image_range: Range = (0.0, 1.0)
     transforms: Sequence[Transform] = ()
     read_ahead: ReadAhead = ReadAhead()
 
@@ -107,7 +140,7 @@ class Stream:
         if self.batch_size > len(self.source):
             raise ValueError(
                 f"batch_size = {self.batch_size} is larger than the data: {len(self.source)} examples"
-                f" ({getattr(self.source, 'description', '') or type(self.source).__name__})."
+                f" ({self.source.description or ', '.join(self.source.fields)})."
             )
         if self.seed < 0:
             raise ValueError(f"seed must be >= 0, got seed = {self.seed}.")
@@ -120,9 +153,13 @@ class Stream:
         return len(self.source) // self.batch_size
 
     @property
-    def image_shape(self) -> tuple[int, ...]:
-        """`(h, w, c)`."""
-        return source_lib.image_shape(self.source)
+    def fields(self) -> Fields:
+        """The fields of a batch, before it is scaled."""
+        fields: Fields = self.source.fields
+        nothing = {name: field.empty(0) for name, field in fields.items()}
+        for transform in self.transforms:
+            fields, nothing = transform(fields, nothing, np.zeros(0, np.uint64))
+        return fields
 
     def __len__(self) -> int:
         """Number of steps in all; `sys.maxsize` if there is no end."""
@@ -141,21 +178,20 @@ class Stream:
     def __getitem__(self, step: int) -> Batch:
         """Reads this process's part of the batch of a step."""
         part = _part(self.batch_size, self.process_index, self.process_count)
-        batch = source_lib.take(self.source, self.indices(step)[part])
+        fields, batch = self.source.fields, self.source.take(self.indices(step)[part])
         for number, transform in enumerate(self.transforms):
             bits = np.random.Philox(np.random.SeedSequence([self.seed, 1, number, step]))
-            batch["image"] = transform(batch["image"], bits.random_raw(self.batch_size)[part])
-        return _scale(batch, self.image_range)
+            fields, batch = transform(fields, batch, bits.random_raw(self.batch_size)[part])
+        return scale(fields, batch, self.image_range)
 
-    def iterator(self, *, start: int = 0) -> "StreamIterator":
-        """Returns an iterator that reads ahead, from step `start` on."""
-        iterator = StreamIterator(self)
-        iterator.set_state({"step": start})
-        return iterator
-
-    def __iter__(self) -> "StreamIterator":
-        """Iterates from the start, reading ahead."""
-        return StreamIterator(self)
+    def identity(self) -> dict[str, Any]:
+        """What decides the batches, for a saved position to be compared with."""
+        return {
+            "seed": int(self.seed),
+            "batch_size": int(self.batch_size),
+            "num_examples": len(self.source),
+            "shuffle": bool(self.shuffle),
+        }
 
 
 class StreamIterator(grain.DatasetIterator):
@@ -165,7 +201,7 @@ class StreamIterator(grain.DatasetIterator):
     grain's iterator, it can be handed to orbax as it is.
     """
 
-    def __init__(self, stream: Stream):
+    def __init__(self, stream: Indexed):
         """Starts at step 0; nothing is read before the first `next`."""
         super().__init__()
         self._stream = stream
@@ -190,7 +226,7 @@ class StreamIterator(grain.DatasetIterator):
 
     def get_state(self) -> dict[str, Any]:
         """Returns the number of the next step, and what else decides its batch."""
-        return {"step": self._step, **self._identity()}
+        return {"step": self._step, **self._stream.identity()}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Goes to the step of `state`.
@@ -201,7 +237,7 @@ class StreamIterator(grain.DatasetIterator):
         Raises:
           ValueError: the state belongs to a stream with other batches, or the step lies beyond the end.
         """
-        ours = self._identity()
+        ours = self._stream.identity()
         differing = [name for name in ours if name in state and state[name] != ours[name]]
         if differing:
             told = ", ".join(f"{name} = {state[name]} then and {ours[name]} now" for name in differing)
@@ -217,15 +253,6 @@ class StreamIterator(grain.DatasetIterator):
         self._stop()
         super().close()
 
-    def _identity(self) -> dict[str, Any]:
-        stream = self._stream
-        return {
-            "seed": int(stream.seed),
-            "batch_size": int(stream.batch_size),
-            "num_examples": len(stream.source),
-            "shuffle": bool(stream.shuffle),
-        }
-
     def _stop(self) -> None:
         ahead, self._ahead = getattr(self, "_ahead", None), None
         if ahead is not None:
@@ -236,7 +263,7 @@ class StreamIterator(grain.DatasetIterator):
 class EvaluationPass:
     """One pass over a source in order, as often as it is iterated; every batch has the same shape.
 
-    A batch is that of `Stream` with `mask`, `[b]` bool: False marks the rows that fill up the last batch, copies of
+    A batch is that of `Stream` with `counts`, `[b]` bool: False marks the rows that fill up the last batch, copies of
     the last example.
 
     Attributes:
@@ -245,20 +272,20 @@ class EvaluationPass:
       drop_remainder: leave out what does not fill a batch, instead of filling up.
       process_index: which part of each global batch to read.
       process_count: number of parts; divides `batch_size`.
-      image_range: what the bytes 0 and 255 become; None leaves uint8.
+      image_range: as in `Stream`.
       read_ahead: threads, buffer and worker processes.
 
     Raises:
       ValueError: an option lies outside its range, or no batch remains.
     """
 
-    source: Source
+    source: Columns
     _: dataclasses.KW_ONLY
     batch_size: int
     drop_remainder: bool = False
     process_index: int = 0
     process_count: int = 1
-    image_range: tuple[float, float] | None = (0.0, 1.0)
+    image_range: Range = (0.0, 1.0)
     read_ahead: ReadAhead = ReadAhead()
 
     def __post_init__(self):
@@ -280,8 +307,8 @@ class EvaluationPass:
             raise IndexError(f"step must lie in [0, {len(self)}), got step = {step}.")
         part = _part(self.batch_size, self.process_index, self.process_count)
         rows = np.arange(step * self.batch_size, (step + 1) * self.batch_size)[part]
-        batch = source_lib.take(self.source, np.minimum(rows, len(self.source) - 1))
-        return {**_scale(batch, self.image_range), "mask": rows < len(self.source)}
+        batch = self.source.take(np.minimum(rows, len(self.source) - 1))
+        return {**scale(self.source.fields, batch, self.image_range), COUNTS: rows < len(self.source)}
 
     def __iter__(self) -> Iterator[Batch]:
         """Iterates from the start, reading ahead."""
@@ -303,13 +330,16 @@ def _part(batch_size: int, process_index: int, process_count: int) -> slice:
     return slice(process_index * size, (process_index + 1) * size)
 
 
-def _scale(batch: Batch, image_range: tuple[float, float] | None) -> Batch:
-    if image_range is None:
-        return batch
-    low, high = image_range
-    # Divided, not multiplied by the rounded 1 / 255: so 255 becomes exactly `high`.
-    image = np.divide(batch["image"], np.float32(255), dtype=np.float32)
-    if (low, high) != (0, 1):
-        image *= np.float32(high - low)
-        image += np.float32(low)
-    return {**batch, "image": image}
+def scale(fields: Fields, batch: Mapping[str, Any], image_range: Range) -> Batch:
+    """Brings the stored numbers of a batch to the range that networks take, as each field says.
+
+    Args:
+      fields: of the columns.
+      batch: the columns, NumPy or jax arrays: inside a jitted step it makes float32 of bytes on the device. What has no
+        field, such as `counts`, stays as it is.
+      image_range: what the bytes 0 and 255 become; None leaves the batch as it is.
+
+    Returns:
+      The batch.
+    """
+    return {name: fields[name].scale(part, image_range) if name in fields else part for name, part in batch.items()}

@@ -1,4 +1,4 @@
-"""Decodes a set of images once and writes it as array_record, by a tfds builder of ours and without tensorflow."""
+"""Reads a data set once and writes it as array_record, by a tfds builder of ours and without tensorflow."""
 
 import contextlib
 import fcntl
@@ -9,19 +9,20 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 
-from gentoolkit.data.source import Source
+from gentoolkit.data.columns import Columns
 
 _VERSION = "1.0.0"
 
 
 def prepare(
-    sources: Mapping[str, Callable[[], Source]], directory: str | os.PathLike[str], *, name: str
+    sources: Mapping[str, Callable[[], Columns]], directory: str | os.PathLike[str], *, name: str
 ) -> pathlib.Path:
-    """Writes sources as one data set with a split each, unless that has been done before.
+    """Writes data sets as one with a split each, unless that has been done before.
 
-    Images are stored as PNG, so exactly, and in the order of the source. A line on stderr tells how far it is. Files
-    are written beside their place and moved there when complete: a preparation that is killed leaves nothing that
-    looks finished, and the next call begins again. Processes that share the folder wait for the first of them.
+    Every column is stored exactly (pictures as PNG), with its field, in the order of the examples. A line on stderr
+    tells how far it is. Files are written beside their place and moved there when complete: a preparation that is
+    killed leaves nothing that looks finished, and the next call begins again. Processes that share the folder wait for
+    the first of them.
 
     Args:
       sources: for each split a function that opens it; not called if the data set is there already.
@@ -32,7 +33,7 @@ def prepare(
       The folder for `prepared.load`.
 
     Raises:
-      ValueError: splits differ in shape of image or names of classes; a data set of this name and other splits is
+      ValueError: splits differ in their fields; a data set of this name and other splits is
         there already; or an image cannot be read.
     """
     if not sources or "all" in sources or not name.isidentifier():

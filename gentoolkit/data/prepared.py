@@ -1,77 +1,21 @@
 """Data sets that tensorflow-datasets has already prepared, read without tensorflow."""
 
 import dataclasses
+import json
 import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from gentoolkit.data import _stored
 from gentoolkit.data._decode import Fit, Reader
-from gentoolkit.data.source import Item, stack
+from gentoolkit.data.columns import Columns
+from gentoolkit.data.fields import Field, Image, Label
 
 _INFO, _INCOMPLETE = "dataset_info.json", "incomplete."
 _READABLE = ("array_record", "parquet")
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class PreparedSource:
-    """One split of a prepared data set.
-
-    Attributes:
-      directory: the version folder.
-    records: the data source of tensorflow-datasets.
-      image_key: which feature is the image.
-      label_key: which feature is the label, or None (every label is 0).
-      reader: brings each image to one shape, or None to leave it as it is.
-      image_shape: `(h, w, c)`.
-      class_names: the name of each label, or empty.
-      description: one line for reports.
-    """
-
-    directory: pathlib.Path
-    records: Any = dataclasses.field(repr=False)
-    image_key: str
-    label_key: str | None
-    reader: Reader | None
-    image_shape: tuple[int, ...]
-    class_names: tuple[str, ...]
-    description: str
-
-    def __len__(self) -> int:
-        """Number of examples."""
-        return len(self.records)
-
-    def __getitem__(self, index: int) -> Item:
-        """One example."""
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"index {index} lies outside a source of {len(self)} examples.")
-        return self._item(self._read([index % len(self)])[0], index)
-
-    def take(self, indices: np.ndarray) -> dict[str, np.ndarray]:
-        """Stacks the examples at `indices`, `[b]`, read from the files together."""
-        items = [self._item(record, index) for record, index in zip(self._read(indices), indices, strict=True)]
-        return stack(items, indices)
-
-    def _read(self, indices: Iterable[int]) -> list[dict[str, Any]]:
-        try:
-            return self.records.__getitems__([int(index) for index in indices])
-        except RuntimeError as error:  # array_record checks the hash of each block
-            raise ValueError(
-                f"A file of {str(self.directory)!r} is damaged: {error}. Copy it again, or remove that folder and "
-                "prepare the data set again."
-            ) from error
-
-    def _item(self, record: dict[str, Any], index: int) -> Item:
-        image = record[self.image_key]
-        if self.reader is not None:
-            from PIL import Image
-
-            image = self.reader.convert(
-                Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image), f"example {index}"
-            )
-        return {"image": image, "label": 0 if self.label_key is None else int(record[self.label_key])}
 
 
 def load(
@@ -80,25 +24,30 @@ def load(
     *,
     image_key: str = "image",
     label_key: str | None = "label",
+    fields: Mapping[str, Field] | None = None,
     image_shape: tuple[int, int, int] | None = None,
     center_crop: int | None = None,
     fit: Fit = "exact",
     convert_channels: bool = False,
-) -> PreparedSource:
+) -> Columns:
     """Opens one split of a data set that stands in `directory`.
+
+    A data set that `preparation` wrote has the columns that it was given. Of any other one, an image and a label are
+    read, as the columns `image` and `label`.
 
     Args:
       directory: the version folder (with `dataset_info.json`), or a folder above it that holds just one such.
       split: a split of the data set, or a slice of one, such as "test[:50%]".
       image_key: which feature is the image.
-      label_key: which feature is the label; None makes every label 0.
+      label_key: which feature is the label; None reads no label.
+      fields: of the columns, where these are kinds of one's own that `preparation` was given.
       image_shape: `(h, w, c)` wanted, c = 1 or 3; None leaves images as they are, and they must be of one shape.
       center_crop: as in `folder.load`; needs `image_shape`.
       fit: as in `folder.load`.
       convert_channels: as in `folder.load`.
 
     Returns:
-      A source of `[h, w, c]` images.
+      The data set; images are `[h, w, c]`.
 
     Raises:
       FileNotFoundError: no prepared data set there.
@@ -124,30 +73,95 @@ def load(
         raise ValueError(
             f"{str(version_dir)!r} has the splits {', '.join(sorted(info.splits))}, got split = {split!r}."
         )
-    for key in filter(None, (image_key, label_key)):
-        if key not in info.features:
-            raise ValueError(f"{str(version_dir)!r} has the features {', '.join(sorted(info.features))}, got {key!r}.")
     for path in info.splits[split.split("[")[0]].filepaths:
         if not os.path.isfile(path):
             raise FileNotFoundError(f"{os.fspath(path)!r} is missing. Copy it there, or prepare the data set again.")
+    known = _known_fields(version_dir, info.metadata) if fields is None else dict(fields)
+    if known:
+        keys = {name: name for name in known if name != "label" or label_key}
+    else:
+        keys = {"image": image_key} | ({"label": label_key} if label_key else {})
+    for key in (*keys.values(), *([image_key] if reader else [])):
+        if key not in info.features:
+            raise ValueError(f"{str(version_dir)!r} has the features {', '.join(sorted(info.features))}, got {key!r}.")
+    if not known:
+        known = _declared(version_dir, info.features, image_key, label_key, reader)
+    elif reader:
+        known[image_key] = dataclasses.replace(known[image_key], shape=reader.image_shape)
     records = builder.as_data_source(split)
-    declared = tuple(info.features[image_key].shape)
-    if reader is None and None in declared:
+    chosen = {name: known[name] for name in keys}
+    read = _Records(version_dir, records, chosen, keys, reader, image_key)
+    return Columns(len(records), chosen, read, f"{info.full_name}, {split} ({len(records)} images)")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Records:
+    """Reads examples from the files together.
+
+    Attributes:
+      directory: the version folder, for errors.
+      records: the data source of tensorflow-datasets.
+      fields: of the columns.
+      keys: the feature that each column is.
+      reader: brings the image to one shape, or None to leave it as it is.
+      image_key: which feature `reader` is for.
+    """
+
+    directory: pathlib.Path
+    records: Any
+    fields: Mapping[str, Field]
+    keys: Mapping[str, str]
+    reader: Reader | None
+    image_key: str
+
+    def __call__(self, indices: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+        try:
+            records = self.records.__getitems__([int(index) for index in indices])
+        except RuntimeError as error:  # array_record checks the hash of each block
+            raise ValueError(
+                f"A file of {str(self.directory)!r} is damaged: {error}. Copy it again, or remove that folder and "
+                "prepare the data set again."
+            ) from error
+        return {
+            name: [self._value(name, record, index) for record, index in zip(records, indices, strict=True)]
+            for name in names
+        }
+
+    def _value(self, name: str, record: Mapping[str, Any], index: int) -> Any:
+        value = record[self.keys[name]]
+        if self.reader is None or self.keys[name] != self.image_key:
+            return _stored.decode(self.fields[name], value)
+        from PIL import Image as pillow
+
+        return self.reader.convert(
+            pillow.fromarray(value.squeeze(-1) if value.shape[-1] == 1 else value), f"example {index}"
+        )
+
+
+def _known_fields(directory: pathlib.Path, metadata: Any) -> dict[str, Field]:
+    """The fields that `preparation` wrote; none where something else prepared the data set."""
+    try:
+        return _stored.from_json(json.loads((metadata or {}).get("fields", "{}")))
+    except KeyError as error:
         raise ValueError(
-            f"Images in {str(version_dir)!r} differ in shape ({declared}). "
+            f"{str(directory)!r} has a column {error} of a kind of its own; say of which, by fields=...."
+        ) from error
+
+
+def _declared(
+    directory: pathlib.Path, features: Any, image_key: str, label_key: str | None, reader: Reader | None
+) -> dict[str, Field]:
+    """The fields of an image and a label, as tensorflow-datasets declares them."""
+    shape = tuple(features[image_key].shape) if reader is None else reader.image_shape
+    if None in shape:
+        raise ValueError(
+            f"Images in {str(directory)!r} differ in shape ({shape}). "
             "Give image_shape=(height, width, channels) and fit='cover' or fit='stretch'."
         )
-    names = getattr(info.features[label_key], "names", None) if label_key else None
-    return PreparedSource(
-        version_dir,
-        records,
-        image_key,
-        label_key,
-        reader,
-        declared if reader is None else reader.image_shape,
-        tuple(names or ()),
-        f"{info.full_name}, {split} ({len(records)} images)",
-    )
+    known: dict[str, Field] = {"image": Image(shape=shape)}
+    if label_key:
+        known["label"] = Label(class_names=tuple(getattr(features[label_key], "names", None) or ()))
+    return known
 
 
 def find(directory: str | os.PathLike[str]) -> pathlib.Path:

@@ -2,8 +2,8 @@
 
 A function of a model (`encode`, `decode`, `features`) is called as it is, once for each batch, and all batches have one
 shape: hand over compiled functions and nothing compiles twice. `batches` is anything that can be iterated anew, of
-dicts with `"image"` `[b, h, w, c]` in [0, 1] and, where the last batch is filled up, `"mask"` `[b]` bool, False for the
-rows that do not count::
+dicts with `"image"` `[b, h, w, c]` in [0, 1] and, where the last batch is filled up, `"counts"` `[b]` bool, False for
+the rows that do not count::
 
     encode = training.jit(lambda models, images: models["autoencoder"].encode(images))
 

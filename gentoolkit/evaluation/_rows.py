@@ -14,7 +14,7 @@ def rows(function: Function, batches: Batches, *, name: str) -> Iterator[tuple[n
 
     Args:
       function: `[b, h, w, c]` to `[b, ...]`; sees whole batches, so that their shape never changes.
-      batches: dicts with `image` and optional `mask`.
+      batches: dicts with `image` and optional `counts`.
       name: of the function, for errors.
 
     Yields:
@@ -26,9 +26,9 @@ def rows(function: Function, batches: Batches, *, name: str) -> Iterator[tuple[n
     seen = 0
     for batch in batches:
         images = batch["image"]
-        mask = np.ones(len(images), bool) if batch.get("mask") is None else np.asarray(batch["mask"], bool)
+        mask = np.ones(len(images), bool) if batch.get("counts") is None else np.asarray(batch["counts"], bool)
         if mask.shape != (len(images),):
-            raise ValueError(f"mask must be [b] = ({len(images)},), got mask.shape = {mask.shape}.")
+            raise ValueError(f"counts must be [b] = ({len(images)},), got counts.shape = {mask.shape}.")
         result = np.asarray(function(images))
         if result.shape[:1] != mask.shape:
             raise ValueError(f"{name} must return one row for each of {len(images)} images, got shape {result.shape}.")

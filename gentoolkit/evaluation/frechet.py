@@ -33,7 +33,7 @@ def feature_moments(features: Callable[[jax.Array | np.ndarray], jax.Array], bat
 
     Args:
       features: images `[b, h, w, c]` to features `[b, d]`.
-      batches: dicts with `image` `[b, h, w, c]` and optional `mask` `[b]`.
+      batches: dicts with `image` `[b, h, w, c]` and optional `counts` `[b]`.
 
     Returns:
       `FeatureMoments`. Memory is that of a batch and two d x d matrices, whatever the number of images.
@@ -75,7 +75,7 @@ class _DecodedPrior:
         for index in range(-(-self.num // self.batch_size)):
             z = jax.random.normal(jax.random.fold_in(self.key, index), (self.batch_size, self.latent_dim))
             rows = index * self.batch_size + np.arange(self.batch_size)
-            yield {"image": self.decode(z), "mask": rows < self.num}
+            yield {"image": self.decode(z), "counts": rows < self.num}
 
 
 def decoded_prior(

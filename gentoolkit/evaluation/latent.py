@@ -32,7 +32,7 @@ def codes(
 
     Args:
       encode: images `[b, h, w, c]` to codes `[b, d]`.
-      batches: dicts with `image` `[b, h, w, c]` and optional `mask` `[b]`.
+      batches: dicts with `image` `[b, h, w, c]` and optional `counts` `[b]`.
       limit: the most codes to collect, from the first image on; None collects all.
 
     Returns:

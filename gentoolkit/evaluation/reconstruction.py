@@ -16,7 +16,7 @@ def reconstruction_error(
 
     Args:
       reconstruct: images `[b, h, w, c]` in [0, 1] to images of the same shape.
-      batches: dicts with `image` `[b, h, w, c]` and optional `mask` `[b]`.
+      batches: dicts with `image` `[b, h, w, c]` and optional `counts` `[b]`.
 
     Returns:
       `reconstruction_error`, and `reconstruction_error_standard_error` (its standard error over images; NaN for one

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gentoolkit.data import cifar10, source
+from gentoolkit.data import cifar10, columns
 
 
 @pytest.fixture
@@ -40,9 +40,9 @@ def test_binary(batches):
     folder, images, labels = batches
     train = cifar10.load("train", data_dir=folder, verify=False)
     test = cifar10.load("test", data_dir=folder / "cifar-10-batches-bin", verify=False)
-    np.testing.assert_array_equal(train.images, images[:20])
-    np.testing.assert_array_equal(test.images, images[20:])
-    np.testing.assert_array_equal(np.concatenate([train.labels, test.labels]), labels)
+    first, last = train.take(range(20)), test.take(range(4))
+    np.testing.assert_array_equal(np.concatenate([first["image"], last["image"]]), images)
+    np.testing.assert_array_equal(np.concatenate([first["label"], last["label"]]), labels)
     with pytest.raises(ValueError, match=r"data_batch_1.bin' holds 12292 bytes, expected 30730000"):
         cifar10.load("train", data_dir=folder)
 
@@ -67,8 +67,9 @@ def test_binary_damaged(batches):
 def test_class_folders(tmp_path):
     write_folders(tmp_path / "cifar10")
     train = cifar10.load("train", data_dir=tmp_path)
-    assert len(train) == 20 and train.image_shape == (32, 32, 3) and train.class_names == cifar10.CLASS_NAMES
-    assert train.labels.tolist() == [i // 2 for i in range(20)]
+    assert len(train) == 20 and train.fields["image"].shape == (32, 32, 3)
+    assert train.fields["label"].class_names == cifar10.CLASS_NAMES
+    assert train.take(range(20))["label"].tolist() == [i // 2 for i in range(20)]
     with Image.open(tmp_path / "cifar10" / "train" / "bird" / "0001.png") as image:
         np.testing.assert_array_equal(train[5]["image"], np.array(image))
     assert "JPEG" not in train.description
@@ -116,7 +117,7 @@ def test_genuine_jpeg(genuine, tmp_path):
     for name in cifar10.CLASS_NAMES[1:]:
         (tmp_path / "train" / name).mkdir()
         Image.fromarray(pixels).save(tmp_path / "train" / name / "0.png")
-    train = source.in_memory(cifar10.load("train", data_dir=tmp_path))
-    assert train.images.shape == (49, 32, 32, 3)
-    assert np.bincount(train.labels).tolist() == [40] + [1] * 9
-    assert 20 < train.images[:40].std() < 120  # photographs
+    train = columns.in_memory(cifar10.load("train", data_dir=tmp_path)).take(range(49))
+    assert train["image"].shape == (49, 32, 32, 3)
+    assert np.bincount(train["label"]).tolist() == [40] + [1] * 9
+    assert 20 < train["image"][:40].std() < 120  # photographs

@@ -7,7 +7,7 @@ import socket
 import numpy as np
 import pytest
 
-from gentoolkit.data.source import ArraySource
+from gentoolkit.data import columns
 
 _BESIDE = pathlib.Path(__file__).parents[3] / "shared" / "data"
 
@@ -45,4 +45,4 @@ def images():
 @pytest.fixture
 def source(images):
     """The same with labels, in memory."""
-    return ArraySource(images, np.arange(23, dtype=np.int32) % 4, ("a", "b", "c", "d"), "made up")
+    return columns.images(images, np.arange(23) % 4, class_names="abcd", description="made up")

@@ -1,5 +1,7 @@
 """Folders of images and CelebA: what is found, what is converted, and what is refused."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -24,7 +26,7 @@ def test_folder_is_listed_recursively_and_in_order(tmp_path):
     save(tmp_path / ".hidden.png")
     (tmp_path / "notes.txt").touch()
     source = folder.load(tmp_path, image_shape=(6, 8, 3))
-    assert len(source) == 2 and source[1]["label"] == 0
+    assert len(source) == 2 and source.fields.keys() == {"image"}
     np.testing.assert_array_equal(source[0]["image"], second)
     np.testing.assert_array_equal(source[1]["image"], first)
 
@@ -34,7 +36,8 @@ def test_labels_by_folder(tmp_path):
     for i, name in enumerate(["wolf/1.png", "bee/2.png", "bee/deep/1.png"]):
         save(tmp_path / name, seed=i)
     source = folder.load(tmp_path, image_shape=(6, 8, 3), label_by_folder=True)
-    assert source.class_names == ("bee", "wolf") and source.labels.tolist() == [0, 0, 1]
+    assert source.fields["label"].class_names == ("bee", "wolf")
+    assert source.take(range(3))["label"].tolist() == [0, 0, 1]
     save(tmp_path / "loose.png")
     with pytest.raises(ValueError, match="loose.png' lies outside every class folder"):
         folder.load(tmp_path, image_shape=(6, 8, 3), label_by_folder=True)
@@ -44,8 +47,72 @@ def test_labels_by_folder(tmp_path):
 def test_nothing_there(tmp_path):
     with pytest.raises(FileNotFoundError, match="No image in"):
         folder.load(tmp_path, image_shape=(6, 8, 3))
-    with pytest.raises(FileNotFoundError, match="is not a folder"):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(FileNotFoundError, match=r"No image in .*There are 1 file of another kind \(notes.txt\)"):
+        folder.load(tmp_path, image_shape=(6, 8, 3))
+    with pytest.raises(FileNotFoundError, match="is not there"):
         folder.load(tmp_path / "nowhere", image_shape=(6, 8, 3))
+    save(tmp_path / "x.png")
+    with pytest.raises(NotADirectoryError, match="x.png' is a file. Give the folder"):
+        folder.load(tmp_path / "x.png", image_shape=(6, 8, 3))
+
+
+@pytest.mark.fast
+def test_what_is_passed_over_is_counted_in_a_line(tmp_path, capfd):
+    save(tmp_path / "a.png")
+    assert len(folder.load(tmp_path, image_shape=(6, 8, 3))) == 1 and capfd.readouterr().err == ""
+    inside = save(tmp_path / "b.jpg" / "c.png", seed=1)  # a folder with the name of a picture
+    save(tmp_path / ".thumbnails" / "a.png")
+    for name in ("notes.txt", "x.mp4", "y.mp4"):
+        (tmp_path / name).touch()
+    (tmp_path / "gone.png").symlink_to("nowhere.png")
+    (tmp_path / "round").symlink_to(tmp_path)
+    os.mkfifo(tmp_path / "pipe.png")  # opening it would never return
+    for directory in (tmp_path, tmp_path / "b.jpg"):
+        np.testing.assert_array_equal(folder.load(directory, image_shape=(6, 8, 3))[-1]["image"], inside)
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith(f"{tmp_path}: 2 images; passed over ")
+    for told in (
+        "1 hidden file or folder (.thumbnails)",
+        "3 files of other kinds (notes.txt, x.mp4, y.mp4)",
+        "1 link to nothing (gone.png)",
+        "1 link to a folder (round)",
+        "1 thing that is no file (pipe.png)",
+    ):
+        assert told in lines[0]
+
+
+@pytest.mark.fast
+def test_pictures_broken_beyond_their_header_are_found_and_named_or_skipped(tmp_path, capfd):
+    whole = save(tmp_path / "b" / "1.png", size=(64, 64), seed=1)
+    for name in ("a/0.png", "b/2.jpg"):
+        save(tmp_path / name, size=(64, 64))
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-2000])
+    save(tmp_path / "c" / "small.png")
+    options = {"image_shape": (64, 64, 3), "label_by_folder": True}
+    told = r"3 of 4 images in .*: .*a/0.png' cannot be read.*2.jpg'.*small.png' is 6 x 8"
+    with pytest.raises(ValueError, match=told):
+        folder.load(tmp_path, check="all", **options)
+    capfd.readouterr()
+    kept = folder.load(tmp_path, check="skip", **options)
+    assert len(kept) == 1 and kept[0]["label"] == 1 and kept.names[0].endswith("b/1.png")
+    np.testing.assert_array_equal(kept[0]["image"], whole)
+    assert "1 images; passed over 3 images that cannot be used (" in capfd.readouterr().err
+    with pytest.raises(ValueError, match="4 of 4 images"):
+        folder.load(tmp_path, check="skip", image_shape=(5, 5, 3))
+    with pytest.raises(ValueError, match="check must be one of headers, all, skip"):
+        folder.load(tmp_path, check="some", **options)
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".tif", ".png"])
+def test_several_pictures_in_a_file_are_refused_unless_told(tmp_path, suffix):
+    frames = [Image.fromarray(np.full((6, 8, 3), 80 * i, np.uint8)) for i in range(3)]
+    frames[0].save(tmp_path / f"x{suffix}", save_all=True, append_images=frames[1:])
+    options = {"image_shape": (6, 8, 3), "convert_channels": True}
+    with pytest.raises(ValueError, match=f"x{suffix}' holds 3 pictures. Set first_frame=True"):
+        folder.load(tmp_path, **options)
+    assert folder.load(tmp_path, first_frame=True, **options)[0]["image"].max() == 0
 
 
 @pytest.mark.fast
@@ -72,6 +139,8 @@ def test_channels_convert_when_told_to(tmp_path, mode, channels):
     save(tmp_path / "x.png", mode)
     source = folder.load(tmp_path, image_shape=(6, 8, channels), convert_channels=True)
     with Image.open(tmp_path / "x.png") as image:
+        if mode == "RGBA":  # laid over white
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         expected = np.array(image.convert("RGB" if channels == 3 else "L")).reshape(6, 8, channels)
     np.testing.assert_array_equal(source[0]["image"], expected)
 

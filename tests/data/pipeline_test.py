@@ -9,8 +9,9 @@ import grain
 import numpy as np
 import pytest
 
+from gentoolkit.data import columns
+from gentoolkit.data.fields import Image, Mask
 from gentoolkit.data.pipeline import EvaluationPass, ReadAhead, Stream
-from gentoolkit.data.source import ArraySource
 from gentoolkit.data.transform import horizontal_flip
 
 
@@ -26,14 +27,14 @@ def together(parts):
 
 
 @pytest.mark.fast
-def test_batch(source):
+def test_batch(source, images):
     stream = Stream(source, seed=0, batch_size=5)
     batch = stream[0]
     assert batch["image"].shape == (5, 6, 5, 3) and batch["image"].dtype == np.float32
     assert batch["label"].shape == (5,) and batch["label"].dtype == np.int32
-    np.testing.assert_array_equal(batch["image"], source.images[stream.indices(0)].astype(np.float32) / np.float32(255))
-    np.testing.assert_array_equal(batch["label"], source.labels[stream.indices(0)])
-    assert stream.steps_per_epoch == 4 and stream.image_shape == (6, 5, 3)
+    np.testing.assert_array_equal(batch["image"], images[stream.indices(0)].astype(np.float32) / np.float32(255))
+    np.testing.assert_array_equal(batch["label"], stream.indices(0) % 4)
+    assert stream.steps_per_epoch == 4 and stream.fields == source.fields
 
 
 @pytest.mark.fast
@@ -66,21 +67,6 @@ def test_unshuffled_and_ending(source):
 
 
 @pytest.mark.fast
-@pytest.mark.parametrize("image_range", [(0.0, 1.0), (-1.0, 1.0), None])
-def test_image_range(image_range):
-    images = np.arange(256, dtype=np.uint8).reshape(4, 8, 8, 1)
-    source = ArraySource(images, np.zeros(4, np.int32))
-    image = Stream(source, seed=0, batch_size=4, shuffle=False, image_range=image_range)[0]["image"]
-    if image_range is None:
-        assert image.dtype == np.uint8
-        np.testing.assert_array_equal(image, images)
-    else:
-        low, high = image_range
-        assert image.dtype == np.float32 and (image.min(), image.max()) == (low, high)
-        np.testing.assert_allclose(image, images / 255.0 * (high - low) + low, atol=1e-7)
-
-
-@pytest.mark.fast
 @pytest.mark.parametrize("process_count", [2, 3, 6])
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_parts_make_up_the_global_batch(source, process_count, shuffle):
@@ -101,10 +87,10 @@ def test_two_processes_see_what_one_does(source):
     code = (
         "import sys, hashlib, numpy as np\n"
         "from gentoolkit.data.pipeline import Stream\n"
-        "from gentoolkit.data.source import ArraySource\n"
+        "from gentoolkit.data import columns\n"
         "from gentoolkit.data.transform import horizontal_flip\n"
         "images = np.random.default_rng(0).integers(0, 256, (23, 6, 5, 3), np.uint8)\n"
-        "source = ArraySource(images, np.arange(23, dtype=np.int32) % 4)\n"
+        "source = columns.images(images, np.arange(23) % 4)\n"
         "flip = (horizontal_flip,)\n"
         "stream = Stream(source, seed=7, batch_size=6, process_index=1, process_count=2, transforms=flip)\n"
         "for _, batch in zip(range(9), stream):\n"
@@ -159,7 +145,7 @@ def test_state_does_not_depend_on_the_number_of_processes(source):
 @pytest.mark.fast
 def test_state_of_another_stream_is_refused(source, images):
     state = iter(Stream(source, seed=0, batch_size=5)).get_state()
-    smaller = ArraySource(images[:20], np.zeros(20, np.int32))
+    smaller = columns.images(images[:20])
     for other, message in [
         (Stream(source, seed=1, batch_size=5), "seed = 0 then and 1 now"),
         (Stream(source, seed=0, batch_size=6), "batch_size = 5 then and 6 now"),
@@ -192,11 +178,12 @@ def test_worker_processes_and_threads_agree(tmp_path):
     script.write_text(
         "from absl import app\n"
         "import numpy as np\n"
+        "from gentoolkit.data import columns, fields\n"
         "from gentoolkit.data.pipeline import ReadAhead, Stream\n"
-        "from gentoolkit.data.source import ArraySource\n"
         "def main(argv):\n"
         "    images = np.random.default_rng(0).integers(0, 256, (23, 6, 5, 3), np.uint8)\n"
-        "    source = ArraySource(images, np.arange(23, dtype=np.int32))\n"
+        "    named = {'image': fields.Image(shape=(6, 5, 3)), 'text': fields.Tokens(max_length=3)}\n"
+        "    source = columns.from_values(named, {'image': images, 'text': [[1] * (i % 4) for i in range(23)]})\n"
         "    plain = Stream(source, seed=0, batch_size=5)\n"
         "    workers = Stream(source, seed=0, batch_size=5, read_ahead=ReadAhead(num_workers=2))\n"
         "    first = plain.iterator()\n"
@@ -205,7 +192,8 @@ def test_worker_processes_and_threads_agree(tmp_path):
         "    second.set_state(first.get_state())\n"
         "    for _ in range(5):\n"
         "        a, b = next(first), next(second)\n"
-        "        assert all(np.array_equal(a[k], b[k]) for k in a)\n"
+        "        assert np.array_equal(a['image'], b['image']) and type(b['text']) is fields.Ragged\n"
+        "        assert all(np.array_equal(*parts) for parts in zip(a['text'], b['text']))\n"
         "    assert first.get_state() == second.get_state()\n"
         "    second.close()\n"
         "    print('agree')\n"
@@ -216,24 +204,22 @@ def test_worker_processes_and_threads_agree(tmp_path):
 
 
 class Flaky:
-    """A source whose example 11 cannot be read, until it is mended."""
+    """Pictures of which number 11 cannot be read, until it is mended."""
 
-    def __init__(self, source):
-        self.source, self.broken = source, True
+    def __init__(self, images):
+        self.images, self.broken = images, True
 
-    def __len__(self):
-        return len(self.source)
-
-    def __getitem__(self, index):
+    def __call__(self, index):
         if index == 11 and self.broken:
             raise ValueError("'x.png' cannot be read as an image")
-        return self.source[index]
+        return self.images[index]
 
 
 @pytest.mark.fast
-def test_error_in_a_thread_arrives_at_its_own_step(source):
-    flaky = Flaky(source)
-    iterator = iter(Stream(flaky, seed=0, batch_size=5, shuffle=False))
+def test_error_in_a_thread_arrives_at_its_own_step(source, images):
+    flaky = Flaky(images)
+    broken = columns.images(flaky, np.zeros(23, int), image_shape=(6, 5, 3))
+    iterator = iter(Stream(broken, seed=0, batch_size=5, shuffle=False))
     next(iterator), next(iterator)
     for _ in range(2):
         with pytest.raises(ValueError, match="x.png"):
@@ -278,12 +264,12 @@ def test_flip(source):
 
 
 @pytest.mark.fast
-def test_source_is_left_alone(source):
-    before = source.images.copy()
+def test_source_is_left_alone(source, images):
+    before = images.copy()
     stream = Stream(source, seed=0, batch_size=5, transforms=(horizontal_flip,))
     for step in range(8):
         stream[step]["image"][...] = -1
-    np.testing.assert_array_equal(source.images, before)
+    np.testing.assert_array_equal(images, before)
 
 
 @pytest.mark.fast
@@ -293,12 +279,22 @@ def test_evaluation_pass(source):
         batches = list(evaluation)
         assert [b["image"].shape[0] for b in batches] == [10, 10, 10] and len(evaluation) == 3
         whole = together(batches)
-        np.testing.assert_array_equal(whole["mask"], np.arange(30) < 23)
-        np.testing.assert_array_equal(whole["label"][whole["mask"]], source.labels)
+        np.testing.assert_array_equal(whole["counts"], np.arange(30) < 23)
+        np.testing.assert_array_equal(whole["label"][whole["counts"]], np.arange(23) % 4)
         np.testing.assert_array_equal(whole["image"][23:], np.repeat(whole["image"][22:23], 7, axis=0))
     dropping = list(EvaluationPass(source, batch_size=10, drop_remainder=True))
-    assert len(dropping) == 2 and all(b["mask"].all() for b in dropping)
+    assert len(dropping) == 2 and all(b["counts"].all() for b in dropping)
     assert len(list(EvaluationPass(source, batch_size=100))) == 1
+
+
+@pytest.mark.fast
+def test_padding_leaves_a_mask_of_the_data_alone(images):
+    """It once took the place of a column of that name."""
+    masks = images[..., 0] // 128
+    fields = {"image": Image(shape=(6, 5, 3)), "mask": Mask(shape=(6, 5))}
+    passed = list(EvaluationPass(columns.from_values(fields, {"image": images, "mask": masks}), batch_size=10))
+    whole = together(passed)
+    np.testing.assert_array_equal(whole["mask"][whole["counts"]], masks)
 
 
 @pytest.mark.fast

@@ -10,17 +10,16 @@ import time
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image as pillow
 
-from gentoolkit.data import celeb_a, cifar10, preparation, prepared
-from gentoolkit.data import source as source_lib
+from gentoolkit.data import celeb_a, cifar10, columns, preparation, prepared
+from gentoolkit.data.fields import Boxes, Field, Image, Mask, Ragged, Sound, Tokens
 from gentoolkit.data.pipeline import Stream
-from gentoolkit.data.source import ArraySource, Subset
 
 
 @pytest.fixture
 def packed(source, tmp_path):
-    train, test = Subset(source, range(15)), Subset(source, range(15, 23))
+    train, test = source.subset(range(15)), source.subset(range(15, 23))
     path = preparation.prepare({"train": lambda: train, "test": lambda: test}, tmp_path / "out", name="made_up")
     return path, train, test
 
@@ -30,12 +29,9 @@ def test_round_trip(packed, source, capfd):
     assert "tensorflow" not in sys.modules
     for split, original in (("train", train), ("test", test)):
         copy = prepared.load(path, split)
-        assert len(copy) == len(original) and copy.image_shape == (6, 5, 3) and copy.class_names == ("a", "b", "c", "d")
-        for i in range(len(copy)):
-            np.testing.assert_array_equal(copy[i]["image"], original[i]["image"])
-            assert copy[i]["label"] == original[i]["label"] and isinstance(copy[i]["label"], int)
+        assert len(copy) == len(original) and copy.fields == original.fields
         everything = np.arange(len(copy))
-        taken, expected = source_lib.take(copy, everything), source_lib.take(original, everything)
+        taken, expected = copy.take(everything), original.take(everything)
         for name in expected:
             np.testing.assert_array_equal(taken[name], expected[name])
             assert taken[name].dtype == expected[name].dtype
@@ -47,13 +43,36 @@ def test_round_trip(packed, source, capfd):
         prepared.load(path, "train")[15]
 
 
-def test_grey_and_without_class_names(tmp_path):
-    images = np.random.default_rng(0).integers(0, 256, (6, 4, 4, 1), np.uint8)
-    original = ArraySource(images, np.array([0, 3, 9, 1, 2, 0]))
-    path = preparation.prepare({"train": lambda: original}, tmp_path, name="grey")
-    copy = source_lib.in_memory(prepared.load(path, "train"))
-    np.testing.assert_array_equal(copy.images, images)
-    np.testing.assert_array_equal(copy.labels, original.labels)
+def test_every_kind_of_column_comes_back_exactly(tmp_path):
+    rng = np.random.default_rng(0)
+    fields = {
+        "grey": Image(shape=(4, 5, 1)),
+        "float": Image(shape=(4, 5, 2), dtype=np.float32),
+        "mask": Mask(shape=(4, 5)),
+        "objects": Mask(shape=(4, 5), dtype=bool, max_length=3),
+        "boxes": Boxes(max_length=3),
+        "caption": Tokens(max_length=6),
+        "sound": Sound(max_length=9, rate=8000),
+        "time": Field(dtype=np.float64),
+    }
+    values = {
+        "grey": rng.integers(0, 256, (6, 4, 5, 1), np.uint8),
+        "float": rng.normal(size=(6, 4, 5, 2)).astype(np.float32),
+        "mask": rng.integers(0, 256, (6, 4, 5), np.uint8),
+        "objects": [rng.random((k % 4, 4, 5)) < 0.5 for k in range(6)],
+        "boxes": [rng.random((k % 4, 4), np.float32) for k in range(6)],
+        "caption": [rng.integers(0, 99, k) for k in range(6)],
+        "sound": [rng.integers(-(2**15), 2**15, 4 + k % 5, np.int16) for k in range(6)],
+        "time": 1.7e9 + rng.random(6),
+    }
+    original = columns.from_values(fields, values)
+    copy = prepared.load(preparation.prepare({"train": lambda: original}, tmp_path, name="scenes"), "train")
+    assert copy.fields == fields
+    for name, (one, other) in {n: (copy.take(range(6))[n], original.take(range(6))[n]) for n in fields}.items():
+        assert isinstance(one, Ragged) == isinstance(other, Ragged), name
+        for a, b in zip(*((c if isinstance(c, Ragged) else [c]) for c in (one, other)), strict=True):
+            np.testing.assert_array_equal(a, b, err_msg=name)
+            assert a.dtype == b.dtype
 
 
 def test_progress_is_told_and_no_download_is_announced(source, tmp_path, capfd):
@@ -75,13 +94,12 @@ def test_second_call_does_not_open_the_sources(packed, tmp_path):
 
 
 def test_failure_leaves_nothing_and_the_next_call_succeeds(source, tmp_path):
-    class Broken(Subset):
-        def __getitem__(self, index):
-            if index == 9:
-                raise ValueError("'face.png' cannot be read as an image")
-            return super().__getitem__(index)
+    def face(index):
+        if index == 9:
+            raise ValueError("'face.png' cannot be read as an image")
+        return source[index]["image"]
 
-    broken = Broken(source, range(23))
+    broken = columns.images(face, np.zeros(23, int), image_shape=(6, 5, 3))
     with pytest.raises(ValueError, match=r"face.png"):
         preparation.prepare({"train": lambda: broken}, tmp_path, name="faces")
     with pytest.raises(FileNotFoundError, match="No prepared data set"):
@@ -92,16 +110,14 @@ def test_failure_leaves_nothing_and_the_next_call_succeeds(source, tmp_path):
 
 _KILLED = """
 import sys, time, numpy as np
-from gentoolkit.data import preparation
-from gentoolkit.data.source import ArraySource, Subset
-class Slow(Subset):
-    def __getitem__(self, index):
-        if index == 5:
-            print("half way", flush=True)
-            time.sleep(60)
-        return super().__getitem__(index)
-source = ArraySource(np.zeros((10, 4, 4, 3), np.uint8), np.zeros(10, np.int32))
-preparation.prepare({"train": lambda: Slow(source, range(10))}, sys.argv[1], name="killed")
+from gentoolkit.data import columns, preparation
+def slow(index):
+    if index == 5:
+        print("half way", flush=True)
+        time.sleep(60)
+    return np.zeros((4, 4, 3), np.uint8)
+source = columns.images(slow, np.zeros(10, np.int32), image_shape=(4, 4, 3))
+preparation.prepare({"train": lambda: source}, sys.argv[1], name="killed")
 """
 
 
@@ -115,7 +131,7 @@ def test_kill_leaves_nothing_that_looks_complete(tmp_path):
     (leftover / "dataset_info.json").write_text("{}")  # as if killed between the last file and the move
     with pytest.raises(FileNotFoundError, match="No prepared data set"):
         prepared.load(tmp_path, "train")
-    source = ArraySource(np.ones((10, 4, 4, 3), np.uint8), np.zeros(10, np.int32))
+    source = columns.images(np.ones((10, 4, 4, 3), np.uint8))
     path = preparation.prepare({"train": lambda: source}, tmp_path, name="killed")
     assert prepared.load(tmp_path, "train")[9]["image"].max() == 1
     assert not list((tmp_path / "killed").glob("incomplete*")) and path.is_dir()
@@ -124,9 +140,8 @@ def test_kill_leaves_nothing_that_looks_complete(tmp_path):
 def test_processes_that_share_a_folder_wait_for_each_other(tmp_path):
     code = (
         "import sys, numpy as np\n"
-        "from gentoolkit.data import preparation\n"
-        "from gentoolkit.data.source import ArraySource\n"
-        "source = ArraySource(np.zeros((300, 4, 4, 3), np.uint8), np.zeros(300, np.int32))\n"
+        "from gentoolkit.data import columns, preparation\n"
+        "source = columns.images(np.zeros((300, 4, 4, 3), np.uint8))\n"
         "print(preparation.prepare({'train': lambda: source}, sys.argv[1], name='shared'))\n"
     )
     arguments = [sys.executable, "-c", code, str(tmp_path)]
@@ -141,12 +156,12 @@ def test_cifar10_prepares_its_class_folders(tmp_path):
     for split in cifar10.SPLITS:
         for name in cifar10.CLASS_NAMES:
             (tmp_path / "cifar10" / split / name).mkdir(parents=True)
-            image = Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8))
+            image = pillow.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8))
             image.save(tmp_path / "cifar10" / split / name / "0.jpg")
     path = cifar10.prepare(data_dir=tmp_path)
     assert path.is_relative_to(tmp_path / "prepared")
     copy, original = prepared.load(path, "test"), cifar10.load("test", data_dir=tmp_path)
-    assert copy.class_names == cifar10.CLASS_NAMES
+    assert copy.fields["label"].class_names == cifar10.CLASS_NAMES
     for i in range(10):
         np.testing.assert_array_equal(copy[i]["image"], original[i]["image"])
         assert copy[i]["label"] == i
@@ -157,7 +172,7 @@ def test_celeb_a_is_prepared_once(tmp_path):
     (place / "img_align_celeba").mkdir(parents=True)
     for i in range(3):
         pixels = np.random.default_rng(i).integers(0, 256, (218, 178, 3), np.uint8)
-        Image.fromarray(pixels).save(place / "img_align_celeba" / f"{i}.jpg")
+        pillow.fromarray(pixels).save(place / "img_align_celeba" / f"{i}.jpg")
     (place / "list_eval_partition.txt").write_text("0.jpg 0\n1.jpg 1\n2.jpg 2\n")
     originals = {split: celeb_a.load(split, data_dir=tmp_path)[0]["image"] for split in celeb_a.SPLITS}
     path = celeb_a.prepare(data_dir=tmp_path)
@@ -170,7 +185,7 @@ def test_celeb_a_is_prepared_once(tmp_path):
 def test_conversions_on_reading(packed):
     path, train, _ = packed
     small = prepared.load(path, "train", image_shape=(4, 4, 1), center_crop=4, convert_channels=True)
-    expected = np.array(Image.fromarray(train[2]["image"]).convert("L"))[1:5, 0:4]
+    expected = np.array(pillow.fromarray(train[2]["image"]).convert("L"))[1:5, 0:4]
     np.testing.assert_array_equal(small[2]["image"][..., 0], expected)
     wrong = prepared.load(path, "train", image_shape=(4, 4, 3))
     with pytest.raises(ValueError, match=r"example 2' is 6 x 5"):
@@ -184,13 +199,13 @@ def test_what_cannot_be_read_is_named(packed, tmp_path):
     with pytest.raises(ValueError, match="splits test, train, got"):
         prepared.load(path, "validation")
     with pytest.raises(ValueError, match="features image, label, got 'picture'"):
-        prepared.load(path, "train", image_key="picture")
-    assert prepared.load(path, "train", label_key=None)[3]["label"] == 0
+        prepared.load(path, "train", image_key="picture", image_shape=(6, 5, 3))
+    assert prepared.load(path, "train", label_key=None)[3].keys() == {"image"}
     start = time.monotonic()
     with pytest.raises(FileNotFoundError, match="No prepared data set in"):
         prepared.load(tmp_path / "nowhere", "train")
     assert time.monotonic() - start < 2
-    source = ArraySource(np.zeros((3, 4, 4, 3), np.uint8), np.zeros(3, np.int32))
+    source = columns.images(np.zeros((3, 4, 4, 3), np.uint8))
     preparation.prepare({"train": lambda: source}, tmp_path / "out", name="other")
     with pytest.raises(ValueError, match="Several prepared data sets"):
         prepared.load(tmp_path / "out", "train")
@@ -204,7 +219,7 @@ def test_what_cannot_be_read_is_named(packed, tmp_path):
 @pytest.mark.parametrize("change", ["missing", "cut short", "altered"])
 def test_damaged_file(tmp_path, change):
     rng = np.random.default_rng(0)
-    source = ArraySource(rng.integers(0, 256, (400, 16, 16, 3), np.uint8), np.zeros(400, np.int32))
+    source = columns.images(rng.integers(0, 256, (400, 16, 16, 3), np.uint8))
     path = preparation.prepare({"train": lambda: source}, tmp_path, name="damaged")
     (file,) = path.glob("*train.array_record*")
     content = file.read_bytes()
@@ -220,8 +235,8 @@ def test_damaged_file(tmp_path, change):
 
 @pytest.mark.fast
 def test_splits_that_disagree(source, tmp_path):
-    other = ArraySource(np.zeros((3, 4, 4, 3), np.uint8), np.zeros(3, np.int32))
-    with pytest.raises(ValueError, match="must agree in image shape"):
+    other = columns.images(np.zeros((3, 4, 4, 3), np.uint8))
+    with pytest.raises(ValueError, match="must agree in their fields"):
         preparation.prepare({"train": lambda: source, "test": lambda: other}, tmp_path, name="two")
     with pytest.raises(ValueError, match="name"):
         preparation.prepare({"train": lambda: source}, tmp_path, name="a/b")

@@ -15,7 +15,7 @@ def _padded(x, batch_size):
     for start in range(0, len(x), batch_size):
         part = x[start : start + batch_size]
         filler = np.full((batch_size - len(part), *x.shape[1:]), 1e3, np.float32)
-        batches.append({"image": np.concatenate([part, filler]), "mask": np.arange(batch_size) < len(part)})
+        batches.append({"image": np.concatenate([part, filler]), "counts": np.arange(batch_size) < len(part)})
     return batches
 
 

@@ -49,5 +49,5 @@ def test_what_does_not_fit_is_refused_by_name(make):
         evaluation.reconstruction_error(lambda x: x[..., :1], make.plain(x))
     with pytest.raises(ValueError, match="reconstruct must return one row"):
         evaluation.reconstruction_error(lambda x: x[:2], make.plain(x))
-    with pytest.raises(ValueError, match="mask must be"):
-        evaluation.reconstruction_error(lambda x: x, [{"image": x, "mask": [True]}])
+    with pytest.raises(ValueError, match="counts must be"):
+        evaluation.reconstruction_error(lambda x: x, [{"image": x, "counts": [True]}])

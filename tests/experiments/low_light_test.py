@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 from experiments.low_light import config, enhance, experiment, measure, methods, paper, photographs, pictures
 from experiments.low_light import figure_failures as failures
 from gentoolkit import training
-from gentoolkit.data import source
+from gentoolkit.data import columns
 from gentoolkit.imaging import keypoints, quality
 from gentoolkit.models import low_light
 
@@ -77,7 +77,7 @@ def test_darkening_spans_its_range_and_keeps_eight_bits():
 
 def test_training_runs_and_its_weights_load(tmp_path, monkeypatch):
     images = np.random.default_rng(0).integers(0, 256, (80, 32, 32, 3), np.uint8)
-    data = source.ArraySource(images, np.zeros(80, np.int32), ("one",), "random")
+    data = columns.images(images, description="random")
     monkeypatch.setattr(experiment.cifar10, "load", lambda split, data_dir: data)
     result = experiment.run(config.get_config("smoke"), tmp_path, training.make_mesh(num_devices=1))
     assert result.step == 4 and np.isfinite(result.metrics["test/mse"])

@@ -1,0 +1,48 @@
+"""Words to numbers and back, whatever the script; nothing is cut off unasked."""
+
+import numpy as np
+import pytest
+
+from gentoolkit.data import columns, text
+from gentoolkit.data.fields import Tokens
+
+pytestmark = pytest.mark.fast
+CAPTIONS = ["A small red circle.", "a RED square, above the circle!", "", "Ein grüner Kreis - rot", "it's 2 o'clock"]
+
+
+def test_words_of_any_script_in_small_letters():
+    assert text.words("A RED square: above_it, don't!") == ["a", "red", "square", "above", "it", "don't"]
+    assert text.words("Große КРУГ 红色 \uff21\uff22") == ["grosse", "круг", "红色", "ab"]
+    assert text.words("\x00 \t?!") == []
+
+
+def test_texts_come_back_and_lengths_are_theirs():
+    vocabulary = text.Vocabulary.of(CAPTIONS)
+    assert vocabulary.words[:3] == ("a", "circle", "red") and len(vocabulary) == len(vocabulary.words) + 2
+    tokens = vocabulary.encode(CAPTIONS, max_length=6)
+    assert tokens.lengths.tolist() == [4, 6, 0, 4, 3]
+    assert tokens.values.dtype == np.int32 and not tokens.values[~tokens.valid].any()
+    assert tokens.values[tokens.valid].min() >= 2
+    assert vocabulary.decode(tokens) == [" ".join(text.words(caption)) for caption in CAPTIONS]
+    source = columns.from_values({"caption": Tokens(max_length=6)}, {"caption": tokens})
+    assert len(source) == 5 and source[0]["caption"].shape == (4,)
+
+
+def test_unknown_words_are_kept_as_such_and_told():
+    vocabulary = text.Vocabulary.of(CAPTIONS, max_words=3)
+    tokens = vocabulary.encode(["red purple circle"], max_length=4)
+    assert tokens.values.tolist() == [[4, text.UNKNOWN, 3, text.PADDING]]
+    assert vocabulary.decode(tokens) == ["red ? circle"] and vocabulary.unknown("red purple circle") == ["purple"]
+    assert text.Vocabulary.of(CAPTIONS, min_count=2).words == ("a", "circle", "red")
+
+
+def test_long_texts_are_refused_or_cut_as_told():
+    vocabulary = text.Vocabulary.of(CAPTIONS)
+    with pytest.raises(ValueError, match="Text 1 has 6 words, more than max_length = 4: 'a RED"):
+        vocabulary.encode(CAPTIONS, max_length=4)
+    cut = vocabulary.encode(CAPTIONS, max_length=4, too_long="cut")
+    assert cut.lengths.tolist() == [4, 4, 0, 4, 3] and vocabulary.decode(cut)[1] == "a red square above"
+    with pytest.raises(ValueError, match="'longest'"):
+        vocabulary.encode(CAPTIONS, max_length=4, too_long="longest")
+    with pytest.raises(ValueError, match="'red' twice"):
+        text.Vocabulary(("red", "blue", "red"))
