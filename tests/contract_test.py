@@ -1,4 +1,4 @@
-"""The public names of the kernels that callers rely on: a change of one is a change here, and in the changelog."""
+"""The public names that callers rely on: a change of one is a change here, and in the changelog."""
 
 import importlib
 import inspect
@@ -227,6 +227,63 @@ CONTRACT = {
         "retinex.lime": {"enhance": "image"},
         "retinex.srrm": {"enhance": "image"},
         "retinex.gradient_based": {"enhance": "image"},
+    },
+    "nn": {
+        "bijections.affine": {"Affine": ""},
+        "bijections.bijection": {"Chain": ""},
+        "bijections.divisive_normalization": {"DivisiveNormalization": ""},
+        "bijections.householder": {"Householder": ""},
+        "bijections.mixture_marginal": {"MixtureMarginal": ""},
+        "bijections.spline_coupling": {"SplineCoupling": ""},
+        "convolution": {"TransposedConvolution": ""},
+    },
+    "models": {
+        "autoencoder": {"Autoencoder": "", "dense": "", "shallow": "", "strided": ""},
+        "classifier": {"Classifier": ""},
+        "discriminator": {"LatentDiscriminator": ""},
+        "flow": {"gaussianization": "num_features", "spline_coupling": "num_features"},
+    },
+    "data": {
+        "fields": {
+            "Ragged": "values lengths",
+            "Field": "",
+            "Label": "",
+            "Image": "",
+            "Mask": "",
+            "Boxes": "",
+            "Tokens": "",
+            "Sound": "",
+        },
+        "columns": {
+            "Columns": "num fields read",
+            "from_values": "fields values",
+            "images": "values labels",
+            "split": "source",
+            "in_memory": "source",
+        },
+        "digits": {"load": "split"},
+        "mnist": {"load": "split"},
+        "cifar10": {"load": "split", "prepare": ""},
+        "celeb_a": {"load": "split", "prepare": ""},
+        "folder": {"load": "directory"},
+        "prepared": {"load": "directory split"},
+        "preparation": {"prepare": "sources directory"},
+        "pipeline": {"Stream": "source", "EvaluationPass": "source", "scale": "fields batch image_range"},
+        "pairs": {"Together": ""},
+        "text": {"Vocabulary": "words", "words": "text"},
+        "transform": {"horizontal_flip": "fields batch words", "RandomCrop": "size"},
+    },
+    "evaluation": {
+        "measure": {"measure": "batches", "Statistic": "init update merge finish"},
+        "statistics": {"mean": "of", "moments": "of", "rows": "of"},
+        "frechet": {
+            "feature_moments": "features batches",
+            "frechet_distance": "samples images",
+            "prior": "key",
+            "decoded_prior": "key decode",
+        },
+        "latent": {"codes": "encode batches", "mardia": "z", "normality": "z directions"},
+        "reconstruction": {"reconstruction_error": "reconstruct batches", "squared_error": "image rebuilt"},
     },
 }
 

@@ -16,6 +16,7 @@ from experiments.sliced_autoencoders import objectives
 from gentoolkit import evaluation, report, training
 from gentoolkit.data import celeb_a, cifar10, columns, digits, folder, mnist, pipeline
 from gentoolkit.distances import directions
+from gentoolkit.evaluation import statistics
 from gentoolkit.models import autoencoder, classifier, discriminator
 
 _PICTURES = 64
@@ -41,14 +42,13 @@ def run(config: ConfigDict, workdir: str | pathlib.Path, mesh: jax.sharding.Mesh
     """
     workdir = pathlib.Path(workdir)
     train_data, test_data = load(config.dataset, config.data_dir, tuple(config.model.image_shape))
-    parts = {"process_index": jax.process_index(), "process_count": jax.process_count()}
-    stream = pipeline.Stream(train_data, seed=config.seed, batch_size=config.batch_size, **parts)
+    stream = pipeline.Stream(train_data, seed=config.seed, batch_size=config.batch_size, **_part())
     steps = training.num_steps(
         epochs=config.num_epochs, steps_per_epoch=stream.steps_per_epoch, name="config.num_epochs"
     )
     rate = training.learning_rate(num_steps=steps, **config.optimizer)
     players = objectives.players(learning_rate=rate, **config.objective)
-    test = pipeline.EvaluationPass(test_data, batch_size=min(config.evaluation.batch_size, len(test_data)))
+    test = _held_out(test_data, config.evaluation.batch_size, mesh)
 
     features = None
     if config.features.num_epochs:
@@ -61,7 +61,7 @@ def run(config: ConfigDict, workdir: str | pathlib.Path, mesh: jax.sharding.Mesh
         num_steps=steps,
         seed=config.seed,
         config=config,
-        evaluators={"test": _measurements(config, test, features)},
+        evaluators={"test": _measurements(config, test, features, mesh)},
         evaluate_every=training.num_steps(
             epochs=config.evaluate_epochs, steps_per_epoch=stream.steps_per_epoch, name="config.evaluate_epochs"
         ),
@@ -111,6 +111,8 @@ def make_models(config: ConfigDict, rngs: nnx.Rngs) -> dict[str, nnx.Module]:
 
 def _features(config: ConfigDict, workdir, train_data, test_data, mesh):
     """Trains the classifier, or gets it back, and returns its features as a function of images."""
+    if "label" not in train_data.fields:
+        raise ValueError(f"config.features.num_epochs must be 0: {config.dataset} has no labels to train features on.")
 
     def models(rngs):
         return {
@@ -128,16 +130,20 @@ def _features(config: ConfigDict, workdir, train_data, test_data, mesh):
         loss = jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits.astype(jnp.float32), batch["label"]))
         return loss, {"cross_entropy": loss}
 
-    test = pipeline.EvaluationPass(test_data, batch_size=min(500, len(test_data)))
+    test = _held_out(test_data, 500, mesh)
     right = training.jit(lambda m, images, labels: jnp.argmax(m["classifier"](images)[0], axis=-1) == labels)
 
     def held_out(models, step):
         del step
-        hits = [right(models, b["image"], b["label"])[b["counts"]] for b in test]
-        return {"accuracy": float(np.concatenate(hits).mean())}
+        found = evaluation.measure(
+            test,
+            extract=lambda batch: {"right": right(models, batch["image"], batch["label"])},
+            statistics={"accuracy": statistics.mean("right")},
+            mesh=mesh,
+        )
+        return {"accuracy": float(found["accuracy"].value)}
 
-    parts = {"process_index": jax.process_index(), "process_count": jax.process_count()}
-    stream = pipeline.Stream(train_data, seed=1, batch_size=config.batch_size, **parts)
+    stream = pipeline.Stream(train_data, seed=1, batch_size=config.batch_size, **_part())
     steps = training.num_steps(
         epochs=config.features.num_epochs, steps_per_epoch=stream.steps_per_epoch, name="config.features.num_epochs"
     )
@@ -157,37 +163,60 @@ def _features(config: ConfigDict, workdir, train_data, test_data, mesh):
     return functools.partial(extract, result.models)
 
 
-def _measurements(config: ConfigDict, test: pipeline.EvaluationPass, features):
+def _held_out(source: columns.Columns, batch_size: int, mesh: jax.sharding.Mesh) -> pipeline.EvaluationPass:
+    """This process's part of one pass, in batches that the devices divide."""
+    size = -(-min(batch_size, len(source)) // mesh.size) * mesh.size
+    return pipeline.EvaluationPass(source, batch_size=size, **_part())
+
+
+def _part() -> dict[str, int]:
+    return {"process_index": jax.process_index(), "process_count": jax.process_count()}
+
+
+def _measurements(config: ConfigDict, test: pipeline.EvaluationPass, features, mesh: jax.sharding.Mesh):
     options, latent_dim = config.evaluation, config.model.latent_dim
     variational = config.objective.method == "vae"
 
     @training.jit
-    def encode(models, key, images):
-        # What must follow N(0, I) in a VAE is a code as the decoder sees it: a draw, not the mean of its law.
+    def look(models, key, images):
         model = models["autoencoder"]
-        return model.sample(key, images)[0] if variational else model.encode(images)
+        mean = model.encode(images)
+        # What must follow N(0, I) in a VAE is a code as the decoder sees it: a draw, not the mean of its law.
+        return {"codes": model.sample(key, images)[0] if variational else mean, "rebuilt": model.decode(mean)}
 
     decode = training.jit(lambda m, z: m["autoencoder"].decode(z))
-    rebuild = training.jit(lambda m, x: m["autoencoder"].decode(m["autoencoder"].encode(x)))
     slices = directions.orthogonal(jax.random.key(0), options.num_directions, latent_dim)
-    real = None if features is None else evaluation.feature_moments(features, test)
+    prior = evaluation.prior(
+        jax.random.key(1),
+        num=options.num_samples,
+        latent_dim=latent_dim,
+        batch_size=-(-min(options.batch_size, options.num_samples) // mesh.size) * mesh.size,
+        **_part(),
+    )
+    look_at = {
+        "error": evaluation.squared_error("image", "rebuilt"),
+        "law": statistics.rows("codes", finish=lambda z: evaluation.normality(z, slices)),
+    }
+
+    def moments(batches, function):
+        def extract(batch):
+            return {"features": function(batch)}
+
+        kept = {"moments": statistics.moments("features")}
+        return evaluation.measure(batches, extract=extract, statistics=kept, mesh=mesh)["moments"]
+
+    real = None if features is None else moments(test, lambda batch: features(batch["image"]))
 
     def measure(models, step):
         del step
-        values = evaluation.reconstruction_error(functools.partial(rebuild, models), test)
         keys = (jax.random.fold_in(jax.random.key(3), batch) for batch in itertools.count())
-        codes = evaluation.codes(lambda images: encode(models, next(keys), images), test)
-        values |= evaluation.normality(codes, slices)
+        found = evaluation.measure(
+            test, extract=lambda batch: look(models, next(keys), batch["image"]), statistics=look_at, mesh=mesh
+        )
+        values = found["error"] | found["law"]
         if features is not None:
-            samples = evaluation.decoded_prior(
-                jax.random.key(1),
-                functools.partial(decode, models),
-                num=options.num_samples,
-                latent_dim=latent_dim,
-                batch_size=min(options.batch_size, options.num_samples),
-            )
-            moments = evaluation.feature_moments(features, samples)
-            values |= evaluation.frechet_distance(moments, real, features_name=f"{config.dataset}_classifier")
+            drawn = moments(prior, lambda batch: features(decode(models, batch["code"])))
+            values |= evaluation.frechet_distance(drawn, real, features_name=f"{config.dataset}_classifier")
         return values
 
     return measure

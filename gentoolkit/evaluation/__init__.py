@@ -1,27 +1,43 @@
-"""Metrics over a model and a stream, handed as functions and batches; each returns a dict of floats.
+"""Metrics over a model and a stream, handed as functions and batches.
 
-A function of a model (`encode`, `decode`, `features`) is called as it is, once for each batch, and all batches have one
-shape: hand over compiled functions and nothing compiles twice. `batches` is anything that can be iterated anew, of
-dicts with `"image"` `[b, h, w, c]` in [0, 1] and, where the last batch is filled up, `"counts"` `[b]` bool, False for
-the rows that do not count::
+`measure` takes any number of statistics in one pass: `extract` is called once for each batch and hands on several
+arrays, which all statistics share; rows that only fill up the last batch are left out. All batches have one shape, so
+hand over a compiled function and nothing compiles twice::
 
-    encode = training.jit(lambda models, images: models["autoencoder"].encode(images))
+    @training.jit
+    def look(models, images):
+        z = models["autoencoder"].encode(images)
+        return {"codes": z, "rebuilt": models["autoencoder"].decode(z)}
 
     def held_out(models, step):
-        z = evaluation.codes(lambda images: encode(models, images), batches)
-        return evaluation.normality(z, directions)
+        found = evaluation.measure(
+            batches,                     # {"image": [b, h, w, c] in [0, 1], "counts": [b] bool}, iterable anew
+            extract=lambda batch: look(models, batch["image"]),
+            statistics={
+                "error": evaluation.squared_error("image", "rebuilt"),
+                "law": statistics.rows("codes", finish=lambda z: evaluation.normality(z, directions)),
+            },
+        )
+        return found["error"] | found["law"]
 
-Sums are kept on the host in float64. With several processes, each is to be handed the whole pass and gets the same
-numbers.
+The functions named after one metric (`reconstruction_error`, `codes`, `feature_moments`) are such passes with one
+statistic. Sums are kept on the host in float64.
+
+With `mesh=` every device takes part of each batch, and every process is handed its part of the stream. Without it each
+process is to be handed the whole pass, and gets the same numbers.
 """
 
-from gentoolkit.evaluation.frechet import FeatureMoments as FeatureMoments
 from gentoolkit.evaluation.frechet import decoded_prior as decoded_prior
 from gentoolkit.evaluation.frechet import feature_moments as feature_moments
 from gentoolkit.evaluation.frechet import frechet_distance as frechet_distance
+from gentoolkit.evaluation.frechet import prior as prior
 from gentoolkit.evaluation.latent import codes as codes
 from gentoolkit.evaluation.latent import kolmogorov_smirnov as kolmogorov_smirnov
 from gentoolkit.evaluation.latent import mardia as mardia
 from gentoolkit.evaluation.latent import normality as normality
 from gentoolkit.evaluation.latent import sliced_wasserstein as sliced_wasserstein
+from gentoolkit.evaluation.measure import Statistic as Statistic
+from gentoolkit.evaluation.measure import measure as measure
 from gentoolkit.evaluation.reconstruction import reconstruction_error as reconstruction_error
+from gentoolkit.evaluation.reconstruction import squared_error as squared_error
+from gentoolkit.evaluation.statistics import FeatureMoments as FeatureMoments

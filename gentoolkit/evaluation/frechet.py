@@ -2,33 +2,20 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from gentoolkit.distances import gaussian
-from gentoolkit.evaluation import _rows
+from gentoolkit.evaluation import statistics
+from gentoolkit.evaluation.measure import Batches, measure
+from gentoolkit.evaluation.statistics import FeatureMoments
 
 _frechet = jax.jit(gaussian.frechet)
 
 
-class FeatureMoments(NamedTuple):
-    """Moments of features over a set of images, float64 NumPy.
-
-    Attributes:
-      num: how many images.
-      mean: `[d]`.
-      cov: `[d, d]`, divided by `num - 1`.
-    """
-
-    num: int
-    mean: np.ndarray
-    cov: np.ndarray
-
-
-def feature_moments(features: Callable[[jax.Array | np.ndarray], jax.Array], batches: _rows.Batches) -> FeatureMoments:
+def feature_moments(features: Callable[[jax.Array | np.ndarray], jax.Array], batches: Batches) -> FeatureMoments:
     """Mean and covariance of features over a stream of images; those of held-out images need computing once only.
 
     Args:
@@ -41,65 +28,88 @@ def feature_moments(features: Callable[[jax.Array | np.ndarray], jax.Array], bat
     Raises:
       ValueError: there are fewer than two images, or features are not `[b, d]`.
     """
-    num, mean, scatter = 0, np.zeros(1), np.zeros((1, 1))
-    for _, x in _rows.rows(features, batches, name="features"):
-        if x.ndim != 2:
-            raise ValueError(f"features must return [b, d], got shape {x.shape}.")
-        if not len(x):
-            continue
-        x = x.astype(np.float64)
-        if not num:
-            mean, scatter = np.zeros(x.shape[1]), np.zeros((x.shape[1], x.shape[1]))
-        # Means and scatters of two groups put together: nothing that would cancel.
-        own = x.mean(axis=0)
-        step, total = own - mean, num + len(x)
-        scatter = scatter + (x - own).T @ (x - own) + np.outer(step, step) * (num * len(x) / total)
-        mean, num = mean + step * (len(x) / total), total
-    if num < 2:
-        raise ValueError(f"A covariance needs at least two images, got {num}.")
-    return FeatureMoments(num, mean, scatter / (num - 1))
+    found = measure(
+        batches,
+        extract=lambda batch: {"features": features(batch["image"])},
+        statistics={"moments": statistics.moments("features")},
+    )
+    return found["moments"]
 
 
 @dataclasses.dataclass(frozen=True)
-class _DecodedPrior:
-    """Batches of images decoded from draws of N(0, I), the same each time they are iterated."""
+class _Prior:
+    """Batches of draws of N(0, I), or of images decoded from them, the same each time they are iterated."""
 
     key: jax.Array
-    decode: Callable[[jax.Array], jax.Array]
+    decode: Callable[[jax.Array], jax.Array] | None
     num: int
     latent_dim: int
     batch_size: int
+    process_index: int = 0
+    process_count: int = 1
+
+    def __post_init__(self):
+        """Checks the sizes."""
+        for name in ("num", "latent_dim", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be >= 1, got {name} = {getattr(self, name)}.")
+        if self.batch_size % self.process_count:
+            raise ValueError(
+                f"process_count must divide batch_size = {self.batch_size}, got process_count = {self.process_count}."
+            )
 
     def __iter__(self) -> Iterator[dict[str, jax.Array | np.ndarray]]:
-        """Decodes batch by batch."""
+        """Draws batch by batch."""
+        size = self.batch_size // self.process_count
+        part = slice(self.process_index * size, (self.process_index + 1) * size)
         for index in range(-(-self.num // self.batch_size)):
-            z = jax.random.normal(jax.random.fold_in(self.key, index), (self.batch_size, self.latent_dim))
-            rows = index * self.batch_size + np.arange(self.batch_size)
-            yield {"image": self.decode(z), "counts": rows < self.num}
+            z = jax.random.normal(jax.random.fold_in(self.key, index), (self.batch_size, self.latent_dim))[part]
+            drawn = {"code": z} if self.decode is None else {"image": self.decode(z)}
+            yield drawn | {"counts": (index * self.batch_size + np.arange(self.batch_size))[part] < self.num}
+
+
+def prior(
+    key: jax.Array, *, num: int, latent_dim: int, batch_size: int, process_index: int = 0, process_count: int = 1
+) -> Batches:
+    """Draws of N(0, I) in the form of a stream, for a model to decode.
+
+    Args:
+      key: random key of the draws; batch i uses `fold_in(key, i)`.
+      num: how many in all.
+      latent_dim: features of a code.
+      batch_size: draws in the global batch of all processes; the last one is filled up.
+      process_index: which part of each batch to give.
+      process_count: number of parts; divides `batch_size`.
+
+    Returns:
+      Batches `{"code": [b, latent_dim], "counts": [b]}` that can be iterated anew and are then the same.
+
+    Raises:
+      ValueError: a size below 1, or a batch that cannot be divided.
+    """
+    return _Prior(key, None, num, latent_dim, batch_size, process_index, process_count)
 
 
 def decoded_prior(
     key: jax.Array, decode: Callable[[jax.Array], jax.Array], *, num: int, latent_dim: int, batch_size: int
-) -> _rows.Batches:
-    """Samples of a model in the form of a stream: images decoded from draws of N(0, I).
+) -> Batches:
+    """Samples of a model in the form of a stream: images decoded from the draws of `prior`.
 
     Args:
       key: random key of the draws; batch i uses `fold_in(key, i)`.
       decode: codes `[b, latent_dim]` to images `[b, h, w, c]`.
       num: how many images in all.
       latent_dim: features of a code.
-      batch_size: images in a batch; the last one is filled up and masked.
+      batch_size: images in a batch; the last one is filled up.
 
     Returns:
-      Batches that can be iterated anew and are then the same, decoded when asked for.
+      Batches `{"image": [b, h, w, c], "counts": [b]}` that can be iterated anew and are then the same, decoded when
+      asked for.
 
     Raises:
       ValueError: a size below 1.
     """
-    for name, size in {"num": num, "latent_dim": latent_dim, "batch_size": batch_size}.items():
-        if size < 1:
-            raise ValueError(f"{name} must be >= 1, got {name} = {size}.")
-    return _DecodedPrior(key, decode, num, latent_dim, batch_size)
+    return _Prior(key, decode, num, latent_dim, batch_size)
 
 
 def frechet_distance(samples: FeatureMoments, images: FeatureMoments, *, features_name: str) -> dict[str, float]:
@@ -130,7 +140,7 @@ def frechet_distance(samples: FeatureMoments, images: FeatureMoments, *, feature
         )
     offset = samples.mean - images.mean
     # A common scale, so that float32 neither overflows nor loses small features.
-    scale = float(np.sqrt(max(np.trace(samples.cov) + np.trace(images.cov) + offset @ offset, 1e-30)))
+    scale = float(np.sqrt(np.trace(samples.cov) + np.trace(images.cov) + offset @ offset)) or 1.0
     values = (offset, samples.cov, np.zeros_like(offset), images.cov)
     powers = (1, 2, 1, 2)
     arguments = [jnp.asarray(v / scale**power, jnp.float32) for v, power in zip(values, powers, strict=True)]

@@ -9,7 +9,8 @@ import numpy as np
 
 from gentoolkit.distances import gaussian, sliced
 from gentoolkit.distances import normality as _normality
-from gentoolkit.evaluation import _rows
+from gentoolkit.evaluation import statistics
+from gentoolkit.evaluation.measure import Batches, Values, measure
 
 _LEVEL = 0.05  # of the test on each slice
 _SLICES_AT_ONCE = 128  # rows of n projections in memory
@@ -18,15 +19,22 @@ _SLICES_AT_ONCE = 128  # rows of n projections in memory
 _mardia = jax.jit(functools.partial(gaussian.mardia, affine_invariant=False))
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _each_slice(statistic: Callable[[jax.Array], jax.Array], z: jax.Array, directions: jax.Array) -> jax.Array:
-    values = sliced.distance(statistic, z, directions=directions, reduction=None, block_size=_SLICES_AT_ONCE)
+@jax.jit
+def _slices(z: jax.Array, directions: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The Wasserstein and the Kolmogorov-Smirnov statistic of every slice: one projection and one sort for both."""
+
+    def statistics_of(direction):
+        y = sliced.project(z, direction[None])[0]
+        return _normality.wasserstein(y), _normality.kolmogorov_smirnov(y)
+
+    values = jax.lax.map(statistics_of, directions, batch_size=_SLICES_AT_ONCE)
     # A statistic that takes a maximum may lose NaN: XLA's reduction over several rows does on CPU.
-    return jnp.where(jnp.isnan(z).any(), jnp.nan, values)
+    bad = jnp.isnan(z).any()
+    return jax.tree.map(lambda value: jnp.where(bad, jnp.nan, value), values)
 
 
 def codes(
-    encode: Callable[[jax.Array | np.ndarray], jax.Array], batches: _rows.Batches, *, limit: int | None = None
+    encode: Callable[[jax.Array | np.ndarray], jax.Array], batches: Batches, *, limit: int | None = None
 ) -> np.ndarray:
     """Collects the codes of a stream of images.
 
@@ -36,23 +44,24 @@ def codes(
       limit: the most codes to collect, from the first image on; None collects all.
 
     Returns:
-      `[n, d]` float32. This is the one thing here that grows with the data (4 n d bytes): a slice is sorted whole.
+      `[n, d]` float32. This grows with the data (4 n d bytes), since a slice is sorted whole.
 
     Raises:
       ValueError: there are no images, codes are not `[b, d]`, or limit < 1.
     """
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit must be >= 1 or None, got limit = {limit}.")
-    parts: list[np.ndarray] = []
-    num = 0
-    for _, z in _rows.rows(encode, batches, name="encode"):
+
+    def rows(values: Values) -> np.ndarray:
+        z = values["codes"]
         if z.ndim != 2:
             raise ValueError(f"encode must return codes [b, d], got shape {z.shape}.")
-        parts.append(z.astype(np.float32))
-        num += len(z)
-        if limit is not None and num >= limit:
-            break
-    return np.concatenate(parts)[:limit]
+        return z
+
+    found = measure(
+        batches,
+        extract=lambda batch: {"codes": encode(batch["image"])},
+        statistics={"codes": statistics.rows(rows, limit=limit)},
+    )
+    return found["codes"]
 
 
 def mardia(z: np.ndarray | jax.Array) -> dict[str, float]:
@@ -103,10 +112,7 @@ def sliced_wasserstein(z: np.ndarray | jax.Array, directions: np.ndarray | jax.A
     References:
       Knop, Mazur, Tabor, Podolak, Spurek, "Sliced generative models", the closed-form distance (SCFWAE).
     """
-    _check(z)
-    values = np.asarray(_each_slice(_normality.wasserstein, jnp.asarray(z), jnp.asarray(directions)), np.float64)
-    null = _normality.null_mean(_normality.wasserstein, len(z))
-    return {"sliced_w2_squared": float(values.mean()), "sliced_w2_squared_null": null}
+    return {name: value for name, value in _of_slices(z, directions).items() if name.startswith("sliced_w2")}
 
 
 def kolmogorov_smirnov(z: np.ndarray | jax.Array, directions: np.ndarray | jax.Array) -> dict[str, float]:
@@ -129,19 +135,11 @@ def kolmogorov_smirnov(z: np.ndarray | jax.Array, directions: np.ndarray | jax.A
       Knop, Mazur, Tabor, Podolak, Spurek, "Sliced generative models" (SKSAE, the statistic).
       Liu and Xie, "Cauchy combination test", JASA 2020.
     """
-    _check(z)
-    statistic = _normality.kolmogorov_smirnov
-    values = np.asarray(_each_slice(statistic, jnp.asarray(z), jnp.asarray(directions)), np.float64)
-    p = _normality.p_value(statistic, values, len(z))
-    return {
-        "ks_rejected": float(np.where(np.isnan(p), np.nan, p < _LEVEL).mean()),
-        "ks_p_value": float(_normality.cauchy_combination(p)),
-        "ks_mean": float(values.mean()),
-    }
+    return {name: value for name, value in _of_slices(z, directions).items() if name.startswith("ks_")}
 
 
 def normality(z: np.ndarray | jax.Array, directions: np.ndarray | jax.Array) -> dict[str, float]:
-    """Everything that this module measures of codes against N(0, I), in one dict.
+    """Everything that this module measures of codes against N(0, I): codes are projected and sorted once for all.
 
     Args:
       z: codes `[n, d]`.
@@ -153,7 +151,25 @@ def normality(z: np.ndarray | jax.Array, directions: np.ndarray | jax.Array) -> 
     Raises:
       ValueError: shapes that do not fit.
     """
-    return {**mardia(z), **sliced_wasserstein(z, directions), **kolmogorov_smirnov(z, directions)}
+    return mardia(z) | _of_slices(z, directions)
+
+
+def _of_slices(z: np.ndarray | jax.Array, directions: np.ndarray | jax.Array) -> dict[str, float]:
+    _check(z)
+    if np.ndim(directions) != 2 or np.shape(directions)[1] != np.shape(z)[1] or not len(directions):
+        raise ValueError(
+            f"directions must be [k, {np.shape(z)[1]}] for these codes, got directions.shape = {np.shape(directions)}."
+        )
+    found = _slices(jnp.asarray(z), jnp.asarray(directions))
+    wasserstein, smirnov = (np.asarray(values, np.float64) for values in found)
+    p = _normality.p_value(_normality.kolmogorov_smirnov, smirnov, len(z))
+    return {
+        "sliced_w2_squared": float(wasserstein.mean()),
+        "sliced_w2_squared_null": _normality.null_mean(_normality.wasserstein, len(z)),
+        "ks_rejected": float(np.where(np.isnan(p), np.nan, p < _LEVEL).mean()),
+        "ks_p_value": float(_normality.cauchy_combination(p)),
+        "ks_mean": float(smirnov.mean()),
+    }
 
 
 def _check(z: np.ndarray | jax.Array) -> None:

@@ -1,16 +1,16 @@
 """How far rebuilt images are from the images they were made of."""
 
-import math
 from collections.abc import Callable
 
 import jax
 import numpy as np
 
-from gentoolkit.evaluation import _rows
+from gentoolkit.evaluation import statistics
+from gentoolkit.evaluation.measure import Batches, Statistic, Values, measure
 
 
 def reconstruction_error(
-    reconstruct: Callable[[jax.Array | np.ndarray], jax.Array], batches: _rows.Batches
+    reconstruct: Callable[[jax.Array | np.ndarray], jax.Array], batches: Batches
 ) -> dict[str, float]:
     """Squared error summed over the pixels and channels of an image, averaged over images.
 
@@ -29,18 +29,36 @@ def reconstruction_error(
       Knop, Mazur, Tabor, Podolak, Spurek, "Sliced generative models", section 6 (column "rec. error": the sum, not the
       mean, over pixels in [0, 1]; so 5.4 for MNIST).
     """
-    num, mean, scatter = 0, 0.0, 0.0
-    for images, rebuilt in _rows.rows(reconstruct, batches, name="reconstruct"):
-        if rebuilt.shape != images.shape:
-            raise ValueError(f"reconstruct must keep the shape {images.shape[1:]}, got {rebuilt.shape[1:]}.")
-        if not len(images):
-            continue
-        difference = rebuilt.astype(np.float64) - images.astype(np.float64)
-        errors = np.sum(np.square(difference).reshape(len(images), -1), axis=-1)
-        # Means and squared deviations of two groups put together: no sum of squares that would cancel.
-        step = float(errors.mean()) - mean
-        total = num + len(errors)
-        scatter += float(np.sum(np.square(errors - errors.mean()))) + step * step * num * len(errors) / total
-        mean, num = mean + step * len(errors) / total, total
-    error = math.sqrt(scatter / (num - 1) / num) if num > 1 else math.nan
-    return {"reconstruction_error": mean, "reconstruction_error_standard_error": error}
+    found = measure(
+        batches,
+        extract=lambda batch: {"rebuilt": reconstruct(batch["image"])},
+        statistics={"error": squared_error("image", "rebuilt")},
+    )
+    return found["error"]
+
+
+def squared_error(image: str, rebuilt: str) -> Statistic:
+    """The statistic of `reconstruction_error`, for a pass with others.
+
+    Args:
+      image: name of the images `[b, h, w, c]`.
+      rebuilt: name of what was made of them, of the same shape.
+
+    Returns:
+      A statistic whose result are the two entries of `reconstruction_error`.
+    """
+
+    def errors(values: Values) -> np.ndarray:
+        x, y = values[image], values[rebuilt]
+        if x.shape != y.shape:
+            raise ValueError(f"{rebuilt} must keep the shape {x.shape[1:]} of {image}, got {y.shape[1:]}.")
+        return np.sum(np.square(y.astype(np.float64) - x.astype(np.float64)).reshape(len(x), -1), axis=-1)
+
+    average = statistics.mean(errors)
+
+    def finish(sums) -> dict[str, float]:
+        found = average.finish(sums)
+        name = "reconstruction_error"
+        return {name: float(found.value), f"{name}_standard_error": float(found.standard_error)}
+
+    return average._replace(finish=finish)

@@ -29,7 +29,7 @@ def test_the_same_set_is_at_distance_zero_and_a_shifted_one_at_its_square(make):
     np.testing.assert_allclose(shifted, 24 * 4, rtol=1e-5)
 
 
-@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
 def test_two_sets_agree_with_the_textbook_formula(make, scale):
     # Few features, so that both covariances have full rank.
     def features(x):
@@ -79,7 +79,7 @@ def test_what_does_not_fit_is_refused_by_name(make):
         evaluation.frechet_distance(here, other, features_name="pixels")
     with pytest.raises(ValueError, match="at least two images"):
         evaluation.feature_moments(make.flatten, make.padded(make.images(1), 4))
-    with pytest.raises(ValueError, match="features must return"):
+    with pytest.raises(ValueError, match="features must be"):
         evaluation.feature_moments(lambda x: x, make.plain(make.images(2)))
     with pytest.raises(ValueError, match="num must be >= 1"):
         evaluation.decoded_prior(jax.random.key(0), lambda z: z, num=0, latent_dim=2, batch_size=2)

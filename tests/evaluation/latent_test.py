@@ -39,6 +39,9 @@ def test_wrong_codes_are_refused_by_name(make):
         evaluation.codes(make.flatten, make.plain(make.images(3)), limit=0)
     with pytest.raises(ValueError, match="z must be non-empty codes"):
         evaluation.mardia(np.zeros(3))
+    for wrong in (np.zeros((4, 3)), np.zeros(2), np.zeros((0, 2))):
+        with pytest.raises(ValueError, match=r"directions must be \[k, 2\]"):
+            evaluation.sliced_wasserstein(np.zeros((5, 2)), wrong)
 
 
 def test_normal_codes_look_normal(z, directions):
@@ -70,11 +73,17 @@ def test_slices_agree_with_scipy(z, directions):
     np.testing.assert_allclose(result["ks_rejected"], np.mean([t.pvalue < 0.05 for t in tests]))
 
 
+def test_slices_are_projected_and_sorted_once_for_all_statistics(z, directions):
+    """On a CPU the sort is a call of its own in the compiled program: there is one."""
+    program = latent._slices.lower(z, directions).compile().as_text()
+    assert program.count("custom_call_target=") == 1
+
+
 def test_nothing_compiles_twice(z, directions):
     evaluation.normality(z, directions)
-    sizes = latent._mardia._cache_size(), latent._each_slice._cache_size()
+    sizes = latent._mardia._cache_size(), latent._slices._cache_size()
     evaluation.normality(z + np.float32(1), directions)
-    assert (latent._mardia._cache_size(), latent._each_slice._cache_size()) == sizes
+    assert (latent._mardia._cache_size(), latent._slices._cache_size()) == sizes
 
 
 def test_not_a_number_is_not_hidden(z, directions):

@@ -43,11 +43,11 @@ def test_not_a_number_is_not_hidden(make):
 
 def test_what_does_not_fit_is_refused_by_name(make):
     x = make.images(4)
-    with pytest.raises(ValueError, match="no images"):
+    with pytest.raises(ValueError, match="no examples"):
         evaluation.reconstruction_error(lambda x: x, iter([]))
-    with pytest.raises(ValueError, match="reconstruct must keep the shape"):
+    with pytest.raises(ValueError, match="rebuilt must keep the shape"):
         evaluation.reconstruction_error(lambda x: x[..., :1], make.plain(x))
-    with pytest.raises(ValueError, match="reconstruct must return one row"):
+    with pytest.raises(ValueError, match="rebuilt must have one row"):
         evaluation.reconstruction_error(lambda x: x[:2], make.plain(x))
     with pytest.raises(ValueError, match="counts must be"):
         evaluation.reconstruction_error(lambda x: x, [{"image": x, "counts": [True]}])

@@ -1,0 +1,123 @@
+"""Means with their standard errors, and covariances, of any number of rows in constant memory."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gentoolkit.evaluation.measure import Statistic, Values
+
+Of = str | Callable[[Values], np.ndarray]
+
+
+class Mean(NamedTuple):
+    """A mean over rows, float64.
+
+    Attributes:
+      num: how many rows.
+      value: `[...]`.
+      standard_error: `[...]`, of the mean over independent rows; NaN for one row.
+    """
+
+    num: int
+    value: np.ndarray
+    standard_error: np.ndarray
+
+
+class FeatureMoments(NamedTuple):
+    """Moments of features over a set of images, float64 NumPy.
+
+    Attributes:
+      num: how many images.
+      mean: `[d]`.
+      cov: `[d, d]`, divided by `num - 1`.
+    """
+
+    num: int
+    mean: np.ndarray
+    cov: np.ndarray
+
+
+class _Sums(NamedTuple):
+    """Of rows `[n, ...]`: their number, mean, and the sum of squares (or outer products) about the mean."""
+
+    num: int
+    mean: np.ndarray
+    scatter: np.ndarray
+
+
+def chosen(of: Of, values: Values) -> np.ndarray:
+    """The array that `of` names or computes."""
+    if callable(of):
+        return np.asarray(of(values))
+    if of not in values:
+        raise ValueError(f"There is no array {of!r} among {', '.join(values)}.")
+    return np.asarray(values[of])
+
+
+def mean(of: Of) -> Statistic:
+    """Mean over rows and its standard error, entry by entry.
+
+    Args:
+      of: `[b, ...]`.
+
+    Returns:
+      A statistic whose result is a `Mean`.
+    """
+
+    def finish(sums: _Sums) -> Mean:
+        # A single row has no spread: 0 / 0, quietly.
+        with np.errstate(invalid="ignore"):
+            error = np.sqrt(sums.scatter / np.float64(sums.num - 1) / sums.num)
+        return Mean(sums.num, sums.mean, error)
+
+    return _summed(lambda values: chosen(of, values), np.square, lambda x: np.sum(np.square(x), axis=0), finish)
+
+
+def moments(of: Of) -> Statistic:
+    """Mean and covariance of features; memory is that of a batch and two d x d matrices, whatever the number of rows.
+
+    Args:
+      of: `[b, d]`.
+
+    Returns:
+      A statistic whose result is a `FeatureMoments`; `ValueError` for fewer than two rows, or no features `[b, d]`.
+    """
+
+    def features(values: Values) -> np.ndarray:
+        x = chosen(of, values)
+        if x.ndim != 2:
+            raise ValueError(f"features must be [b, d], got shape {x.shape}.")
+        return x
+
+    def finish(sums: _Sums) -> FeatureMoments:
+        if sums.num < 2:
+            raise ValueError(f"A covariance needs at least two images, got {sums.num}.")
+        return FeatureMoments(sums.num, sums.mean, sums.scatter / (sums.num - 1))
+
+    return _summed(features, lambda step: np.outer(step, step), lambda x: x.T @ x, finish)
+
+
+def _summed(
+    of: Callable[[Values], np.ndarray],
+    square: Callable[[np.ndarray], np.ndarray],
+    scatter: Callable[[np.ndarray], np.ndarray],
+    finish: Callable[[_Sums], Any],
+) -> Statistic:
+    def merge(a: _Sums, b: _Sums) -> _Sums:
+        if not a.num or not b.num:
+            return a if a.num else b
+        # Means and squares of two groups put together: nothing that would cancel.
+        total, step = a.num + b.num, b.mean - a.mean
+        between = square(step) * (a.num * b.num / total)
+        return _Sums(total, a.mean + step * (b.num / total), a.scatter + b.scatter + between)
+
+    def update(sums: _Sums, values: Values) -> _Sums:
+        x = of(values)
+        if not len(x):
+            return sums
+        x = x.astype(np.float64)
+        own = x.mean(axis=0)
+        return merge(sums, _Sums(len(x), own, scatter(x - own)))
+
+    return Statistic(lambda: _Sums(0, np.zeros(()), np.zeros(())), update, merge, finish)
