@@ -17,7 +17,7 @@ from gentoolkit.data import cifar10, columns, pipeline, transform
 from gentoolkit.imaging import color, degradation
 from gentoolkit.models import low_light
 
-BORDER = 8  # pixels that the network loses on each side
+BORDER = low_light.BORDER
 
 
 def run(config: ConfigDict, workdir: str | pathlib.Path, mesh: jax.sharding.Mesh) -> training.Result:

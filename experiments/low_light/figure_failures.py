@@ -5,7 +5,6 @@ r"""What the published form fails at, a colour cast and sensor noise, with and w
 Prints a Markdown table and writes it, with pictures, to a page.
 """
 
-import pathlib
 import statistics
 import sys
 
@@ -15,7 +14,8 @@ import numpy as np
 from absl import flags
 
 from experiments.low_light import measure, methods, photographs
-from gentoolkit import report
+from experiments.low_light.options import Options
+from gentoolkit import report, study
 from gentoolkit.imaging import color, degradation
 
 CAST = (2.2, 3.0, 4.2)
@@ -23,27 +23,26 @@ NOISE_GAMMA, PEAK, READ_NOISE = 3.0, 500.0, 0.01
 
 WHITE_BALANCE = 0.6
 
-# What is compared: a label, a method, and its switches.
-VARIANTS = (
-    ("published CM", "cm", {}),
-    ("LIME", "lime", {}),
-    ("LIME, white balance", "lime", {"white_balance": WHITE_BALANCE}),
-    ("improved", "improved", {}),
-    ("improved, white balance", "improved", {"white_balance": WHITE_BALANCE}),
-    ("improved, no power law", "improved", {"mean": "centre"}),
-    ("improved, channels coregionalized", "improved", {"channels": "coregionalized"}),
-    ("improved, heteroscedastic noise", "improved", {"noise": "heteroscedastic"}),
-    ("improved, all pairs", "improved", {"all_pairs": True}),
-    ("improved, noise shrunk", "improved", {"shrink": True}),
-    ("improved, white balance, noise shrunk", "improved", {"white_balance": WHITE_BALANCE, "shrink": True}),
-)
-# What the statements are about: the improved form as it is, and with the remedy that is made for the condition.
+# What is compared.
+VARIANTS = {
+    "published CM": Options("cm"),
+    "LIME": Options("lime"),
+    "LIME, white balance": Options("lime", white_balance=WHITE_BALANCE),
+    "improved": Options(),
+    "improved, white balance": Options(white_balance=WHITE_BALANCE),
+    "improved, no power law": Options(mean="centre"),
+    "improved, channels coregionalized": Options(channels="coregionalized"),
+    "improved, heteroscedastic noise": Options(noise="heteroscedastic"),
+    "improved, all pairs": Options(all_pairs=True),
+    "improved, noise shrunk": Options(strength=1.0),
+    "improved, white balance, noise shrunk": Options(white_balance=WHITE_BALANCE, strength=1.0),
+}
+# What the claims are about: the improved form as it is, and with the remedy that is made for the condition.
 REMEDIES = {
     "colour cast": "improved, white balance",
     "sensor noise": "improved, noise shrunk",
     "both": "improved, white balance, noise shrunk",
 }
-
 
 _COLUMNS = (("psnr", 2), ("f1", 4), ("skew", 4))
 
@@ -72,56 +71,57 @@ def main() -> None:
     """Makes the figure."""
     values = flags.FLAGS
     references = methods.References(values.weights)
-    page = pathlib.Path(values.workdir) / "figure_failures"
     figures: dict[tuple[str, str], list[dict[str, float]]] = {}
-    pictures = []
+    shown: dict[str, list[np.ndarray]] = {}
     for seed, (name, bright) in enumerate(photographs.load(values.photographs, size=values.size).items()):
         for condition, dark in conditions(bright, seed).items():
-            row = [dark]
-            for label, method, switches in VARIANTS:
-                image = methods.enhance(method, jnp.asarray(dark), references, **switches).image
+            images = [methods.enhance(dark, references, options).image for options in VARIANTS.values()]
+            for label, image in zip(VARIANTS, images, strict=True):
                 found = measure.figures(image, bright) | {"skew": skew(image, bright)}
                 figures.setdefault((condition, label), []).append(found)
-                row.append(image)
-            file = f"{name}_{condition.replace(' ', '_')}.png"
-            report.save_grid(page / "pictures" / file, np.stack([*row, bright]), columns=len(row) + 1)
-            pictures.append((file, f"{name}, {condition}: dark, {', '.join(v[0] for v in VARIANTS)}, truth"))
+            shown[f"{name}, {condition}"] = [dark, *images, bright]
         print(f"{name} done", file=sys.stderr)
-    table, statements = _table(figures)
-    config = {"cast": CAST, "gamma": NOISE_GAMMA, "peak": PEAK, "read": READ_NOISE}
-    measure.write(page.name, table, statements, config=config, title="Failures", pictures=pictures)
+    table, claims = tabulate(figures)
+    sheet = report.sheet(list(shown.values()), columns=["dark", *VARIANTS, "truth"], labels=list(shown))
+    config = {"cast": CAST, "gamma": NOISE_GAMMA, "peak": PEAK, "read_noise": READ_NOISE}
+    study.publish(
+        values.workdir,
+        "figure_failures",
+        report.section("Pictures", sheet),
+        title="Low light: failures and remedies",
+        table=table,
+        claims=claims,
+        config=config,
+    )
 
 
-def _table(figures) -> tuple[report.Table, list[str]]:
+def tabulate(figures: dict[tuple[str, str], list[dict[str, float]]]) -> tuple[report.Table, list[study.Claim]]:
+    """Returns the table of means and what holds, from the figures of each photograph by condition and variant."""
     names = list(dict.fromkeys(condition for condition, _ in figures))
+    labels = list(dict.fromkeys(label for _, label in figures))
     mean = {key: {n: statistics.mean(one[n] for one in found) for n in found[0]} for key, found in figures.items()}
-    rows = [
-        [label, *[f"{mean[c, label][n]:.{digits}f}" for c in names for n, digits in _COLUMNS]]
-        for label, _, _ in VARIANTS
-    ]
-    statements = []
+    rows = [[label, *[f"{mean[c, label][n]:.{digits}f}" for c in names for n, digits in _COLUMNS]] for label in labels]
+    claims = []
     for condition in names:
         for ours in ("improved", REMEDIES[condition]):
             for other in ("published CM", "LIME"):
                 psnr, f1, cast = (mean[condition, ours][n] - mean[condition, other][n] for n, _ in _COLUMNS)
-                wins = sum(
-                    a["psnr"] > b["psnr"]
-                    for a, b in zip(figures[condition, ours], figures[condition, other], strict=True)
-                )
-                claim = f"under {condition} {ours} is better than {other} in PSNR and F1"
-                detail = f"{psnr:+.2f} dB, on {wins} of {len(figures[condition, ours])} photographs; {f1:+.4f} F1"
-                statements.append(measure.held(claim, psnr > 0 and f1 > 0, detail))
+                pairs = list(zip(figures[condition, ours], figures[condition, other], strict=True))
+                wins = sum(a["psnr"] > b["psnr"] for a, b in pairs)
+                name = f"under {condition} {ours} is better than {other} in PSNR and F1"
+                detail = f"{psnr:+.2f} dB, on {wins} of {len(pairs)} photographs; {f1:+.4f} F1"
+                claims.append(study.Claim(name, psnr > 0 and f1 > 0, detail))
                 if condition != "sensor noise":
-                    claim = f"under {condition} {ours} has less skew than {other}"
-                    statements.append(measure.held(claim, cast < 0, f"{cast:+.4f}"))
+                    name = f"under {condition} {ours} has less skew than {other}"
+                    claims.append(study.Claim(name, cast < 0, f"{cast:+.4f}"))
     columns = ["", *[f"{c}: {n}" for c in names for n in ("PSNR", "F1", "skew")]]
     caption = (
         f"Means over {len(next(iter(figures.values())))} photographs. Cast: gammas {CAST} of R, G, B. Noise: gamma "
         f"{NOISE_GAMMA:g}, {PEAK:g} photons in a white pixel, read noise {READ_NOISE:g}. k = 30. 8 bits. Skew: "
         "distance of the mean (Cb, Cr) from that of the bright photograph."
     )
-    return report.Table(columns, rows, caption), statements
+    return report.Table(columns, rows, caption), claims
 
 
 if __name__ == "__main__":
-    measure.run(main)
+    measure.start(main)

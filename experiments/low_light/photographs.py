@@ -43,7 +43,7 @@ def load(directory: str = "", *, size: int = 256) -> dict[str, np.ndarray]:
 
 
 def levels(every: int = 1) -> list[float]:
-    """Returns the gammas of the test, 1.0 to 8.5 in 26 steps, or every so-manieth of them."""
+    """Returns the gammas of the test, 1.0 to 8.5 in 26 steps, or every second, third, ... of them."""
     return [round(float(gamma), 3) for gamma in degradation.gamma_levels()[::every]]
 
 

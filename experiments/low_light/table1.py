@@ -6,53 +6,51 @@ Measures what is missing in `results.jsonl` of the workdir, so an interrupted ta
 """
 
 from experiments.low_light import measure, paper
+from experiments.low_light.measure import DARK, GPE, Case
+from gentoolkit.study import Claim
 
 
-def trends(results: measure.Results) -> list[str]:
+def claims(found: measure.Means) -> list[Claim]:
     """Returns which trends of the paper hold."""
-    lm = {k: measure.means(results, ("lm", k)) for k in paper.CLUSTERS}
-    gpe = measure.means(results, ("gpe", 0))
+    lm, gpe = {k: found[Case("lm", k)] for k in paper.CLUSTERS}, found[GPE]
+    psnr, seconds = ({k: one[name] for k, one in lm.items()} for name in ("psnr", "seconds"))
 
-    def own(found):
-        return found["cluster"] + found["fit"] + found["predict"]
+    def own(means):
+        return means["cluster"] + means["fit"] + means["predict"]
+
+    def saves(ours, theirs, form):
+        return ours < 0.25 * theirs, f"{1 - ours / theirs:.0%} less: {ours:{form}}, GPE {theirs:{form}} s"
 
     return [
         measure.rises(lm, "psnr"),
-        measure.held(
+        Claim(
             "and flattens by k = 50",
-            lm[200]["psnr"] - lm[50]["psnr"] < max(lm[50]["psnr"] - lm[10]["psnr"], 0.2),
-            f"{lm[50]['psnr'] - lm[10]['psnr']:+.2f} dB to k = 50, {lm[200]['psnr'] - lm[50]['psnr']:+.2f} dB after it",
+            psnr[200] - psnr[50] < max(psnr[50] - psnr[10], 0.2),
+            f"{psnr[50] - psnr[10]:+.2f} dB to k = 50, {psnr[200] - psnr[50]:+.2f} dB after it",
         ),
         measure.rises(lm, "precision"),
-        measure.held(
+        Claim(
             "recall is nearly flat in k",
             abs(lm[200]["recall"] - lm[10]["recall"]) < 0.03,
             measure.from_to(lm, "recall"),
         ),
-        measure.held(
-            "k = 10 takes 75 % less time than GPE",
-            lm[10]["seconds"] < 0.25 * gpe["seconds"],
-            f"{1 - lm[10]['seconds'] / gpe['seconds']:.0%} less: {lm[10]['seconds']:.2f}, GPE {gpe['seconds']:.2f} s",
-        ),
-        measure.held(
+        Claim("k = 10 takes 75 % less time than GPE", *saves(seconds[10], gpe["seconds"], ".2f")),
+        Claim(
             "so it does without the reference network: clustering, fit and prediction",
-            own(lm[10]) < 0.25 * own(gpe),
-            f"{1 - own(lm[10]) / own(gpe):.0%} less: {own(lm[10]):.3f}, GPE {own(gpe):.3f} s",
+            *saves(own(lm[10]), own(gpe), ".3f"),
         ),
-        measure.held(
+        Claim(
             "time grows with k, most of all to 200",
-            lm[200]["seconds"] - lm[100]["seconds"] > lm[100]["seconds"] - lm[50]["seconds"],
-            f"{lm[50]['seconds']:.2f}, {lm[100]['seconds']:.2f}, {lm[200]['seconds']:.2f} s at k = 50, 100, 200",
+            seconds[200] - seconds[100] > seconds[100] - seconds[50],
+            f"{seconds[50]:.2f}, {seconds[100]:.2f}, {seconds[200]:.2f} s at k = 50, 100, 200",
         ),
     ]
 
 
 def main() -> None:
     """Measures, and prints the table."""
-    cases = [("dark", 0), ("gpe", 0), *[("lm", k) for k in reversed(paper.CLUSTERS)]]
-    results = measure.measure(cases)
-    measure.finish("table1", measure.table(results, cases, measure.caption(results)), trends(results), results)
+    measure.table("table1", [DARK, GPE, *[Case("lm", k) for k in reversed(paper.CLUSTERS)]], claims)
 
 
 if __name__ == "__main__":
-    measure.run(main)
+    measure.start(main)

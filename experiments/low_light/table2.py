@@ -6,44 +6,33 @@ Measures what is missing in `results.jsonl` of the workdir, so an interrupted ta
 """
 
 from experiments.low_light import measure, paper
+from experiments.low_light.measure import DARK, GPE, Case
+from gentoolkit.study import Claim
 
 
-def trends(results: measure.Results) -> list[str]:
+def claims(found: measure.Means) -> list[Claim]:
     """Returns which trends of the paper hold, and by how much the improved form leads at each k."""
-    cm, lm = ({k: measure.means(results, (name, k)) for k in paper.CLUSTERS} for name in ("cm", "lm"))
-    ours = {k: measure.means(results, ("improved", k)) for k in paper.CLUSTERS}
-    gpe = measure.means(results, ("gpe", 0))
-    count = len(paper.CLUSTERS)
-
-    def better(name, others):
-        return sum(cm[k][name] > others[k][name] for k in paper.CLUSTERS)
-
-    lead = [(ours[k]["psnr"] - cm[k]["psnr"], ours[k]["f1"] - cm[k]["f1"]) for k in paper.CLUSTERS]
-    beaten = sum(cm[k]["psnr"] > gpe["psnr"] for k in paper.CLUSTERS)
+    cm, lm, ours = ({k: found[Case(name, k)] for k in paper.CLUSTERS} for name in ("cm", "lm", "improved"))
+    gpe, count = found[GPE], len(paper.CLUSTERS)
+    above = {name: sum(cm[k][name] > lm[k][name] for k in paper.CLUSTERS) for name in ("psnr", "precision", "recall")}
+    beaten = sum(one["psnr"] > gpe["psnr"] for one in cm.values())
+    lead = {k: (ours[k]["psnr"] - cm[k]["psnr"], ours[k]["f1"] - cm[k]["f1"]) for k in paper.CLUSTERS}
     return [
         measure.rises(cm, "psnr"),
         measure.rises(cm, "precision"),
-        measure.held(
+        Claim(
             "recall falls slightly with k",
             -0.05 < cm[200]["recall"] - cm[10]["recall"] < 0.0,
             measure.from_to(cm, "recall"),
         ),
-        measure.held("CM is above LM in PSNR", better("psnr", lm) == count, f"at {better('psnr', lm)} of {count} k"),
-        measure.held(
-            "CM is above LM in precision",
-            better("precision", lm) == count,
-            f"at {better('precision', lm)} of {count} k",
-        ),
-        measure.held(
-            "CM is below LM in recall", better("recall", lm) == 0, f"above at {better('recall', lm)} of {count} k"
-        ),
-        measure.held(
-            "every k of CM beats GPE in PSNR", beaten == count, f"{beaten} of {count}, GPE {gpe['psnr']:.2f} dB"
-        ),
-        measure.held(
+        Claim("CM is above LM in PSNR", above["psnr"] == count, f"at {above['psnr']} of {count} k"),
+        Claim("CM is above LM in precision", above["precision"] == count, f"at {above['precision']} of {count} k"),
+        Claim("CM is below LM in recall", above["recall"] == 0, f"above at {above['recall']} of {count} k"),
+        Claim("every k of CM beats GPE in PSNR", beaten == count, f"{beaten} of {count}, GPE {gpe['psnr']:.2f} dB"),
+        Claim(
             "ours: the improved form beats CM by 2 dB and 0.03 F1 at every k",
-            all(psnr >= 2 and f1 >= 0.03 for psnr, f1 in lead),
-            ", ".join(f"k={k}: {p:+.2f} dB {f:+.3f}" for k, (p, f) in zip(paper.CLUSTERS, lead, strict=True)),
+            all(psnr >= 2 and f1 >= 0.03 for psnr, f1 in lead.values()),
+            ", ".join(f"k={k}: {psnr:+.2f} dB {f1:+.3f}" for k, (psnr, f1) in lead.items()),
         ),
     ]
 
@@ -51,10 +40,9 @@ def trends(results: measure.Results) -> list[str]:
 def main() -> None:
     """Measures, and prints the table."""
     clusters = list(reversed(paper.CLUSTERS))
-    shown = [("dark", 0), ("gpe", 0), *[(name, k) for k in clusters for name in ("cm", "improved")]]
-    results = measure.measure([*shown, *[("lm", k) for k in clusters]])
-    measure.finish("table2", measure.table(results, shown, measure.caption(results)), trends(results), results)
+    shown = [DARK, GPE, *[Case(name, k) for k in clusters for name in ("cm", "improved")]]
+    measure.table("table2", shown, claims, besides=[Case("lm", k) for k in clusters])
 
 
 if __name__ == "__main__":
-    measure.run(main)
+    measure.start(main)

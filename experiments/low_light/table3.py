@@ -5,68 +5,59 @@ r"""Table III of the paper beside ours: other methods, GPE, LM at k = 200, CM at
 Measures what is missing in `results.jsonl` of the workdir, so an interrupted table goes on where it stopped.
 """
 
-from experiments.low_light import measure, methods
+from experiments.low_light import measure, options
+from experiments.low_light.measure import DARK, GPE, Case
+from gentoolkit.study import Claim
 
-_OURS = ("improved", 30)
+_OURS, _CM = Case("improved", 30), Case("cm", 30)
 
 
-def trends(results: measure.Results, cases: list[measure.Case]) -> list[str]:
+def claims(found: measure.Means) -> list[Claim]:
     """Returns which trends of the paper hold, and where the improved form stands."""
-    found = {case: measure.means(results, case) for case in cases}
-    ours, cm = found[_OURS], found["cm", 30]
-    baselines = {case: means for case, means in found.items() if case[0] in methods.BASELINES}
-    lime = found["lime", 0]
+    ours, cm = found[_OURS], found[_CM]
+    baselines = {name: found[Case(name)] for name in options.BASELINES}
 
-    def best(name):
-        case = max(baselines, key=lambda case: baselines[case][name])
-        return f"best baseline {measure.label(case)} {baselines[case][name]:.4g}, ours {ours[name]:.4g}"
-
-    statements = [
-        measure.held(
-            "LIME has a higher recall than precision",
-            lime["recall"] > lime["precision"],
-            f"{lime['recall']:.4f} and {lime['precision']:.4f}",
+    def order(name, first, second):
+        one = baselines[name]
+        return Claim(
+            f"{name.upper() if name == 'lime' else name} has a higher {first} than {second}",
+            one[first] > one[second],
+            f"{one[first]:.4f} and {one[second]:.4f}",
         )
-    ]
-    for name in ("wvm", "srrm", "fbe"):
-        one = found[name, 0]
-        claim = f"{name} has a higher precision than recall"
-        detail = f"{one['precision']:.4f} and {one['recall']:.4f}"
-        statements.append(measure.held(claim, one["precision"] > one["recall"], detail))
-    beaten = [measure.label(case) for case, one in baselines.items() if cm["psnr"] > one["psnr"]]
-    statements += [
-        measure.held(
+
+    def beats(name, title):
+        best = max(baselines, key=lambda case: baselines[case][name])
+        return Claim(
+            f"ours: the improved form beats every baseline in {title}",
+            ours[name] > baselines[best][name],
+            f"best baseline {best} {baselines[best][name]:.4g}, ours {ours[name]:.4g}",
+        )
+
+    beaten = [name for name, one in baselines.items() if cm["psnr"] > one["psnr"]]
+    lead = {name: ours[name] - cm[name] for name in measure.FIGURES}
+    return [
+        order("lime", "recall", "precision"),
+        *[order(name, "precision", "recall") for name in ("wvm", "srrm", "fbe")],
+        Claim(
             "CM at k = 30 beats every other method in PSNR",
             len(beaten) == len(baselines),
             f"it beats {', '.join(beaten) or 'none'}",
         ),
-        measure.held(
+        Claim(
             "ours: the improved form beats published CM by 2 dB and 0.03 F1 at k = 30",
-            ours["psnr"] - cm["psnr"] >= 2 and ours["f1"] - cm["f1"] >= 0.03,
-            f"{ours['psnr'] - cm['psnr']:+.2f} dB, {ours['f1'] - cm['f1']:+.4f} F1, "
-            f"by descriptors {ours['descriptor_f1'] - cm['descriptor_f1']:+.4f}",
+            lead["psnr"] >= 2 and lead["f1"] >= 0.03,
+            f"{lead['psnr']:+.2f} dB, {lead['f1']:+.4f} F1, by descriptors {lead['descriptor_f1']:+.4f}",
         ),
-        measure.held(
-            "ours: the improved form beats every baseline in PSNR",
-            all(ours["psnr"] > one["psnr"] for one in baselines.values()),
-            best("psnr"),
-        ),
-        measure.held(
-            "ours: the improved form beats every baseline in F1",
-            all(ours["f1"] > one["f1"] for one in baselines.values()),
-            best("f1"),
-        ),
+        beats("psnr", "PSNR"),
+        beats("f1", "F1"),
     ]
-    return statements
 
 
 def main() -> None:
     """Measures, and prints the table."""
-    cases = [("dark", 0), *[(name, 0) for name in methods.BASELINES], ("gpe", 0), ("lm", 200), ("cm", 30), _OURS]
-    results = measure.measure(cases)
-    statements = trends(results, cases)
-    measure.finish("table3", measure.table(results, cases, measure.caption(results)), statements, results)
+    shown = [DARK, *map(Case, options.BASELINES), GPE, Case("lm", 200), _CM, _OURS]
+    measure.table("table3", shown, claims)
 
 
 if __name__ == "__main__":
-    measure.run(main)
+    measure.start(main)

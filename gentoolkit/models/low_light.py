@@ -3,6 +3,8 @@
 import math
 import os
 import pathlib
+import zipfile
+import zlib
 from typing import Any
 
 import jax
@@ -12,7 +14,7 @@ from flax import nnx
 
 from gentoolkit.models import _images
 
-_BORDER = 8  # pixels that unpadded convolutions of 9, 1, 5 and 5 lose on each side
+BORDER = 8  # pixels that the unpadded convolutions of 9, 1, 5 and 5 lose on each side
 _WEIGHTS = pathlib.Path(__file__).parent / "weights"
 
 
@@ -75,13 +77,13 @@ class ReferenceNetwork(nnx.Module):
           ValueError: another number of channels, or images too small.
         """
         shape = jnp.shape(images)
-        least = _BORDER + 1 if padded else 2 * _BORDER + 1  # a reflection takes from the inside of the image
+        least = BORDER + 1 if padded else 2 * BORDER + 1  # a reflection takes from the inside of the image
         if len(shape) != 4 or shape[-1] != self.channels or min(shape[1:3]) < least:
             raise ValueError(
                 f"images must be [b, h >= {least}, w >= {least}, {self.channels}], got images.shape = {shape}."
             )
         if padded:
-            border = (_BORDER, _BORDER)
+            border = (BORDER, BORDER)
             images = jnp.pad(images, ((0, 0), border, border, (0, 0)), mode="reflect")
         x = nnx.relu(self.features(images))
         x = nnx.relu(self.mapping(x))
@@ -127,12 +129,21 @@ def load(path: str | os.PathLike[str]) -> ReferenceNetwork:
     """
     if not pathlib.Path(path).is_file():
         raise FileNotFoundError(f"There are no weights at {os.fspath(path)!r}.")
-    with np.load(path, allow_pickle=False) as file:
-        values = dict(file)
     wrong = f"{os.fspath(path)!r} does not hold the weights of a reference network"
+    try:
+        # Without pickles: a file of weights must not run code.
+        with np.load(path, allow_pickle=False) as file:
+            values = dict(file)
+    except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{wrong}: it is not an .npz file that can be read ({error}).") from error
     if "features/kernel" not in values or values["features/kernel"].ndim != 4:
         raise ValueError(f"{wrong}: features/kernel is missing.")
+    for name, value in values.items():
+        if not np.issubdtype(value.dtype, np.floating) or not np.isfinite(value).all():
+            raise ValueError(f"{wrong}: {name} holds {value.dtype}, or numbers that are not finite.")
     channels = values["features/kernel"].shape[2]
+    if channels not in (1, 3):
+        raise ValueError(f"{wrong}: it is of images with {channels} channels, and there are those with 1 and 3.")
     network = nnx.eval_shape(lambda: ReferenceNetwork(channels, rngs=nnx.Rngs(0)))
     graphdef, state = nnx.split(network)
     wanted = {_name(path): leaf for path, leaf in nnx.to_flat_state(nnx.as_pure(state))}

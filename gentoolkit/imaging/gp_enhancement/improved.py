@@ -140,6 +140,7 @@ def apply(
     num_bits: int | None = 8,
     strength: float = 0.0,
     radius: int = 2,
+    weights: jax.Array | None = None,
 ) -> jax.Array:
     """Applies tone curves to an image of any size, and, where asked to, shrinks the noise that they amplify.
 
@@ -153,7 +154,8 @@ def apply(
       num_bits: of the image as it was stored, whose rounding is noise too; None for none (static).
       strength: what noise variances are multiplied by before shrinking, 0 for the bare curve (static).
       radius: half the side of the squares of the shrinkage (static): the border that strips of an image must share is
-        twice this.
+        three times this, as the lines of squares around a pixel come from means about the means of others.
+      weights: `[h, w, 1]` of pixels in the shrinkage, see `shrinkage.shrink`; None for ones.
 
     Returns:
       `[h, w, c]` in [0, 1].
@@ -177,7 +179,8 @@ def apply(
     level = jnp.broadcast_to(jnp.asarray(noise_level, image.dtype), image.shape[-1:])
     width = jnp.sqrt(half**2 + 3.0 * level**2)[None, None, :]
     spread = _look_up(table, image + width) - _look_up(table, image - width)
-    return jnp.clip(shrinkage.shrink(bright, spread**2 / 12.0, radius=radius, strength=strength), 0.0, 1.0)
+    shrunk = shrinkage.shrink(bright, spread**2 / 12.0, radius=radius, strength=strength, weights=weights)
+    return jnp.clip(shrunk, 0.0, 1.0)
 
 
 def _nodes(num: int, channels: int, dtype: jnp.dtype) -> jax.Array:

@@ -1,5 +1,7 @@
 """Noise that brightening amplifies: estimated in the dark image, carried through the tone curve, shrunk locally."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -46,7 +48,14 @@ def noise_level(image: jax.Array, *, num_tiles: int = 8, quantile: float = 0.2) 
     return jnp.quantile(levels, quantile, axis=0)
 
 
-def shrink(image: jax.Array, variance: jax.Array, *, radius: int = 2, strength: ArrayLike = 1.0) -> jax.Array:
+def shrink(
+    image: jax.Array,
+    variance: jax.Array,
+    *,
+    radius: int = 2,
+    strength: ArrayLike = 1.0,
+    weights: jax.Array | None = None,
+) -> jax.Array:
     """Draws pixels to their neighbourhood's mean as far as their differences are noise, by a local Wiener filter.
 
     Args:
@@ -54,9 +63,11 @@ def shrink(image: jax.Array, variance: jax.Array, *, radius: int = 2, strength: 
       variance: `[..., h, w, c]` of its noise, which may differ from pixel to pixel; 0 leaves the image as it is.
       radius: half the side of the squares (static).
       strength: what the variance is multiplied by.
+      weights: `[..., h, w, 1]` >= 0, of pixels in all means, so that those with 0 (beyond the border of a photograph,
+        transparent) have no influence on others; None for ones.
 
     Returns:
-      `[..., h, w, c]`.
+      `[..., h, w, c]`. Where no pixel of a square has a weight it is of no use.
 
     Raises:
       ValueError: shapes disagree or the image is empty.
@@ -68,11 +79,22 @@ def shrink(image: jax.Array, variance: jax.Array, *, radius: int = 2, strength: 
     """
     image, variance = _images.same_dtype(_images.as_image(image), _images.as_image(variance, name="variance"))
     _images.check_same_shape(image=image, variance=variance)
-    mean = filters.box(image, radius)
+    average = functools.partial(filters.box, radius=radius)
+    if weights is not None:
+        weights = jnp.asarray(weights, image.dtype)
+        if weights.shape != (*image.shape[:-1], 1):
+            raise ValueError(f"weights must be [..., h, w, 1] of an image {image.shape}, got {weights.shape}.")
+        total = filters.box(weights, radius)
+        average = functools.partial(_weighted, weights, jnp.where(total > 0, total, 1.0), radius)
+    mean = average(image)
     # About the local mean, so that float32 does not cancel; the square of a difference of means is left out of both.
-    spread = filters.box((image - mean) ** 2, radius)
-    noise = jnp.asarray(strength, image.dtype) * filters.box(variance, radius)
+    spread = average((image - mean) ** 2)
+    noise = jnp.asarray(strength, image.dtype) * average(variance)
     kept = jnp.where(spread > noise, 1.0 - noise / jnp.where(spread > noise, spread, 1.0), 0.0)
     kept = jnp.where(noise > 0, kept, 1.0)
     # Every square draws its pixels along a line; a pixel takes the mean of the lines of the squares around it.
-    return filters.box(kept, radius) * image + filters.box((1.0 - kept) * mean, radius)
+    return average(kept) * image + average((1.0 - kept) * mean)
+
+
+def _weighted(weights: jax.Array, total: jax.Array, radius: int, image: jax.Array) -> jax.Array:
+    return filters.box(weights * image, radius) / total
