@@ -1,18 +1,15 @@
 """Configurations of the trained destructor, `config.py:PRESET`: circles, student, skewed_copula, two_normals."""
 
-import difflib
-
 from ml_collections import ConfigDict, config_dict
+
+from gentoolkit import study
 
 _PRESETS = ("circles", "student", "skewed_copula", "two_normals")
 
 
 def get_config(preset: str = "circles") -> ConfigDict:
     """Returns the configuration of a preset."""
-    if preset not in _PRESETS:
-        near = difflib.get_close_matches(preset, _PRESETS, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"There is no preset {preset!r}; there are: {', '.join(_PRESETS)}.{hint}")
+    study.choose("preset", preset, _PRESETS)
     return ConfigDict(
         {
             "law": preset,

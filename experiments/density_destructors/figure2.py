@@ -2,21 +2,10 @@
 
     python -m experiments.density_destructors.figure2 --workdir=runs/destructors/figure2
 
-Goes on where it was stopped. Writes `figure2.svg` and `figure2.md` (bias and spread, and the targets).
+Goes on where it was stopped. Writes `figure2.svg`, `figure2.md` (bias and spread, and the targets) and a page of both.
 """
-
-from absl import app
 
 from experiments.density_destructors import study
 
-
-def main(argv: list[str]) -> None:
-    """Runs the study and draws the figure."""
-    if len(argv) > 1:
-        raise app.UsageError(f"Did not understand {argv[1]!r}.")
-    study.make("total_correlation", "figure2")
-
-
 if __name__ == "__main__":
-    study.define_flags()
-    app.run(main)
+    study.start("total_correlation", "figure2")

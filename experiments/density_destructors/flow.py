@@ -7,7 +7,6 @@ Prints the total correlation that the flow removes from held-out samples beside 
 """
 
 import pathlib
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -126,7 +125,7 @@ def run(config: ConfigDict, workdir: str | pathlib.Path, mesh: jax.sharding.Mesh
         report.write_summary(
             workdir,
             title=f"{config.model.kind} on {config.law}, trained by {config.criterion}",
-            command=" ".join(["python -m experiments.density_destructors.flow", *sys.argv[1:]]),
+            command=report.command(),
             notes=["Total correlation removed: of held-out samples, less that of their images, in nats.", *known],
         )
         report.write_run(workdir)

@@ -15,28 +15,24 @@ Every value can be set from the command line, e.g. `--config.objective.method=sk
 Methods: ae, vae, wae_mmd, wae_gan, cwae, swae, scfwae, scwae, scvmae, sksae, anderson_darling, epps_pulley.
 """
 
-import difflib
-
 from ml_collections import ConfigDict, config_dict
+
+from gentoolkit import study
 
 # What the paper leaves open (slices, epochs, optimizer, latent sizes beyond MNIST) follows the code of CWAE by the same
 # group: Adam 1e-3, batches of 128, 20 and 64 latent units.
 _PRESETS = {
-    "digits": {"image_shape": (8, 8, 1), "latent_dim": 8, "num_epochs": 150},
-    "mnist": {"image_shape": (28, 28, 1), "latent_dim": 20, "num_epochs": 100},
-    "cifar10": {"image_shape": (32, 32, 3), "latent_dim": 64, "num_epochs": 40},
-    "celeb_a": {"image_shape": (64, 64, 3), "latent_dim": 64, "num_epochs": 55},
-    "folder": {"image_shape": (64, 64, 3), "latent_dim": 64, "num_epochs": 55},
+    "digits": {"image_shape": (8, 8, 1), "latent_dim": 8, "num_epochs": 150.0},
+    "mnist": {"image_shape": (28, 28, 1), "latent_dim": 20, "num_epochs": 100.0},
+    "cifar10": {"image_shape": (32, 32, 3), "latent_dim": 64, "num_epochs": 40.0},
+    "celeb_a": {"image_shape": (64, 64, 3), "latent_dim": 64, "num_epochs": 55.0},
+    "folder": {"image_shape": (64, 64, 3), "latent_dim": 64, "num_epochs": 55.0},
 }
 
 
 def get_config(preset: str = "digits") -> ConfigDict:
     """Returns the configuration of a preset."""
-    if preset not in _PRESETS:
-        near = difflib.get_close_matches(preset, _PRESETS, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"There is no preset {preset!r}; there are: {', '.join(_PRESETS)}.{hint}")
-    chosen = _PRESETS[preset]
+    chosen = study.choose("preset", preset, _PRESETS)
     small = preset == "digits"
     labelled = preset in ("digits", "mnist", "cifar10")
     return ConfigDict(

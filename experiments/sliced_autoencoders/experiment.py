@@ -3,7 +3,6 @@
 import functools
 import itertools
 import pathlib
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -233,7 +232,7 @@ def _write_page(config: ConfigDict, workdir: pathlib.Path, result: training.Resu
     report.write_summary(
         workdir,
         title=f"{config.objective.method} on {config.dataset}",
-        command=" ".join(["python -m experiments.sliced_autoencoders.main", *sys.argv[1:]]),
+        command=report.command(),
         pictures=[
             ("samples.png", f"{_PICTURES} codes drawn from N(0, I), decoded"),
             ("reconstructions.png", "Held-out images, and their reconstructions"),
@@ -257,5 +256,7 @@ def _notes(config: ConfigDict, measured: bool) -> list[str]:
             "It is not FID, and compares only with other runs on the same features."
         )
     else:
-        notes.append("No Fréchet distance: this data set has no labels to train a feature classifier on.")
+        notes.append(
+            "No Fréchet distance: without config.features.num_epochs there is no classifier to take features of."
+        )
     return notes

@@ -3,52 +3,33 @@ r"""Figures 3 and 4 of the paper: Fréchet distance, skewness, kurtosis and slic
     python -m experiments.sliced_autoencoders.figure3 --dataset=mnist --data_dir=DIR \
         --seeds=1 --workdir=runs/table1_mnist
 
-Uses the runs of `table1.py` in the same folder, and trains those that are missing. Writes `figure3.svg`.
+Uses the runs of `table1.py` in the same folder, and trains those that are missing. Writes `figure3.svg` and a page.
 """
 
-import json
 import pathlib
 
-from absl import app, flags, logging
+from absl import flags
 
 from experiments.sliced_autoencoders import runs
-from gentoolkit.report import charts
+from experiments.sliced_autoencoders.table1 import is_frechet
+from gentoolkit import report, study
 
-_METRICS = ("skewness", "normalized_kurtosis", "sliced_w2_squared", "reconstruction_error")
-
-
-def curves(chosen: list[runs.Run]) -> str:
-    """Returns the figure as SVG: the mean over seeds of each method."""
-    panels: dict[str, dict[str, list[tuple[int, float]]]] = {}
-    for method in dict.fromkeys(run.method for run in chosen):
-        values: dict[str, dict[int, list[float]]] = {}
-        for run in (r for r in chosen if r.method == method):
-            for text in (run.workdir / "metrics.jsonl").read_text().splitlines():
-                line = json.loads(text)
-                for name, value in line.items():
-                    short = name.removeprefix("test/")
-                    shown = short in _METRICS or (short.startswith("frechet_") and "_num_" not in short)
-                    if shown and name != short and value is not None:
-                        values.setdefault(short, {}).setdefault(line["step"], []).append(value)
-        for name, by_step in values.items():
-            mean = [(step, sum(v) / len(v)) for step, v in sorted(by_step.items())]
-            panels.setdefault(name, {})[method] = mean
-    return charts.curves(panels)
+_METRICS = ("test/skewness", "test/normalized_kurtosis", "test/sliced_w2_squared", "test/reconstruction_error")
 
 
-def main(argv: list[str]) -> None:
+def charts(made: dict[str, list[study.Run]]) -> list[report.Chart]:
+    """Returns a chart for each metric: mean and standard deviation over seeds of each method."""
+    curves = report.averages({method: [report.read(run.workdir) for run in found] for method, found in made.items()})
+    shown = {name: lines for name, lines in curves.items() if name in _METRICS or is_frechet(name)}
+    return [report.Chart(name.removeprefix("test/").replace("_", " "), lines) for name, lines in shown.items()]
+
+
+def main() -> None:
     """Makes the runs and the figure."""
-    if len(argv) > 1:
-        raise app.UsageError(f"Did not understand {argv[1]!r}.")
-    logging.set_verbosity(logging.ERROR)
-    chosen = runs.grid()
-    for _ in runs.make(chosen):
-        pass
-    path = pathlib.Path(flags.FLAGS.workdir) / "figure3.svg"
-    path.write_text(curves(chosen))
-    print(f"Curves: {path}")
+    drawn, values = charts(runs.make()), flags.FLAGS
+    report.write_text(pathlib.Path(values.workdir) / "figure3.svg", report.figure(drawn))
+    study.publish(values.workdir, "figure3", report.charts(*drawn), title=f"Figures 3 and 4 on {values.dataset}")
 
 
 if __name__ == "__main__":
-    runs.define_flags()
-    app.run(main)
+    runs.start(main)

@@ -48,6 +48,7 @@ from gentoolkit.report.run_files import commit as commit
 from gentoolkit.report.run_files import environment as environment
 from gentoolkit.report.run_files import read as read
 from gentoolkit.report.run_files import write_summary as write_summary
+from gentoolkit.report.runs import averages as averages
 from gentoolkit.report.runs import comparison as comparison
 from gentoolkit.report.runs import write_comparison as write_comparison
 from gentoolkit.report.runs import write_run as write_run

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 # A logarithmic axis chosen by the values themselves spans at least this factor.
 _LARGE_FACTOR = 30.0
 _MARGIN = 0.04
+# Values outside the axis keep their place, and lines to them their slope, as far as numbers in SVG are safe.
+_FAR = 1e4
 
 
 class Axis:
@@ -54,7 +56,7 @@ class Axis:
         self.ticks = [(share, label) for share, label in shares if share is not None and -1e-6 <= share <= 1 + 1e-6]
 
     def share(self, value: float) -> float | None:
-        """Returns how far along the axis a value lies; None for one that it cannot show."""
+        """Returns how far along the axis a value lies, 0 to 1 between its ends; None for one that it cannot show."""
         if self.log:
             if value <= 0:
                 return None
@@ -62,7 +64,7 @@ class Axis:
         # Shares of the larger end: the width of an axis from -1e308 to 1e308 is more than a float holds.
         unit = max(abs(self._low), abs(self._high)) or 1.0
         low, high = self._low / unit, self._high / unit
-        return min(2.0, max(-1.0, (value / unit - low) / (high - low)))
+        return min(_FAR, max(-_FAR, (value / unit - low) / (high - low)))
 
     def _widen(self) -> None:
         unit = max(abs(self._low), abs(self._high))

@@ -1,10 +1,12 @@
 """Pages about the folders of training runs: of one, and of several side by side."""
 
 import pathlib
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gentoolkit.report import blocks, page, run_files
+from gentoolkit.report.chart import Line
 from gentoolkit.report.run_files import Run
 from gentoolkit.report.tables import Table
 
@@ -82,6 +84,37 @@ def comparison(runs: Mapping[str, Run]) -> list[blocks.Html]:
         blocks.provenance(facts=_facts(next(iter(runs.values())))),
         *[blocks.configuration(run.config, heading=f"Configuration of {name}") for name, run in runs.items()],
     ]
+
+
+def averages(runs: Mapping[str, Sequence[Run]]) -> dict[str, dict[str, Line]]:
+    """Returns the curves of groups of runs (seeds of a method, say), for `curves`.
+
+    Args:
+      runs: runs by the name of their group.
+
+    Returns:
+      Metric to group to points `(step, mean, standard deviation)`; None where a run was not finite, and no deviation
+      where there is one run alone.
+    """
+    found: dict[str, dict[str, dict[int, list[float | None]]]] = {}
+    for group, members in runs.items():
+        for run in members:
+            for name, points in run.metrics.items():
+                for step, value in points:
+                    found.setdefault(name, {}).setdefault(group, {}).setdefault(step, []).append(value)
+    return {
+        name: {
+            group: [(step, *_moments(by_step[step])) for step in sorted(by_step)] for group, by_step in lines.items()
+        }
+        for name, lines in sorted(found.items())
+    }
+
+
+def _moments(values: Sequence[float | None]) -> tuple[float | None, float]:
+    numbers = [value for value in values if value is not None]
+    if len(numbers) < len(values):
+        return None, 0.0
+    return statistics.fmean(numbers), statistics.stdev(numbers) if len(numbers) > 1 else 0.0
 
 
 def _number(value: float | None) -> str:

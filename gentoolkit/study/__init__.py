@@ -27,8 +27,12 @@ from gentoolkit.study.paper import interval as interval
 from gentoolkit.study.paper import summary as summary
 from gentoolkit.study.progress import Progress as Progress
 from gentoolkit.study.progress import duration as duration
+from gentoolkit.study.runs import Run as Run
+from gentoolkit.study.runs import complete_runs as complete_runs
 from gentoolkit.study.script import check_folder as check_folder
 from gentoolkit.study.script import choose as choose
+from gentoolkit.study.script import chosen as chosen
 from gentoolkit.study.script import nearest as nearest
+from gentoolkit.study.script import numbers as numbers
 from gentoolkit.study.script import publish as publish
 from gentoolkit.study.script import script as script

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gentoolkit import report
+from gentoolkit.report import run_files
 from gentoolkit.study.progress import Progress
 
 # Seconds to wait for the file: children of a killed process may hold it a moment longer than the process itself.
@@ -53,7 +53,7 @@ def complete(
     keys: Iterable[Key],
     measure: Callable[[Row], Mapping[str, Any]],
     *,
-    config: Mapping[str, Any] | None = None,
+    config: Mapping[str, Any] | Callable[[Row], Mapping[str, Any]] | None = None,
     still_valid: Callable[[Row], bool] = lambda row: True,
 ) -> list[Row]:
     """Measures the cells that a file does not have yet, and returns all that were asked for.
@@ -67,7 +67,7 @@ def complete(
       path: of the file, `results.jsonl` say; folders are made. One process at a time may complete it.
       keys: of the cells, in the order in which they are measured and returned; all that tells one from another.
       measure: gets a key and returns values by name. Both become JSON: numbers, texts, lists, None.
-      config: settings that all cells share and that the values depend on.
+      config: settings that the values depend on besides the key: of all cells, or a function of the key.
       still_valid: gets key and values of a cell in the file; where it returns False the cell is measured again.
 
     Returns:
@@ -79,8 +79,9 @@ def complete(
       ValueError: the file holds other things than cells, or a value has the name of a part of its key.
     """
     path = pathlib.Path(path)
-    wanted, settings = [_plain(key) for key in keys], _plain(config or {})
-    known = [_identity(key, settings) for key in wanted]
+    wanted = [_plain(key) for key in keys]
+    settings = [_plain(config(dict(key)) if callable(config) else config or {}) for key in wanted]
+    known = [_identity(key, under) for key, under in zip(wanted, settings, strict=True)]
     path.parent.mkdir(parents=True, exist_ok=True)
     with _alone(path) as file:
         there = _read(path, tell=True)
@@ -88,20 +89,20 @@ def complete(
         asked = set(known)
         found = {_identity(cell.key, cell.config): cell.row for cell in there}
         found = {identity: row for identity, row in found.items() if identity in asked and still_valid(row)}
-        todo = {identity: key for identity, key in zip(known, wanted, strict=True) if identity not in found}
-        _tell_of_other_settings(path, there, todo, settings)
+        todo = {known[i]: (wanted[i], settings[i]) for i in range(len(known)) if known[i] not in found}
+        _tell_of_other_settings(path, there, todo.values())
         if found:
             _tell(f"{path}: {len(wanted) - len(todo)} of {len(wanted)} cells are measured already")
-        commit = report.commit() if todo else None
+        commit = run_files.commit() if todo else None
         with Progress(len(todo)) as progress:
-            for identity, key in todo.items():
+            for identity, (key, under) in todo.items():
                 progress.begin(", ".join(f"{name} {value}" for name, value in key.items()))
                 start = time.monotonic()
                 values = _plain(measure(dict(key)))
                 twice = key.keys() & values.keys()
                 if twice:
                     raise ValueError(f"A value has the name of a part of its key: {', '.join(sorted(twice))}.")
-                cell = Cell(key, values, settings, commit, round(time.monotonic() - start, 6))
+                cell = Cell(key, values, under, commit, round(time.monotonic() - start, 6))
                 _append(file, cell)
                 found[identity] = cell.row
                 progress.end()
@@ -205,13 +206,14 @@ def _parsed(line: bytes) -> Any:
         return None
 
 
-def _tell_of_other_settings(path: pathlib.Path, cells: list[Cell], todo: Mapping[str, Key], settings: Row) -> None:
-    keys = [dict(key) for key in todo.values()]
-    others = [cell for cell in cells if cell.key in keys and _identity({}, cell.config) != _identity({}, settings)]
+def _tell_of_other_settings(path: pathlib.Path, cells: list[Cell], todo: Iterable[tuple[Row, Row]]) -> None:
+    asked = {_identity(key, {}): settings for key, settings in todo}
+    others = [(cell.config, asked[_identity(cell.key, {})]) for cell in cells if _identity(cell.key, {}) in asked]
+    others = [(before, now) for before, now in others if not same(before, now)]
     if others:
-        last = others[-1].config
-        differing = sorted(name for name in last.keys() | settings.keys() if last.get(name) != settings.get(name))
-        told = ", ".join(f"{name} = {last.get(name)!r}, now {settings.get(name)!r}" for name in differing[:3])
+        before, now = (run_files.flatten(settings) for settings in others[-1])
+        differing = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
+        told = ", ".join(f"{name} = {before.get(name)!r}, now {now.get(name)!r}" for name in differing[:3])
         _tell(
             f"{path}: {len(others)} cells were measured under other settings ({told}); they stay, and are measured anew"
         )
@@ -219,6 +221,11 @@ def _tell_of_other_settings(path: pathlib.Path, cells: list[Cell], todo: Mapping
 
 def _tell(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
+
+
+def same(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether two settings are the same once they are JSON."""
+    return _identity(_plain(before), {}) == _identity(_plain(now), {})
 
 
 def _identity(key: Mapping[str, Any], config: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """The shell of a script: names and a folder that are checked before the work, and results that are published."""
 
 import difflib
+import math
 import pathlib
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -83,6 +84,39 @@ def choose(what: str, name: str, known: Collection[str] | Mapping[str, Any]) -> 
     return known[name] if isinstance(known, Mapping) else name
 
 
+def chosen(what: str, names: Sequence[str], known: Collection[str]) -> list[str]:
+    """Returns the names of a list that was given, each once, or all that are known where the list is empty.
+
+    Raises:
+      ValueError: as `choose`.
+    """
+    return [choose(what, name, list(known)) for name in dict.fromkeys(names)] or list(known)
+
+
+def numbers(what: str, texts: Sequence[str], *, least: float | None = None, of: type = int) -> list[Any]:
+    """Returns the numbers of a list that was given as text, each once.
+
+    Args:
+      what: the option, for the message: `--sizes`.
+      texts: as typed.
+      least: the smallest that is allowed.
+      of: int for whole numbers, or float.
+
+    Raises:
+      ValueError: one of them is no such number, or there are none.
+    """
+    try:
+        found = [of(text) for text in dict.fromkeys(texts)]
+        wrong = [number for number in found if not math.isfinite(number) or (least is not None and number < least)]
+    except (ValueError, OverflowError):
+        found, wrong = [], list(texts)
+    if not found or wrong:
+        kind = "whole numbers" if of is int else "finite numbers"
+        bound = "" if least is None else f" of at least {least}"
+        raise ValueError(f"{what} must be {kind}{bound}, with commas between them; got {','.join(texts)!r}.")
+    return found
+
+
 def publish(
     folder: str | pathlib.Path,
     name: str,
@@ -96,7 +130,7 @@ def publish(
 
     Args:
       folder: where to.
-      name: of the files `NAME.md` and `NAME.html`.
+      name: of the files `NAME.md` (where there is a table or a claim) and `NAME.html`.
       *content: further blocks of the page: charts, pictures, notes.
       title: of the page.
       table: the results.
@@ -112,8 +146,9 @@ def publish(
     folder = pathlib.Path(folder)
     listed = "".join(f"- {claim}\n" for claim in claims)
     text = "\n".join(filter(None, [table.markdown() if table else "", listed]))
-    print(f"\n{text}")
-    report.write_text(folder / f"{name}.md", text)
+    if text:
+        print(f"\n{text}")
+        report.write_text(folder / f"{name}.md", text)
     page = report.write_page(
         folder / f"{name}.html",
         *([table] if table else []),

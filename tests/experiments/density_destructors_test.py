@@ -61,36 +61,40 @@ def _rows(values, n=500, error=0.1, truth=1.0):
 
 
 @pytest.mark.fast
-def test_the_verdicts_count():
-    good = study.verdicts(_rows([0.9, 1.0, 1.1], n=500) + _rows([0.98, 1.02], n=5000))
-    assert "mean +0.0% of the truth, within 15%: met" in good[0]
-    assert "100% of 5, at least 80 %: met" in good[1]
-    assert good[2].endswith("nowhere")
-    bad = study.verdicts(_rows([1.0], n=500) + _rows([1.5, 1.7], n=5000))
-    assert "+60.0% of the truth, within 15%: NOT met" in bad[0]
-    assert "33% of 3, at least 80 %: NOT met" in bad[1]
-    assert "t3 d = 3 (0.000 to 0.600)" in bad[2]
+def test_the_claims_count():
+    good = study.claims(_rows([0.9, 1.0, 1.1], n=500) + _rows([0.98, 1.02], n=5000))
+    assert [claim.holds for claim in good] == [True, True, True]
+    assert "n = 5000: the mean is within 15% of the truth (+0.0%)" in str(good[0])
+    assert good[1].detail == "100% of 5"
+    bad = study.claims(_rows([1.0], n=500) + _rows([1.5, 1.7], n=5000))
+    assert [claim.holds for claim in bad] == [False, False, False]
+    assert [claim.detail for claim in bad] == ["+60.0%", "33% of 3", "t3 d = 3 (0.000 to 0.600)"]
 
 
 @pytest.mark.fast
-def test_the_table_shows_bias_and_spread():
-    made = study.table(_rows([0.9, 1.3]))
-    assert made.rows == [["t3", 3, 500, "1.0000", "+0.100 (0.283)"]]
+def test_the_table_and_the_charts_show_bias_and_spread():
+    rows = _rows([0.9, 1.3]) + [dict(row, estimator="ksg") for row in _rows([2.0], n=900)]
+    made = study.table(rows)
+    assert [list(row) for row in made.rows] == [
+        ["t3", 3, 500, "1.0000", "+0.100 (0.283)", "-"],
+        ["t3", 3, 900, "1.0000", "-", "+1.000 (0.000)"],
+    ]
+    (chart,) = study.charts(rows)
+    assert chart.lines == {"likelihood": [(500, 1.1, pytest.approx(0.2828, rel=1e-3))], "ksg": [(900, 2.0, 0.0)]}
+    assert chart.levels == {"truth": 1.0} and chart.log_x
 
 
-def test_the_study_goes_on_where_it_was_cut(tmp_path):
+def test_a_figure_is_made_of_its_grid(tmp_path):
     command = [sys.executable, "-m", "experiments.density_destructors.figure2", f"--workdir={tmp_path}", "--dims=3"]
-    command += ["--dofs=3", "--sizes=200", "--noothers", "--estimators=exponential_family,ksg"]
-    done = subprocess.run([*command, "--trials=1"], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    command += ["--dofs=3", "--sizes=200", "--noothers", "--estimators=exponential_family,ksg", "--trials=1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    first = (tmp_path / "results.jsonl").read_text()
-    (tmp_path / "results.jsonl").write_text(first + '{"law": "t3", "dim')  # a line that a kill cut off
-    done = subprocess.run([*command, "--trials=2"], cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert "4 estimates, 2 of them" in done.stdout
-    rows = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
-    assert len(rows) == 4 and [json.loads(line) for line in first.splitlines()] == rows[:2]
-    assert (tmp_path / "figure2.svg").stat().st_size > 5000
+    cells = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+    assert [cell["key"]["estimator"] for cell in cells] == ["exponential_family", "ksg"]
+    assert all(cell["config"] == {"measure": "total_correlation"} for cell in cells)
+    assert (tmp_path / "figure2.svg").read_text().count("<circle") == 2
+    assert "<svg" in (tmp_path / "figure2.html").read_text()
+    assert "| t3 | 3 | 200 | 0.1105 |" in (tmp_path / "figure2.md").read_text()
 
 
 def _write(path, text):

@@ -97,5 +97,9 @@ def test_spreads_and_limits():
     assert bars.count("V") == 3
     band = chart.svg(chart.Chart("t", {"a": [(k, 1.0, 0.5) for k in range(40)]}))
     assert 'fill-opacity=".18"' in band
+    # Where a line leaves the axes is where it would: what lies outside keeps its place.
+    places = _path(chart.svg(chart.Chart("t", {"a": [(0, 0.0), (1, 20.0)]}, y_limits=(0, 2), log_y=False)))
+    axis_height = chart._HEIGHT - chart._BOTTOM - chart._TOP
+    np.testing.assert_allclose(places[0, 1] - places[1, 1], 10 * axis_height, rtol=1e-3)
     ticks = [float(label) for _, label in axis.Axis([1.0], False, most=5, reach=[9.0], limits=(0, 2)).ticks]
     assert min(ticks) == 0 and max(ticks) == 2

@@ -48,6 +48,16 @@ def test_comparison_shows_every_run(tmp_path):
 
 
 @pytest.mark.fast
+def test_curves_of_several_seeds_are_their_mean_and_spread(tmp_path):
+    runs = {"both": [report.read(_run(tmp_path / name, offset)) for name, offset in (("a", 0.0), ("b", 2.0))]}
+    runs["one"] = runs["both"][:1]
+    curves = report.averages(runs)
+    assert curves["test/error"]["both"] == [(s, s + 1.0, pytest.approx(2**0.5)) for s in range(4)]
+    assert curves["test/error"]["one"] == [(s, s, 0.0) for s in range(4)]
+    assert curves["player/loss"]["both"][2] == (2, None, 0.0)  # where one of them was not finite
+
+
+@pytest.mark.fast
 def test_what_is_missing_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere is not the folder of a run: it has no config\.json"):
         report.write_run(tmp_path / "nowhere")

@@ -1,6 +1,7 @@
 """Claims, summaries, tables beside a paper's, progress, and what a script checks before it works."""
 
 import io
+import json
 import re
 
 import pytest
@@ -50,6 +51,46 @@ def test_names_are_checked_with_the_nearest():
     with pytest.raises(ValueError, match=r"--method must be one of swae, ae; got 'swea'\. Did you mean 'swae'\?"):
         study.choose("--method", "swea", ["swae", "ae"])
     assert study.nearest("xyz", ["swae"]) == ""
+
+
+def test_lists_of_names_and_numbers_are_checked():
+    assert study.chosen("--methods", ["b", "a", "b"], ["a", "b"]) == ["b", "a"]
+    assert study.chosen("--methods", [], {"a": 1, "b": 2}) == ["a", "b"]
+    with pytest.raises(ValueError, match="--methods must be one of a, b; got 'c'"):
+        study.chosen("--methods", ["a", "c"], ["a", "b"])
+    assert study.numbers("--dims", ["3", "10", "3"], least=2) == [3, 10]
+    assert study.numbers("--dofs", ["2.5"], of=float) == [2.5]
+    for texts in (["3", "x"], ["1"], ["2.5"], [], [""]):
+        with pytest.raises(ValueError, match="--dims must be whole numbers of at least 2, with commas"):
+            study.numbers("--dims", texts, least=2)
+    for texts in (["nan"], ["inf"], ["1", "b"]):
+        with pytest.raises(ValueError, match="--dofs must be finite numbers"):
+            study.numbers("--dofs", texts, of=float)
+
+
+def test_runs_are_trained_once_and_again_where_they_are_gone_or_changed(tmp_path):
+    trained, epochs = [], [1.5]
+
+    def train(config, workdir):
+        trained.append(workdir.name)
+        workdir.mkdir(exist_ok=True)
+        (workdir / "config.json").write_text(json.dumps(config))
+        return {"test/error": config["seed"] + config["epochs"]}
+
+    def complete():
+        keys = [{"method": "ae", "seed": seed} for seed in range(2)]
+        return study.complete_runs(tmp_path, keys, lambda key: key | {"epochs": epochs[0], "shape": (8, 8)}, train)
+
+    first = complete()
+    assert [run.metrics["test/error"] for run in first] == [1.5, 2.5] and first[1].workdir == tmp_path / "ae-1"
+    assert complete() == first and trained == ["ae-0", "ae-1"]
+    (tmp_path / "ae-0" / "config.json").unlink()  # as where the folder was taken away
+    assert complete() == first and trained[2:] == ["ae-0"]
+    epochs[0] = 3.0
+    assert complete()[0].metrics == {"test/error": 3.0} and trained[3:] == ["ae-0", "ae-1"]
+    epochs[0] = 1.5  # measured before, but the folder now holds the longer run: `train` has to say what of it
+    complete()
+    assert trained[5:] == ["ae-0", "ae-1"]
 
 
 class _Stream(io.StringIO):
