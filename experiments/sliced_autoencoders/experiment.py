@@ -257,6 +257,6 @@ def _notes(config: ConfigDict, measured: bool) -> list[str]:
         )
     else:
         notes.append(
-            "No Fréchet distance: without config.features.num_epochs there is no classifier to take features of."
+            "No Fréchet distance: config.features.num_epochs is 0, so no classifier gives features to take it on."
         )
     return notes
