@@ -9,8 +9,8 @@ from gentoolkit import _array
 from gentoolkit.gaussian_process import _blocks, _data, cholesky
 from gentoolkit.gaussian_process.covariance import Covariance
 
-# Always added to the covariance of the inducing points, in units of eps times its mean diagonal entry: the data are
-# seen through L^-1, which magnifies rounding by the inverse root of the smallest pivot.
+# Always added to the covariance of the inducing points, in units of eps times each diagonal entry: the data are seen
+# through L^-1, which magnifies rounding by the inverse root of the smallest pivot.
 _JITTER = 10.0
 
 
@@ -20,7 +20,7 @@ class Statistics(NamedTuple):
     Attributes:
       inducing: `[m, d]`.
       lower: `[m, m]` factor of the prior covariance of the inducing values.
-      jitter: `[]` in that factor.
+      jitter: `[]`, the larger one of those of the two factors.
       reduced: `[m, m]` factor of I + A A^T, A `[m, n]` the whitened covariance with the data over the noise's root.
       whitened: `[m, p]`, the targets seen through A and `reduced`.
       log_noise: `[]`, sum of the logs of the effective noise variances.
@@ -85,11 +85,11 @@ def statistics(
     )
     (outer, seen, log_noise, missing), _ = jax.lax.scan(add, start, (*rows, filled))
     # Its pivots are at least 1 whatever the signal.
-    reduced = cholesky.factorize(outer + jnp.eye(m, dtype=dtype), min_pivot=0.0).lower
+    reduced, reduced_jitter = cholesky.factorize(outer + jnp.eye(m, dtype=dtype), min_pivot=0.0)
     return Statistics(
         inducing=inducing,
         lower=lower,
-        jitter=jitter,
+        jitter=jnp.maximum(jitter, reduced_jitter),
         reduced=reduced,
         whitened=cholesky.half_solve(reduced, seen),
         log_noise=log_noise,

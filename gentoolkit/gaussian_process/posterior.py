@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from gentoolkit import _array, _pytree
@@ -19,6 +20,8 @@ _VECTOR = 8
 # On CPU the mean at this many new points or more, of up to so many features, is summed over the data, up to so many,
 # one after the other, ten in each pass over the new points: no block of the covariance is written and read again.
 _MANY_ROWS, _FEW_FEATURES, _MOST_DATA, _IN_A_PASS = 1 << 15, 16, 512, 10
+# Squares that are summed in one go.
+_SUMMED = 64
 
 
 @_pytree.register
@@ -38,7 +41,8 @@ class Posterior:
       weights: `[n, p]`.
       noise: `[n]` noise variances if exact, else None.
       used: `[n]` of 0 and 1: points with infinite noise are left out.
-      jitter: `[]`, what was added to the diagonal for the factor (see `cholesky.factorize`), NaN where it failed.
+      jitter: `[]`, the share of each diagonal entry that was added to it for the factors (see `cholesky.factorize`),
+        the larger one of two; NaN where it failed.
       single: whether targets came as `[n]` (static).
       degenerate: whether the prior at new points is the low-rank one too, as in SoR (static).
     """
@@ -245,7 +249,9 @@ def sample(
 def _sample(key, p, x, num_samples, num_features, size):
     outputs = p.whitened.shape[1]
     if num_features is None:
-        lower = cholesky.factorize(_covariance(p, x)).lower
+        # A difference: what is left near the data is known to the rounding of the prior.
+        scale = None if p.degenerate else p.covariance.diagonal(x)
+        lower = cholesky.factorize(_covariance(p, x), scale=scale, min_pivot=0.0).lower
         normal = jax.random.normal(key, (lower.shape[0], num_samples * outputs), lower.dtype)
         draws = _blocks.matmul(lower, normal).reshape(-1, num_samples, outputs)
         result = _mean(p)(x, _cross(p, x))[:, None, :] + draws
@@ -334,8 +340,13 @@ def _variance(p):
 
 
 def _sum_of_squares(columns):
-    # A product with ones: XLA on CPU takes a sum over the first axis entry by entry.
-    return _blocks.matmul(jnp.ones_like(columns[:, 0]), columns * columns)
+    # A product with ones: XLA on CPU takes a sum over the first axis entry by entry. In pieces, or the squares of many
+    # rows are rounded away next to those of a few.
+    n = columns.shape[0]
+    if n <= _SUMMED:
+        return _blocks.matmul(jnp.ones_like(columns[:, 0]), columns * columns)
+    pieces = np.repeat(np.eye(-(-n // _SUMMED)), _SUMMED, axis=1)[:, :n]
+    return jnp.sum(_blocks.matmul(jnp.asarray(pieces, columns.dtype), columns * columns), axis=0)
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3), inline=True)
