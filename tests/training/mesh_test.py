@@ -33,11 +33,11 @@ def single():
     return run(training.make_mesh(num_devices=1))
 
 
-@pytest.mark.parametrize("fsdp", [1, 2, -1])
+@pytest.mark.parametrize("fsdp", [2, -1])  # 1 is in the runs of process_test.py
 def test_eight_devices_are_one(single, fsdp):
     """Losses (a sort over the global batch among them), parameters, averages and batch statistics agree to 1e-5."""
     state = run(training.make_mesh(fsdp=fsdp))
-    cut = {1: 1, 2: 2, -1: 8}[fsdp]
+    cut = {2: 2, -1: 8}[fsdp]
     kernel = state.params["net/layers/0/kernel"]
     assert kernel.addressable_shards[0].data.shape == (8, 256 // cut)
     assert state.opt_states["net"][0].mu["net/layers/0/kernel"].sharding == kernel.sharding

@@ -1,6 +1,5 @@
 """Runs in processes of their own: kills, signals, full disks, several processes, and mistakes on the command line."""
 
-import json
 import os
 import pathlib
 import re
@@ -8,144 +7,147 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
 
-from tests.training import interruption
+from tests.training import adversarial, interruption, processes, scale
 
 ROOT = pathlib.Path(__file__).parents[2]
-COMMAND = [sys.executable, "-m", "tests.training.toy"]
-# One local device: those that the other tests simulate would only slow a run down.
-ENVIRONMENT = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=1", "JAX_PLATFORMS": "cpu"}
-LIMIT = 120.0  # Seconds until a process that hangs is killed.
-
-
-def start(*arguments, wrapper=()):
-    """Starts the toy."""
-    return subprocess.Popen(
-        [*wrapper, *COMMAND, *arguments],
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-
-
-def finish(process):
-    """Waits with a limit; returns (exit status, output)."""
-    try:
-        output, _ = process.communicate(timeout=LIMIT)
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-    return process.returncode, output
-
-
-def wait_for_step(process, workdir, step):
-    """Waits until the metrics of a step are written."""
-    until = time.monotonic() + LIMIT
-    while time.monotonic() < until and process.poll() is None:
-        path = workdir / "metrics.jsonl"
-        if path.exists() and any(f'"step": {step},' in line for line in path.read_text().splitlines()):
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"did not reach step {step}: {finish(process)}")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    """Compiled programs are shared by the runs of this file, which is what a restart finds too."""
-    ENVIRONMENT["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+SYSTEMS = ("cycle", "frozen")
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """A run that nothing disturbed."""
-    workdir = tmp_path_factory.mktemp("runs") / "whole"
-    status, output = finish(start(f"--workdir={workdir}"))
-    assert status == 0, output
-    return workdir
+def environment(tmp_path_factory):
+    """One local device, and compiled programs that the runs of this file share, which is what a restart finds too.
+
+    Compiled in a hurry: this file is about what surrounds the step; `loop_test.py` resumes programs as users have them.
+    """
+    plain = {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    return os.environ | plain | {"XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache"))}
 
 
-def test_killed_at_any_moment(whole, tmp_path):
-    """Two kills, one shortly after a checkpoint was begun, one between two: the same run bit for bit."""
-    slow = f"--config.data.seconds={0.05}"
-    for step in (12, 24):
-        process = start(f"--workdir={tmp_path}", slow)
-        wait_for_step(process, tmp_path, step)
+@pytest.fixture(scope="module")
+def start(tmp_path_factory, environment):
+    """Starts one of the two adversarial systems, or the small regression (`"toy"`)."""
+    folder = tmp_path_factory.mktemp("logs")
+    server = processes.Server(folder, environment)
+    weights = adversarial.write_encoder(folder / "encoder.npz")
+
+    def begin(system, *arguments, **options):
+        if system == "toy":
+            return server.start("tests.training.toy", *arguments, **options)
+        flags = [f"--config=tests/training/adversarial.py:{system}", f"--config.encoder={weights}"]
+        return server.start("tests.training.adversarial", *flags, *arguments, **options)
+
+    begin.weights = weights
+    yield begin
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, start):
+    """Runs that nothing disturbed, by system."""
+    folder = tmp_path_factory.mktemp("runs")
+    started = {system: start(system, f"--workdir={folder / system}") for system in SYSTEMS}
+    for process in started.values():
+        status, output = process.finish()
+        assert status == 0, output
+    return {system: folder / system for system in SYSTEMS}
+
+
+@pytest.mark.parametrize(("system", "steps"), [("cycle", [12]), ("frozen", [9, 15])])
+def test_killed_at_any_moment(whole, start, tmp_path, system, steps):
+    """Kills shortly after a checkpoint was begun, and between two: the same run bit for bit, pools and norms too."""
+    flags = (f"--workdir={tmp_path}", "--config.seconds=0.2")
+    for step in steps:
+        process = start(system, *flags)
+        process.wait_for(lambda step=step: processes.logged(tmp_path, step))
+        if step > 9:
+            process.wait_for((tmp_path / "checkpoints" / "8").exists)
         process.kill()
-        process.wait()
-    status, output = finish(start(f"--workdir={tmp_path}", slow))
+        assert process.finish()[0] == -signal.SIGKILL
+    status, output = start(system, *flags).finish()
     assert status == 0 and "Resuming" in output, output
-    assert interruption.differences(whole, tmp_path) == []
+    assert interruption.differences(whole[system], tmp_path) == []
+    names = set(interruption.last_state(tmp_path))
+    assert not any("encoder" in name for name in names)
+    kept = {"cycle": "pool_a/images", "frozen": "critic/first/batch_stats"}[system]
+    assert any(kept in name for name in names)
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_devices_and_processes(whole, start, tmp_path, system):
+    """Eight devices, and two processes that cut parameters, have the metrics and parameters of one device."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        address = f"--coordinator_address=127.0.0.1:{server.getsockname()[1]}"
+    eight, two = tmp_path / "eight", tmp_path / "two"
+    flags = [f"--workdir={two}", address, "--num_processes=2", "--fsdp=2"]
+    started = [start(system, *flags, f"--process_id={index}") for index in range(2)]
+    started.append(start(system, f"--workdir={eight}", devices=8))
+    outcomes = [process.finish() for process in started]
+    assert [status for status, _ in outcomes] == [0, 0, 0], outcomes
+    want = interruption.last_state(whole[system])
+    for other in (eight, two):
+        found = scale.differences(whole[system], other)
+        assert max(found.values()) < 1e-5, found
+        state = interruption.last_state(other)
+        assert state.keys() == want.keys()
+        for key, value in want.items():
+            if any(part in key for part in ("params", "rest", "average")):
+                np.testing.assert_allclose(state[key], value, rtol=1e-5, atol=1e-5, err_msg=key)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_asked_to_stop(whole, tmp_path, number):
+def test_asked_to_stop(whole, start, tmp_path, number):
     """It saves, says so, leaves with the shell's status, and goes on later as if nothing had been."""
-    slow = f"--config.data.seconds={0.1}"
-    process = start(f"--workdir={tmp_path}", slow)
-    wait_for_step(process, tmp_path, 4)
-    process.send_signal(number)
-    status, output = finish(process)
+    slow = "--config.seconds=0.1"
+    process = start("frozen", f"--workdir={tmp_path}", slow)
+    process.wait_for(lambda: processes.logged(tmp_path, 3))
+    process.kill(number)
+    status, output = process.finish()
     assert status == 128 + number, output
     assert f"{number.name}: saved step" in output and "Traceback" not in output
     saved = interruption.newest(tmp_path)
-    assert saved is not None and saved % 10  # not one of those that were due
+    assert saved is not None and saved % 8  # not one of those that were due
     if number is signal.SIGTERM:
-        assert finish(start(f"--workdir={tmp_path}", slow))[0] == 0
-        assert interruption.differences(whole, tmp_path) == []
+        assert start("frozen", f"--workdir={tmp_path}", slow).finish()[0] == 0
+        assert interruption.differences(whole["frozen"], tmp_path) == []
 
 
-def test_disk_full(tmp_path):
+def test_disk_full(start, tmp_path):
     """A limit on file sizes makes writing fail half-way: a message, status 1, and the earlier checkpoint intact."""
     flags = [f"--workdir={tmp_path}", "--config.model.width=4096"]  # half a megabyte of arrays
-    status, output = finish(start(*flags, "--config.train.num_steps=10"))
+    status, output = start("toy", *flags, "--config.train.num_steps=10").finish()
     assert status == 0, output
     before = interruption.last_state(tmp_path)
-    status, output = finish(
-        start(*flags, "--config.train.num_steps=30", wrapper=["bash", "-c", 'ulimit -f 128; "$@"', ""])
-    )
+    status, output = start("toy", *flags, "--config.train.num_steps=30", file_limit=128 * 1024).finish()
     assert status == 1 and "Traceback" not in output, output
     assert "Nothing earlier is lost: the checkpoint of step 10 is intact" in output, output
     after = interruption.last_state(tmp_path)
     assert all(before[k].tobytes() == after[k].tobytes() for k in before)
-    status, output = finish(start(*flags, "--config.train.num_steps=30"))
+    status, output = start("toy", *flags, "--config.train.num_steps=30").finish()
     assert status == 0 and interruption.newest(tmp_path) == 30, output
 
 
-def test_two_processes(whole, tmp_path):
-    """Two processes of one device: the metrics and parameters of one process, and the same after a pause."""
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{server.getsockname()[1]}"
-    flags = [f"--workdir={tmp_path}", f"--coordinator_address={address}", "--num_processes=2", "--fsdp=2"]
-    processes = [start(*flags, f"--process_id={index}") for index in range(2)]
-    outcomes = [finish(process) for process in processes]
-    assert [status for status, _ in outcomes] == [0, 0], outcomes
-    one, two = ([json.loads(x) for x in (d / "metrics.jsonl").read_text().splitlines()] for d in (whole, tmp_path))
-    assert [line.keys() for line in one] == [line.keys() for line in two]
-    for a, b in zip(one, two, strict=True):
-        np.testing.assert_allclose(list(a.values()), list(b.values()), rtol=1e-5, atol=1e-5)
-    states = interruption.last_state(whole), interruption.last_state(tmp_path)
-    assert states[0].keys() == states[1].keys()
-    for key, value in states[0].items():
-        if "params" in key:
-            np.testing.assert_allclose(states[1][key], value, rtol=1e-5, atol=1e-5)
-
-
-def test_mistakes_of_a_run(whole, tmp_path):
+def test_mistakes_of_a_run(whole, start, tmp_path):
     """Each gives status 1 and a line without a traceback."""
+    changed = adversarial.write_encoder(tmp_path / "changed.npz", seed=8)
+    start.weights.rename(kept := start.weights.with_suffix(".kept"))
+    try:
+        changed.rename(start.weights)
+        process = start("frozen", f"--workdir={whole['frozen']}")
+        status, output = process.finish()
+    finally:
+        kept.rename(start.weights)
+    assert status == 1 and "another frozen model 'encoder': the fingerprint" in output, output
     cases = {
-        "model.dropout was 0.1 and is now 0.5": [f"--workdir={whole}", "--config.model.dropout=0.5"],
-        "is not finite since step 3 (seen at step 4)": [f"--workdir={tmp_path}", "--config.data.poison=3"],
+        "system was 'cycle' and is now 'frozen'": start("frozen", f"--workdir={whole['cycle']}"),
+        "is not finite since step 3 (seen at step 4)": start("toy", f"--workdir={tmp_path}", "--config.data.poison=3"),
     }
-    for words, arguments in cases.items():
-        status, output = finish(start(*arguments))
+    for words, process in cases.items():
+        status, output = process.finish()
         assert status == 1 and words in output and "Traceback" not in output, (words, status, output)
 
 
@@ -185,7 +187,7 @@ for line in sys.stdin.read().splitlines():
 """
 
 
-def test_mistakes_on_the_command_line(tmp_path):
+def test_mistakes_on_the_command_line(tmp_path, environment):
     """Flags, keys and presets that do not exist are named with the nearest that does."""
     workdir = f"--workdir={tmp_path}"
     cases = {
@@ -216,9 +218,9 @@ def test_mistakes_on_the_command_line(tmp_path):
         [sys.executable, "-c", FORK],
         input="\n".join(cases),
         cwd=ROOT,
-        env=ENVIRONMENT,
+        env=environment,
         text=True,
-        timeout=LIMIT,
+        timeout=processes.LIMIT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     ).stdout

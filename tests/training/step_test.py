@@ -19,10 +19,14 @@ def run(program, batches, state=None):
     return state
 
 
+def is_key(leaf):
+    """Whether a leaf is a PRNG key."""
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
 def host(state):
     """A state as NumPy arrays, keys as their integers."""
-    data = jax.tree.map(lambda x: jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x, state)
-    return jax.tree.map(np.asarray, data)
+    return jax.tree.map(lambda x: np.array(jax.random.key_data(x) if is_key(x) else x), state)
 
 
 def batches(n):
@@ -48,13 +52,21 @@ def descend(models, batch, turn):
 BATCH = {"x": np.zeros((8, 1), np.float32)}
 
 
-def test_a_pause_changes_nothing():
-    """Four steps and four steps are eight steps, bit for bit, with dropout, batch norm, noise and averages."""
-    program = training.program(toy.models, toy.players(clip_norm=1.0), batches(1)[0], ema_decay=0.9, log_every=3)
+@pytest.fixture(scope="module")
+def program():
+    """The regression with dropout, batch norm, noise and averages, compiled once."""
+    return training.program(toy.models, toy.players(clip_norm=1.0), batches(1)[0], ema_decay=0.9, log_every=3)
+
+
+def test_a_pause_changes_nothing(program):
+    """Four steps and four steps are eight steps, bit for bit, whatever happened in between."""
     data = batches(8)
     half = run(program, data[:4])
-    fresh = training.program(toy.models, toy.players(clip_norm=1.0), data[0], ema_decay=0.9, log_every=3)
-    jax.tree.map(np.testing.assert_array_equal, host(run(fresh, data[4:], half)), host(run(program, data)))
+    saved = host(half)
+    whole = host(run(program, data))
+    keyed = jax.tree.map(lambda x, like: jax.random.wrap_key_data(x) if is_key(like) else x, saved, program.abstract)
+    placed = jax.tree.map(lambda x, like: jax.device_put(x, like.sharding), keyed, program.abstract)
+    jax.tree.map(np.testing.assert_array_equal, host(run(program, data[4:], placed)), whole)
 
 
 def test_one_compilation():
@@ -157,22 +169,25 @@ def test_average_of_parameters():
     np.testing.assert_allclose(program.models(state, averaged=False)["b"].kernel[...], weight, rtol=1e-5)
 
 
-def test_statistics_are_carried():
+def test_statistics_are_carried(program):
     """Batch statistics follow the data; dropout counts its calls; evaluation mode changes neither."""
-    program = training.program(toy.models, toy.players(), batches(1)[0])
     state = run(program, batches(3))
     assert np.abs(state.rest["net/norm/mean"]).max() > 1e-3
     assert int(state.rest["net/dropout/rngs/count"]) == 3
-    model = program.models(state)["net"]
-    x = batches(1)[0]["x"]
-    np.testing.assert_array_equal(model(x), model(x))
-    before = np.asarray(state.rest["net/norm/mean"])
-    np.testing.assert_array_equal(before, model.norm.mean[...])
+    models, x = program.models(state, averaged=False), batches(1)[0]["x"]
+
+    @training.jit
+    def twice(models, x):
+        return models["net"](x), models["net"](x), models["net"].norm.mean[...]
+
+    one, two, mean = twice(models, x)
+    np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(mean, state.rest["net/norm/mean"])
+    np.testing.assert_allclose(training.jit(lambda m, x: m["net"](x))(models, x), one, rtol=1e-5, atol=1e-6)
 
 
-def test_frozen_statistics_of_the_first_update():
+def test_statistics_of_the_first_update(program):
     """The first batch moves the running mean by (1 - momentum) times its mean."""
-    program = training.program(toy.models, toy.players(), batches(1)[0])
     state = program.init(0)
     kernel = np.asarray(state.params["net/layers/0/kernel"])
     (batch,) = batches(1)
@@ -236,15 +251,6 @@ def test_shared_parameter_and_unchanged_rest():
     state = run(program, [BATCH] * 2)
     assert float(state.params["b/kernel"][0, 0]) == 1.0
     assert set(state.opt_states["p"][0].mu) == {"a/kernel"}
-
-
-def test_jit_of_models():
-    """`training.jit` gives what the function gives and leaves the modules alone."""
-    program = training.program(toy.models, toy.players(), batches(1)[0])
-    models = program.models(program.init(0))
-    apply = training.jit(lambda m, x: m["net"](x))
-    x = batches(1)[0]["x"]
-    np.testing.assert_allclose(apply(models, x), models["net"](x), rtol=1e-5, atol=1e-6)
 
 
 def returns(value):

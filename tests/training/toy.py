@@ -10,6 +10,7 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from gentoolkit import training
+from gentoolkit.training import launch
 
 
 class Stream:
@@ -111,7 +112,10 @@ def main(config, workdir, mesh):
         print(f"finished at step {result.step}: {result.metrics['held_out/error']:.6f}")
 
 
-if __name__ == "__main__":
-    from gentoolkit.training import launch
-
+def start():
+    """The command line."""
     launch.run(main, config=f"{__file__}:small")
+
+
+if __name__ == "__main__":
+    start()
