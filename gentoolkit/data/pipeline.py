@@ -330,16 +330,23 @@ def _part(batch_size: int, process_index: int, process_count: int) -> slice:
     return slice(process_index * size, (process_index + 1) * size)
 
 
-def scale(fields: Fields, batch: Mapping[str, Any], image_range: Range) -> Batch:
+def scale(fields: Mapping[str, Any], batch: Mapping[str, Any], image_range: Range) -> Batch:
     """Brings the stored numbers of a batch to the range that networks take, as each field says.
 
     Args:
-      fields: of the columns.
-      batch: the columns, NumPy or jax arrays: inside a jitted step it makes float32 of bytes on the device. What has no
-        field, such as `counts`, stays as it is.
+      fields: of a stream, those of `pairs.Together` too.
+      batch: the columns, NumPy or jax arrays: inside a jitted step it makes float32 of bytes on the device (where the
+        compiler may round the last bit the other way, but for the ends). What has no field, such as `counts`, stays.
       image_range: what the bytes 0 and 255 become; None leaves the batch as it is.
 
     Returns:
       The batch.
     """
-    return {name: fields[name].scale(part, image_range) if name in fields else part for name, part in batch.items()}
+
+    def scaled(name: str, part: Any) -> Any:
+        field = fields.get(name)
+        if isinstance(field, Mapping):
+            return scale(field, part, image_range)
+        return part if field is None else field.scale(part, image_range)
+
+    return {name: scaled(name, part) for name, part in batch.items()}

@@ -8,7 +8,7 @@ import pytest
 from gentoolkit.data import columns
 from gentoolkit.data.fields import Field, Image
 from gentoolkit.data.pairs import Together
-from gentoolkit.data.pipeline import Stream
+from gentoolkit.data.pipeline import Stream, scale
 from gentoolkit.data.transform import horizontal_flip
 
 pytestmark = pytest.mark.fast
@@ -66,6 +66,14 @@ def test_aligned_rows_are_pairs_and_are_mirrored_alike():
         np.testing.assert_array_equal(batch["a"]["image"] + 50, batch["b"]["image"])
         mirrored.append(batch["a"]["image"][:, 0, 0, 0] >= 100)
     assert 0.2 < np.mean(mirrored) < 0.8
+
+
+def test_bytes_of_all_sets_are_scaled_where_they_are_used():
+    together = Together(a=stream(numbered(12)), b=stream(numbered(8)))
+    stored, scaled = together[0], scale(together.fields, together[0], (0.0, 1.0))
+    for name in "ab":
+        np.testing.assert_array_equal(scaled[name]["image"], stored[name]["image"] / np.float32(255))
+        np.testing.assert_array_equal(scaled[name]["number"], stored[name]["number"])
 
 
 def test_a_saved_position_goes_on_exactly_and_only_in_the_same_sets():

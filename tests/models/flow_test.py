@@ -6,8 +6,8 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
+from scipy import stats
 
-from gentoolkit.distances import sliced, two_sample
 from gentoolkit.models import flow
 
 KINDS = {
@@ -28,7 +28,7 @@ def banana(n, seed=0):
 @pytest.fixture(scope="module", params=list(KINDS))
 def trained(request):
     """The flow after some steps of maximum likelihood, and the loss before and after."""
-    x = jnp.asarray(banana(1000))
+    x = banana(1000)
     graph, params = nnx.split(KINDS[request.param](x, nnx.Rngs(0)))
     optimizer = optax.adam(1e-2)
 
@@ -45,35 +45,35 @@ def trained(request):
 
         return jax.lax.scan(step, (params, state), length=150)
 
-    (params, _), losses = train(params, optimizer.init(params))
-    return nnx.merge(graph, params), losses
+    (params, _), losses = train(params, jax.jit(optimizer.init)(params))
+    log_prob = jax.jit(lambda x: nnx.merge(graph, params, copy=True).log_prob(x))
+    sample = jax.jit(lambda key: nnx.merge(graph, params, copy=True).sample(key, 1000))
+    return losses, log_prob, sample
 
 
 def test_training_raises_the_likelihood(trained):
-    _, losses = trained
+    losses = trained[0]
     assert np.isfinite(losses).all()
     assert losses[-1] < losses[0] - 0.1
 
 
 def test_the_density_integrates_to_one(trained):
-    model, _ = trained
+    log_prob = trained[1]
     # Wide enough for the tails of what was learned.
-    a, b = jnp.linspace(-8, 8, 321), jnp.linspace(-8, 16, 481)
-    grid = jnp.stack(jnp.meshgrid(a, b, indexing="ij"), axis=-1)
-    total = jnp.exp(model.log_prob(grid)).sum() * (a[1] - a[0]) * (b[1] - b[0])
+    a, b = np.linspace(-8, 8, 321, dtype=np.float32), np.linspace(-8, 16, 481, dtype=np.float32)
+    grid = np.stack(np.meshgrid(a, b, indexing="ij"), axis=-1)
+    total = np.exp(log_prob(grid)).sum() * (a[1] - a[0]) * (b[1] - b[0])
     np.testing.assert_allclose(total, 1.0, atol=2e-2)
 
 
 def test_samples_come_from_where_the_data_are(trained):
-    model, _ = trained
-    draws = model.sample(jax.random.key(0), 1000)
-    draws = draws[jnp.isfinite(draws).all(axis=1)]  # divisive normalization: no preimage for a few
+    draws = np.asarray(trained[2](jax.random.key(0)))
+    draws = draws[np.isfinite(draws).all(axis=1)]  # divisive normalization: no preimage for a few
     assert len(draws) > 950
-    directions = jnp.eye(2)
-    fresh, other = jnp.asarray(banana(1000, 1)), jnp.asarray(banana(1000, 2))
+    fresh, other = banana(1000, 1), banana(1000, 2)
 
     def distance(x, y):
-        return float(sliced.distance(two_sample.wasserstein, x, y, directions=directions))
+        return np.mean([stats.wasserstein_distance(*columns) for columns in zip(x.T, y.T, strict=True)])
 
-    assert distance(draws, fresh) < 0.2 * distance(draws + 1.0, fresh)
-    assert distance(other, fresh) < distance(draws + 1.0, fresh)
+    assert distance(draws, fresh) < 0.3 * distance(draws + 1.0, fresh)
+    assert distance(other, fresh) < 0.3 * distance(draws + 1.0, fresh)
