@@ -40,7 +40,7 @@ def run(config: ConfigDict, workdir: str | pathlib.Path, mesh: jax.sharding.Mesh
       The latest metrics by name; those of the held-out data begin with `test/`.
     """
     workdir = pathlib.Path(workdir)
-    train_data, test_data = load(config.dataset, config.data_dir, tuple(config.model.image_shape))
+    train_data, test_data = load(config)
     stream = pipeline.Stream(train_data, seed=config.seed, batch_size=config.batch_size, **_part())
     steps = training.num_steps(
         epochs=config.num_epochs, steps_per_epoch=stream.steps_per_epoch, name="config.num_epochs"
@@ -72,9 +72,9 @@ def run(config: ConfigDict, workdir: str | pathlib.Path, mesh: jax.sharding.Mesh
     return result.metrics
 
 
-def load(dataset: str, data_dir: str, image_shape: tuple[int, ...]) -> tuple[columns.Columns, ...]:
-    """Returns the training and the held-out examples of a data set."""
-    where = {"data_dir": data_dir or None}
+def load(config: ConfigDict) -> tuple[columns.Columns, ...]:
+    """Returns the training and the held-out examples of the data set of a configuration."""
+    dataset, where = config.dataset, {"data_dir": config.data_dir or None}
     if dataset == "digits":
         return digits.load("train"), digits.load("test")
     if dataset == "mnist":
@@ -85,9 +85,10 @@ def load(dataset: str, data_dir: str, image_shape: tuple[int, ...]) -> tuple[col
     if dataset == "celeb_a":
         return celeb_a.load("train", **where), celeb_a.load("validation", **where)
     if dataset == "folder":
-        if not data_dir:
+        if not config.data_dir:
             raise ValueError("config.data_dir must name the folder of images.")
-        images = folder.load(data_dir, image_shape=image_shape, fit="cover", convert_channels=True)
+        options = {"fit": "cover", "convert_channels": True, "first_frame": True, "check": config.check}
+        images = folder.load(config.data_dir, image_shape=tuple(config.model.image_shape), **options)
         return columns.split(images, num_test=max(1, len(images) // 10))
     raise ValueError(f"There is no data set {dataset!r}.")
 

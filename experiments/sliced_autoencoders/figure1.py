@@ -22,7 +22,7 @@ _ROWS, _COLUMNS = 5, 10
 
 def draw(run: study.Run, folder: pathlib.Path) -> list[report.Picture]:
     """Writes the three pictures of a run, and returns them with their captions."""
-    _, test = experiment.load(run.config.dataset, run.config.data_dir, tuple(run.config.model.image_shape))
+    _, test = experiment.load(run.config)
     models = training.load(run.workdir, functools.partial(experiment.make_models, run.config))
     encode = training.jit(lambda m, x: m["autoencoder"].encode(x))
     decode = training.jit(lambda m, z: m["autoencoder"].decode(z))

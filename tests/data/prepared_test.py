@@ -216,6 +216,34 @@ def test_what_cannot_be_read_is_named(packed, tmp_path):
         prepared.load(path, "train")
 
 
+def test_a_data_set_of_another_hand_is_an_image_and_a_label(tmp_path):
+    import tensorflow_datasets as tfds
+
+    class Birds(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+        VERSION = tfds.core.Version("2.0.0")
+
+        def _info(self):
+            picture, kind = tfds.features.Image(shape=(4, 5, 3), encoding_format="png"), ["owl", "wren"]
+            features = {"picture": picture, "kind": tfds.features.ClassLabel(names=kind), "note": tfds.features.Text()}
+            return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+        def _split_generators(self, dl_manager):
+            return {"train": self._generate_examples()}
+
+        def _generate_examples(self):
+            for i in range(5):
+                image = pillow.fromarray(np.full((4, 5, 3), 50 * i, np.uint8))
+                yield i, {"picture": image, "kind": i % 2, "note": "seen"}
+
+    Birds(data_dir=tmp_path).download_and_prepare(file_format="array_record")
+    birds = prepared.load(tmp_path, "train", image_key="picture", label_key="kind")
+    assert birds.fields["label"].class_names == ("owl", "wren") and birds.fields.keys() == {"image", "label"}
+    whole = birds.take(range(5))
+    np.testing.assert_array_equal(whole["label"], whole["image"][:, 0, 0, 0] // 50 % 2)
+    with pytest.raises(ValueError, match="features kind, note, picture, got 'image'"):
+        prepared.load(tmp_path, "train")
+
+
 @pytest.mark.parametrize("change", ["missing", "cut short", "altered"])
 def test_damaged_file(tmp_path, change):
     rng = np.random.default_rng(0)

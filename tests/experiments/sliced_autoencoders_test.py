@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
+from PIL import Image
 
 from experiments.sliced_autoencoders import experiment, objectives, paper, runs, table1
 from experiments.sliced_autoencoders.config import get_config
@@ -108,6 +109,21 @@ def test_a_longer_run_goes_on_and_equals_one_that_was_never_cut(tmp_path, mesh):
     assert (tmp_path / "features" / "metrics.jsonl").read_text() == features  # trained once
     for name in ("config.json", "report.html", "checkpoints", "pictures/samples.png"):
         assert (tmp_path / "whole" / name).exists()
+
+
+@pytest.mark.fast
+def test_broken_pictures_of_a_folder_of_ones_own_are_told_or_left_out(tmp_path):
+    for index in range(12):
+        pixels = np.random.default_rng(index).integers(0, 256, (70, 64, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{index}.png")
+    (tmp_path / "5.png").write_bytes((tmp_path / "5.png").read_bytes()[:-3000])
+    config = get_config("folder")
+    config.data_dir, config.check = str(tmp_path), "all"
+    with pytest.raises(ValueError, match=r"1 of 12 images .*5.png"):
+        experiment.load(config)
+    config.check = "skip"
+    train, test = experiment.load(config)
+    assert (len(train), len(test)) == (10, 1) and train.fields["image"].shape == (64, 64, 3)
 
 
 @pytest.mark.fast
