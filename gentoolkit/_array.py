@@ -1,5 +1,7 @@
 """Checks and dtype rules shared by every kernel: what goes in is named, what comes out is float32 or wider."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,11 +9,23 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 
+def as_array(value: Any) -> Any:
+    """An array as it is; a list or a number as a NumPy array, or as one of JAX where an entry is one of JAX."""
+    if hasattr(value, "dtype"):
+        return value
+    return (jnp if any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(value)) else np).asarray(value)
+
+
+def shape(value: Any) -> tuple[int, ...]:
+    """Shape of an array, a list or a number."""
+    return tuple(as_array(value).shape)
+
+
 def floating_dtype(**arrays) -> jnp.dtype:
     """Returns the dtype a kernel computes in: float64 if any input is float64, float32 otherwise.
 
     Args:
-      **arrays: arrays of any real dtype, by the name to use in an error.
+      **arrays: arrays (or lists) of any real dtype, by the name to use in an error.
 
     Returns:
       `float32` or `float64`.
@@ -21,17 +35,17 @@ def floating_dtype(**arrays) -> jnp.dtype:
     """
     wide = False
     for name, array in arrays.items():
-        dtype = jnp.result_type(array)
+        dtype = as_array(array).dtype
         if jnp.issubdtype(dtype, jnp.complexfloating) or not jnp.issubdtype(dtype, jnp.number):
             raise TypeError(f"{name} must be a real array, got dtype {dtype}.")
-        wide |= dtype == jnp.float64
+        wide |= jax.dtypes.canonicalize_dtype(dtype) == jnp.float64
     return jnp.dtype(jnp.float64 if wide else jnp.float32)
 
 
 def as_floating(**arrays) -> list[jax.Array]:
     """Casts named arrays to their common `floating_dtype`, in the order given, each `gather`ed."""
     dtype = floating_dtype(**arrays)
-    return [gather(jnp.asarray(array, dtype)) for array in arrays.values()]
+    return [gather(jnp.asarray(as_array(array), dtype)) for array in arrays.values()]
 
 
 def gather(x: jax.Array) -> jax.Array:
@@ -49,19 +63,19 @@ def gather(x: jax.Array) -> jax.Array:
 def check_univariate(**arrays) -> None:
     """Refuses arrays that are not `[..., n]` with n >= 1 (`ValueError`, names the argument)."""
     for name, array in arrays.items():
-        shape = jnp.shape(array)
-        if not shape or shape[-1] == 0:
-            raise ValueError(f"{name} must be a non-empty sample of shape [..., n], got {name}.shape = {shape}.")
+        found = shape(array)
+        if not found or found[-1] == 0:
+            raise ValueError(f"{name} must be a non-empty sample of shape [..., n], got {name}.shape = {found}.")
 
 
 def check_samples(**arrays) -> None:
     """Refuses arrays that are not `[..., n, d]` with n, d >= 1, or whose d disagree (`ValueError`)."""
     for name, array in arrays.items():
-        shape = jnp.shape(array)
-        if len(shape) < 2 or 0 in shape[-2:]:
-            raise ValueError(f"{name} must be non-empty samples of shape [..., n, d], got {name}.shape = {shape}.")
-    if len({jnp.shape(array)[-1] for array in arrays.values()}) > 1:
-        shapes = ", ".join(f"{name}.shape = {jnp.shape(array)}" for name, array in arrays.items())
+        found = shape(array)
+        if len(found) < 2 or 0 in found[-2:]:
+            raise ValueError(f"{name} must be non-empty samples of shape [..., n, d], got {name}.shape = {found}.")
+    if len({shape(array)[-1] for array in arrays.values()}) > 1:
+        shapes = ", ".join(f"{name}.shape = {shape(array)}" for name, array in arrays.items())
         raise ValueError(f"The last axis (features) must agree: {shapes}.")
 
 

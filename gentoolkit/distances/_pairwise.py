@@ -39,12 +39,17 @@ class _Wanted(NamedTuple):
 
 
 class _Sums(NamedTuple):
-    """Sums over pairs of `kernel - offset` and of its derivatives; what is not wanted is None."""
+    """Sums over pairs of `kernel - offset` and of its derivatives; what is not wanted is None.
+
+    A sample meets a few hundred tiles and its derivatives are simply added. The other two are sums over all tiles, a
+    hundred thousand perhaps, and carry along what rounding took off (`rest`; Kahan's sum).
+    """
 
     value: jax.Array
     kernel: Any
     x: jax.Array | None
     z: jax.Array | None
+    rest: Any = None
 
 
 def within(kernel: Kernel, x: jax.Array, *, offset=None, block_size: int | None = None) -> jax.Array:
@@ -233,9 +238,11 @@ def _reduce_pairs(upper, block_size, wanted, kernel, x, z, offset) -> _Sums:
                 lambda: jax.vmap(direct)(*tiles, offset),
                 lambda: jax.vmap(gram)(*centered, jnp.maximum(squared, 0.0), offset),
             )
+        value, kernel_sum, rest = _add((sums.value, sums.kernel), sums.rest, (tile.value, tile.kernel))
         return _Sums(
-            value=sums.value + tile.value,
-            kernel=jax.tree.map(jnp.add, sums.kernel, tile.kernel),
+            value=value,
+            kernel=kernel_sum,
+            rest=rest,
             x=_add_at(sums.x, i, tile.x) if wanted.x else None,
             z=_add_at(sums.z, j, tile.z) if wanted.z else None,
         ), None
@@ -248,6 +255,7 @@ def _reduce_pairs(upper, block_size, wanted, kernel, x, z, offset) -> _Sums:
         x=jnp.zeros_like(zero, shape=rows.shape) if wanted.x else None,
         z=jnp.zeros_like(zero, shape=columns.shape) if wanted.z else None,
     )
+    start = start._replace(rest=jax.tree.map(jnp.zeros_like, (start.value, start.kernel)))
     # Second derivatives then recompute each tile as well.
     step = jax.checkpoint(step, prevent_cse=False)
     sums, _ = jax.lax.scan(step, start, (jnp.asarray(order[:, 0]), jnp.asarray(order[:, 1])))
@@ -257,6 +265,17 @@ def _reduce_pairs(upper, block_size, wanted, kernel, x, z, offset) -> _Sums:
         x=None if sums.x is None else _untile(sums.x, n),
         z=None if sums.z is None else _untile(sums.z, m),
     )
+
+
+def _add(totals, rests, terms):
+    """`(*totals, rests)` after adding `terms`, the rests being what rounding has added too much."""
+    terms = jax.tree.map(jnp.subtract, terms, rests)
+    sums = jax.tree.map(jnp.add, totals, terms)
+    # An infinite sum has no rest.
+    rests = jax.tree.map(
+        lambda new, old, term: jnp.where(jnp.isfinite(new), (new - old) - term, 0.0), sums, totals, terms
+    )
+    return *sums, rests
 
 
 def _profile(wanted, keep, kernel, squared, offset):

@@ -8,8 +8,8 @@ import numpy as np
 from jax.tree_util import Partial
 from jax.typing import ArrayLike
 
-from gentoolkit import _array
-from gentoolkit.distances import _pairwise, mmd
+from gentoolkit import _array, _scale
+from gentoolkit.distances import _kernels, _pairwise, mmd
 
 _KERNELS = ("exact", "asymptotic")
 
@@ -58,7 +58,7 @@ def to_normal(
     (x,) = _array.as_floating(x=x)
     n, dim = x.shape[-2:]
     _check_kernel(kernel, dim)
-    g = _bandwidth(bandwidth, n, x.dtype)
+    g = jnp.asarray(_checked(bandwidth, n), x.dtype)
     # All terms in units of (2 pi)^-1/2 and less 1 / root: the weights are 1 (pairs), -2 (cross) and 1 (the normal with
     # itself), so any root does. One near (2 + 2g)^1/2 makes the terms small; 12 bits make its square exact. What is
     # known exactly must not be folded into what is not while compiling, hence the barrier.
@@ -112,11 +112,17 @@ def between(
       Knop, Tabor, Spurek, Podolak, Mazur, Jastrzębski, Cramer-Wold auto-encoder, 2018, theorem 1 and section 4.
     """
     _array.check_samples(x=x, z=z)
-    dim = jnp.shape(x)[-1]
+    x, z = _array.as_floating(**dict(zip("xz", _scale.center_together(x, z), strict=True)))
+    dim = x.shape[-1]
     _check_kernel(kernel, dim)
-    g = _bandwidth(bandwidth, min(jnp.shape(x)[-2], jnp.shape(z)[-2]), _array.floating_dtype(x=x, z=z))
-    average = Partial(_scaled_sphere_average(dim, kernel), 0.25 / g)
-    return mmd.squared(x, z, average, estimator="biased", block_size=block_size) / jnp.sqrt(4.0 * np.pi * g)
+    g = _checked(bandwidth, min(x.shape[-2], z.shape[-2]))
+    # The root of g has the unit of the samples; squared distances in that unit neither overflow nor vanish.
+    length = jnp.asarray(_kernels.square_root(g), x.dtype)
+    unit = _kernels.unit_of([length], x, z)
+    ratio = jnp.maximum(length / unit, _kernels.SHORTEST)
+    average = Partial(_scaled_sphere_average(dim, kernel), 0.25 / (ratio * ratio))
+    value = mmd.squared(x / unit, z / unit, average, estimator="biased", block_size=block_size)
+    return value / (length * (4.0 * np.pi) ** 0.5)
 
 
 def _check_kernel(kernel: str, dim: int) -> None:
@@ -126,7 +132,8 @@ def _check_kernel(kernel: str, dim: int) -> None:
         raise ValueError("The asymptotic kernel needs at least two features, got d = 1.")
 
 
-def _bandwidth(bandwidth: ArrayLike | None, n: int, dtype) -> jax.Array:
+def _checked(bandwidth: ArrayLike | None, n: int) -> ArrayLike:
+    """The bandwidth, Silverman's for None."""
     if bandwidth is None:
         bandwidth = (4.0 / (3.0 * n)) ** 0.4
     _array.check_positive(bandwidth=bandwidth)
@@ -134,7 +141,7 @@ def _bandwidth(bandwidth: ArrayLike | None, n: int, dtype) -> jax.Array:
         raise ValueError(f"bandwidth must be a scalar, got bandwidth.shape = {jnp.shape(bandwidth)}.")
     if not _array.is_traced(bandwidth) and np.isinf(bandwidth):
         raise ValueError("bandwidth must be finite, got bandwidth = inf.")
-    return jnp.asarray(bandwidth, dtype)
+    return bandwidth
 
 
 # One function object for each (d, kernel), so that equal kernels are equal pytrees and nothing is compiled twice.
@@ -194,7 +201,7 @@ def _correction(s, dim, kernel):
     if dim == 1:
         s = jnp.minimum(s, 1e4)
         return jnp.exp(0.5 * jnp.log1p(s / _pole(dim)) - s) - 1.0
-    t = 1.0 - 2.0 * _scale(dim) / (s + _scale(dim))
+    t = 1.0 - 2.0 * _pace(dim) / (s + _pace(dim))
     first, *rest = _chebyshev_coefficients(dim, s.dtype.name)
     ahead, behind = jnp.zeros_like(s), jnp.zeros_like(s)
     for coefficient in reversed(rest):
@@ -202,7 +209,7 @@ def _correction(s, dim, kernel):
     return t * ahead - behind + first
 
 
-def _scale(dim: int) -> float:
+def _pace(dim: int) -> float:
     """The b in t = (s - b) / (s + b), which takes [0, inf) to [-1, 1): near the fastest series for every d."""
     return _pole(dim) + 2.0
 
@@ -215,7 +222,7 @@ def _chebyshev_coefficients(dim: int, dtype: str) -> tuple[float, ...]:
     num = 128
     angles = np.pi * (np.arange(num) + 0.5) / num
     t = np.cos(angles)
-    s = _scale(dim) * (1.0 + t) / (1.0 - t)
+    s = _pace(dim) * (1.0 + t) / (1.0 - t)
     correction = np.sqrt(1.0 + s / _pole(dim)) * special.hyp1f1(0.5, dim / 2.0, -s) - 1.0
     series = 2.0 / num * np.cos(np.outer(np.arange(num), angles)) @ correction
     series[0] /= 2.0

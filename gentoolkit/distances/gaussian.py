@@ -1,11 +1,13 @@
 """Gaussian laws compared by their first two moments, and how far a sample is from being Gaussian (Mardia)."""
 
+import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from gentoolkit import _array, _sums
+from gentoolkit import _array, _scale, _sums
 from gentoolkit.distances import _numerics, products
 from gentoolkit.distances.mardia import Mardia, mardia
 
@@ -22,7 +24,7 @@ class Moments(NamedTuple):
 def _aligned(mean_a, cov_a, mean_b, cov_b) -> list[jax.Array]:
     """Checks the shapes, casts to one dtype and broadcasts the leading axes."""
     arrays = {"mean_a": mean_a, "cov_a": cov_a, "mean_b": mean_b, "cov_b": cov_b}
-    shapes = {name: jnp.shape(array) for name, array in arrays.items()}
+    shapes = {name: _array.shape(array) for name, array in arrays.items()}
     told = ", ".join(f"{name}.shape = {shape}" for name, shape in shapes.items())
     dim = shapes["mean_a"][-1:]
     event = {"mean_a": dim, "cov_a": dim * 2, "mean_b": dim, "cov_b": dim * 2}
@@ -33,6 +35,10 @@ def _aligned(mean_a, cov_a, mean_b, cov_b) -> list[jax.Array]:
         batch = jnp.broadcast_shapes(*leading)
     except ValueError as error:
         raise ValueError(f"Leading axes must broadcast, got {told}.") from error
+    # Only the difference of the means counts: float64 ones on the host lose a common center before they are rounded.
+    a, b = (_array.as_array(mean)[..., None, :] for mean in (mean_a, mean_b))
+    a, b = _scale.center_together(a, b)
+    arrays |= {"mean_a": a[..., 0, :], "mean_b": b[..., 0, :]}
     return [
         jnp.broadcast_to(array, batch + event[name])
         for name, array in zip(arrays, _array.as_floating(**arrays), strict=True)
@@ -43,28 +49,52 @@ def moments(x: jax.Array, *, ddof: int = 1) -> Moments:
     """Sample mean and covariance, in the form that `frechet` and `kl_divergence` take.
 
     Args:
-      x: `[..., n, d]` samples.
+      x: `[..., n, d]` samples. Float64 samples on the host (NumPy, lists) lose their median before they become float32.
       ddof: the covariance is divided by `n - ddof` (static): 1 is unbiased, 0 maximum likelihood.
 
     Returns:
-      `Moments(mean [..., d], cov [..., d, d])`, float32 or wider.
+      `Moments(mean [..., d], cov [..., d, d])`, float32 or wider. The mean of float64 samples on the host is a float64
+      NumPy array, so that the difference of two such means is not that of rounded ones. A covariance is in squared
+      units: in float32 it fits for features that vary by 1e-19 to 1e19. Its derivative goes on to 1e-38 and 1e38.
 
     Raises:
       ValueError: `x` is not a non-empty `[..., n, d]`, or `n <= ddof`.
     """
     _array.check_samples(x=x)
+    shape = _array.shape(x)
+    if shape[-2] <= ddof:
+        raise ValueError(f"x must hold more than ddof samples, got x.shape = {shape} and ddof = {ddof}.")
+    x, center = _scale.center_on_host(x)
     (x,) = _array.as_floating(x=x)
-    n = x.shape[-2]
-    if n <= ddof:
-        raise ValueError(f"x must hold more than ddof samples, got x.shape = {x.shape} and ddof = {ddof}.")
     mean = x.mean(axis=-2)
-    centered = x - mean[..., None, :]
-    return Moments(mean, _sums.gram(centered, centered) / (n - ddof))
+    cov = _second_moment(x - mean[..., None, :], shape[-2] - ddof)
+    if center is None:
+        return Moments(mean, cov)
+    center = center[..., 0, :]
+    whole = mean + jnp.asarray(center, mean.dtype) if _array.is_traced(mean) else np.asarray(mean, np.float64) + center
+    return Moments(whole, cov)
+
+
+# Its own derivative, which is that of the sum as it stands: the gradient fits twice the range of the value, and would
+# overflow or vanish on its way through the squared unit.
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _second_moment(x: jax.Array, divisor: int) -> jax.Array:
+    """`x^T x / divisor`, with nothing on the way larger than the result."""
+    unit = _scale.unit(x, axes=-2)
+    scaled = x / unit
+    return _sums.gram(scaled, scaled) / divisor * unit * products.transpose(unit)
+
+
+@_second_moment.defjvp
+def _second_moment_jvp(divisor, primals, tangents):
+    (x,), (x_dot,) = primals, tangents
+    half = _sums.gram(x / divisor, x_dot)
+    return _second_moment(x, divisor), half + products.transpose(half)
 
 
 def _factor(cov: jax.Array) -> jax.Array:
     """L with L L^T = cov, its null directions exactly zero."""
-    cov = (cov + products.transpose(cov)) / 2
+    cov = cov / 2 + products.transpose(cov) / 2
     values, vectors = jnp.linalg.eigh(cov, symmetrize_input=False)
     keep = values > _numerics.rank_cutoff(values[..., -1:], cov.shape[-1])
     return vectors * jnp.sqrt(jnp.where(keep, values, 0.0))[..., None, :]
@@ -122,8 +152,8 @@ def frechet(mean_a: jax.Array, cov_a: jax.Array, mean_b: jax.Array, cov_b: jax.A
       cov_b: `[..., d, d]` its covariance. Leading axes broadcast.
 
     Returns:
-      `[...]`, float32 or wider, in squared units of the features. On Inception features this is the "FID"; it is
-      biased upward in the size of the samples that the moments came from.
+      `[...]`, float32 or wider, in squared units of the features, as far as these fit (1e-38 to 1e38 in float32). On
+      Inception features this is the "FID"; it is larger the smaller the samples were that the moments came from.
 
     Raises:
       ValueError: shapes disagree.
@@ -143,18 +173,34 @@ def frechet(mean_a: jax.Array, cov_a: jax.Array, mean_b: jax.Array, cov_b: jax.A
 
 def _cholesky(cov: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Cholesky factor and whether there is one; without one the factor is that of the identity."""
-    cov = (cov + products.transpose(cov)) / 2
+    cov = cov / 2 + products.transpose(cov) / 2
     succeeded = jnp.isfinite(jnp.linalg.cholesky(jax.lax.stop_gradient(cov))).all(axis=(-2, -1))
     identity = jnp.broadcast_to(jnp.eye(cov.shape[-1], dtype=cov.dtype), cov.shape)
     # Decomposed again from a matrix that has a factor, so that no NaN enters the derivative.
     return jnp.linalg.cholesky(jnp.where(succeeded[..., None, None], cov, identity)), succeeded
 
 
+def _standardized_on_host(*laws):
+    """Means and covariances in the units of the last covariance, where all are on the host and may not fit float32."""
+    laws = tuple(_array.as_array(array) for array in laws)
+    cov = laws[-1]
+    if any(isinstance(array, jax.Array) for array in laws) or cov.dtype != np.float64 or cov.ndim < 2:
+        return laws
+    variance = np.diagonal(cov, axis1=-2, axis2=-1)
+    usable = np.isfinite(variance) & (variance > 0)
+    unit = np.exp2(np.round(np.log2(np.where(usable, variance, 1.0)) / 2))
+    if any(array.shape[-1:] != unit.shape[-1:] for array in laws):
+        return laws  # refused in a moment, by name
+    square = unit[..., None, :] * unit[..., :, None]
+    return tuple(array / (unit if i % 2 == 0 else square) for i, array in enumerate(laws))
+
+
 def kl_divergence(mean_a: jax.Array, cov_a: jax.Array, mean_b: jax.Array, cov_b: jax.Array) -> jax.Array:
     """Kullback-Leibler divergence KL(N(mean_a, cov_a) || N(mean_b, cov_b)) between Gaussians.
 
     A sum of terms that are each at least 0 (triangular factors compared entry by entry), so that close laws keep their
-    relative accuracy in float32.
+    relative accuracy in float32. The unit of a feature does not matter, as long as its variance fits the dtype
+    (1e-38 to 1e38 in float32; float64 laws on the host are brought into range first).
 
     Args:
       mean_a: `[..., d]` mean of the first law, the one the expectation is over.
@@ -174,7 +220,11 @@ def kl_divergence(mean_a: jax.Array, cov_a: jax.Array, mean_b: jax.Array, cov_b:
     References:
       Kullback, Information Theory and Statistics, 1959, chapter 9, eq. (1.2).
     """
-    mean_a, cov_a, mean_b, cov_b = _aligned(mean_a, cov_a, mean_b, cov_b)
+    mean_a, cov_a, mean_b, cov_b = _aligned(*_standardized_on_host(mean_a, cov_a, mean_b, cov_b))
+    # In the units of b, feature by feature: no unit changes the value, and none shall keep a factor from being found.
+    unit = _scale.unit(jnp.sqrt(jnp.diagonal(cov_b, axis1=-2, axis2=-1)), axes=())
+    cov_a, cov_b = (cov / unit[..., None, :] / unit[..., :, None] for cov in (cov_a, cov_b))
+    mean_a, mean_b = mean_a / unit, mean_b / unit
     (factor_a, regular_a), (factor_b, regular_b) = _cholesky(cov_a), _cholesky(cov_b)
     columns = jnp.concatenate([factor_a - factor_b, (mean_b - mean_a)[..., None]], axis=-1)
     solved = jax.scipy.linalg.solve_triangular(factor_b, columns, lower=True)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import gammaincc, ndtr
 
-from gentoolkit import _array, _sums
+from gentoolkit import _array, _scale, _sums
 from gentoolkit.distances import _numerics, products
 
 # Entries of a block: 4 MiB in float32, about a cache, and enough work for a launch.
@@ -47,6 +47,7 @@ def _whiten(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Centred samples with identity covariance (divisor n) on their span, and the dimension of the span."""
     n, dim = x.shape[-2:]
     eps = float(jnp.finfo(x.dtype).eps)
+    x = x / _scale.unit(x, axes=-2)
     mean = x.mean(axis=-2, keepdims=True)
     x = x - mean
     # The statistics do not change under a linear map, so any constant map may go first without a derivative. After
@@ -176,7 +177,8 @@ def mardia(x: jax.Array, *, affine_invariant: bool = False) -> Mardia:
     Raw form: x as it stands, null N(0, I), so that a wrong mean or scale counts too. Affine-invariant form: x centred
     and whitened by its own covariance (divisor n), null any Gaussian; this is Mardia's own statistic. Where the
     covariance is singular (n <= d among others) it is whitened within its span, whose dimension then takes the place
-    of d in the null; a feature that varies by less than rounding is constant.
+    of d in the null; a feature that varies by less than rounding is constant. Neither unit nor origin of a feature
+    matters: float64 samples on the host lose their median before they become float32.
 
     Memory beyond `x` is a block of 4 MiB (float32) for each problem, derivative included; time is O(n d min(n, d^2)).
     Derivatives up to the second are meant.
@@ -209,7 +211,7 @@ def mardia(x: jax.Array, *, affine_invariant: bool = False) -> Mardia:
       Knop, Mazur, Tabor, Podolak, Spurek, Sliced generative models, section 5 and table 1.
     """
     _array.check_samples(x=x)
-    (x,) = _array.as_floating(x=x)
+    (x,) = _array.as_floating(x=_scale.center_on_host(x)[0] if affine_invariant else x)
     *batch, n, dim = x.shape
     null: tuple[float | jax.Array, ...]
     if affine_invariant:

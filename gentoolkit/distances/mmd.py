@@ -8,8 +8,8 @@ import numpy as np
 from jax.tree_util import Partial
 from jax.typing import ArrayLike
 
-from gentoolkit import _array
-from gentoolkit.distances import _pairwise, sorting
+from gentoolkit import _array, _scale
+from gentoolkit.distances import _kernels, _pairwise, sorting
 
 Kernel = _pairwise.Kernel
 Parameter = ArrayLike | Sequence[float]
@@ -25,6 +25,11 @@ def squared(
     mean k(x, x') + mean k(z, z') - 2 mean k(x, z). The `"unbiased"` estimator leaves out the pairs of a sample with
     itself (n (n - 1) and m (m - 1) within-sample terms, n m across): zero mean under equal laws, so it can be
     negative. The `"biased"` one keeps them: never negative but for rounding, and zero for equal samples.
+
+    Neither origin nor unit matters: float64 samples on the host (NumPy, lists) lose a common median before they become
+    float32, and for the kernels of this file distances are squared in the unit of the bandwidth. A function of your own
+    is handed squared distances in the squared unit of the samples, which in float32 fit for samples that differ by
+    1e-19 to 1e19.
 
     Pairs are visited tile by tile and the gradient is gathered on the way: memory O(n * block_size) for value and
     gradient. Close pairs are computed from differences of samples, the others from inner products (from 9 features on).
@@ -62,7 +67,7 @@ def squared(
     _array.check_samples(x=x, z=z)
     if estimator not in _ESTIMATORS:
         raise ValueError(f"estimator must be one of {_ESTIMATORS}, got estimator = {estimator!r}.")
-    x, z = _array.as_floating(x=x, z=z)
+    x, z = _array.as_floating(**dict(zip("xz", _scale.center_together(x, z), strict=True)))
     n, m = x.shape[-2], z.shape[-2]
     if estimator == "unbiased" and min(n, m) == 1:
         raise ValueError(
@@ -73,6 +78,8 @@ def squared(
     except ValueError as error:
         raise ValueError(f"Leading axes must broadcast, got x.shape = {x.shape}, z.shape = {z.shape}.") from error
     x, z = (jnp.broadcast_to(samples, batch + samples.shape[-2:]) for samples in (x, z))
+    kernel, unit, scale = _kernels.in_unit(kernel, x, z)
+    x, z = x / unit, z / unit
     kernel = _pairwise.as_kernel(kernel, x.dtype)
     # The three means carry weights 1, 1 and -2: a constant taken off the kernel changes nothing but the rounding.
     offset = _pairwise.typical_value(kernel, x)
@@ -82,7 +89,8 @@ def squared(
         mean = _pairwise.within(kernel, samples, offset=offset, block_size=block_size)
         return mean if estimator == "unbiased" else mean * ((size - 1) / size) + at_zero / size
 
-    return within(x, n) + within(z, m) - 2.0 * _pairwise.across(kernel, x, z, offset=offset, block_size=block_size)
+    value = within(x, n) + within(z, m) - 2.0 * _pairwise.across(kernel, x, z, offset=offset, block_size=block_size)
+    return value if scale is None else value * scale
 
 
 def gaussian(bandwidth: Parameter) -> Kernel:
@@ -97,7 +105,7 @@ def gaussian(bandwidth: Parameter) -> Kernel:
     Raises:
       ValueError: a bandwidth is not positive, or they are more than one-dimensional.
     """
-    return Partial(_gaussian, _parameter(bandwidth=bandwidth))
+    return Partial(_kernels.gaussian, _parameter(bandwidth=bandwidth))
 
 
 def inverse_multiquadric(scales: Parameter) -> Kernel:
@@ -116,7 +124,7 @@ def inverse_multiquadric(scales: Parameter) -> Kernel:
     References:
       Tolstikhin et al., Wasserstein auto-encoders, ICLR 2018, section 4.
     """
-    return Partial(_inverse_multiquadric, _parameter(scales=scales))
+    return Partial(_kernels.inverse_multiquadric, _parameter(scales=scales))
 
 
 def laplacian(bandwidth: Parameter) -> Kernel:
@@ -131,7 +139,7 @@ def laplacian(bandwidth: Parameter) -> Kernel:
     Raises:
       ValueError: a bandwidth is not positive, or they are more than one-dimensional.
     """
-    return Partial(_laplacian, _parameter(bandwidth=bandwidth))
+    return Partial(_kernels.laplacian, _parameter(bandwidth=bandwidth))
 
 
 def rational_quadratic(bandwidth: Parameter, alpha: Parameter) -> Kernel:
@@ -156,7 +164,7 @@ def rational_quadratic(bandwidth: Parameter, alpha: Parameter) -> Kernel:
             "bandwidth and alpha must be of one length, "
             f"got bandwidth.shape = {bandwidth.shape}, alpha.shape = {alpha.shape}."
         )
-    return Partial(_rational_quadratic, bandwidth, alpha)
+    return Partial(_kernels.rational_quadratic, bandwidth, alpha)
 
 
 def energy() -> Kernel:
@@ -172,7 +180,7 @@ def energy() -> Kernel:
       Sejdinovic, Sriperumbudur, Gretton, Fukumizu, Equivalence of distance-based and RKHS-based statistics in
       hypothesis testing, Annals of Statistics 2013, theorem 22.
     """
-    return Partial(_energy)
+    return Partial(_kernels.energy)
 
 
 def mixture(*kernels: Kernel, weights: Parameter | None = None) -> Kernel:
@@ -194,7 +202,7 @@ def mixture(*kernels: Kernel, weights: Parameter | None = None) -> Kernel:
     if weights.shape[0] != len(kernels):
         raise ValueError(f"weights must be one for each of {len(kernels)} kernels, got shape {weights.shape}.")
     kernels = tuple(Partial(kernel) if jax.tree_util.all_leaves([kernel]) else kernel for kernel in kernels)
-    return Partial(_mixture, kernels, weights)
+    return Partial(_kernels.mixture, kernels, weights)
 
 
 def wae_scales(dim: int, *, variance: float = 1.0) -> np.ndarray:
@@ -239,13 +247,16 @@ def median_bandwidth(x: jax.Array, z: jax.Array, *, max_samples: int = 512) -> j
       Garreau, Jitkrittum, Kanagawa, Large sample analysis of the median heuristic, 2017.
     """
     _array.check_samples(x=x, z=z)
-    if jnp.shape(x)[:-2] != jnp.shape(z)[:-2]:
-        raise ValueError(f"Leading axes must agree, got x.shape = {jnp.shape(x)}, z.shape = {jnp.shape(z)}.")
+    shape_x, shape_z = _array.shape(x), _array.shape(z)
+    if shape_x[:-2] != shape_z[:-2]:
+        raise ValueError(f"Leading axes must agree, got x.shape = {shape_x}, z.shape = {shape_z}.")
     if max_samples < 2:
         raise ValueError(f"max_samples must be at least 2, got max_samples = {max_samples}.")
-    x, z = (jax.lax.stop_gradient(samples) for samples in _array.as_floating(x=x, z=z))
+    x, z = _array.as_floating(**dict(zip("xz", _scale.center_together(x, z), strict=True)))
     chosen = [samples[..., _evenly(samples.shape[-2], max_samples // 2), :] for samples in (x, z)]
-    pool = jnp.concatenate(chosen, axis=-2)
+    pool = jax.lax.stop_gradient(jnp.concatenate(chosen, axis=-2))
+    unit = _scale.unit(pool, axes=(-2, -1))
+    pool = pool / unit
     size = pool.shape[-2]
     flat = pool.reshape((-1,) + pool.shape[-2:])
     distances = jnp.sqrt(jax.vmap(_pairwise.squared_differences)(flat, flat)).reshape(flat.shape[0], -1)
@@ -255,7 +266,7 @@ def median_bandwidth(x: jax.Array, z: jax.Array, *, max_samples: int = 512) -> j
     median = (ordered[:, size + (pairs - 1) // 2] + ordered[:, size + pairs // 2]) / 2.0
     mean = distances.sum(axis=-1) / pairs
     bandwidth = jnp.where(median == 0.0, mean, median)
-    bandwidth = jnp.where(bandwidth == 0.0, 1.0, bandwidth)
+    bandwidth = jnp.where(bandwidth == 0.0, 1.0, bandwidth * unit.reshape(-1))
     return jnp.where(jnp.isnan(mean), jnp.nan, bandwidth).reshape(pool.shape[:-2])
 
 
@@ -272,40 +283,3 @@ def _parameter(**named: Parameter) -> jax.Array | np.ndarray:
     if value.ndim > 1 or value.size == 0:
         raise ValueError(f"{name} must be a scalar or of shape [c], got {name}.shape = {value.shape}.")
     return value.reshape(-1)
-
-
-def _root(r2):
-    # Slope 0 at 0 instead of infinity.
-    tie = r2 == 0.0
-    return jnp.where(tie, 0.0, jnp.sqrt(jnp.where(tie, 1.0, r2)))
-
-
-# One factor for each parameter: the compiler then has no freedom to round a factor common to all pairs one way in one
-# of the three means and another way in the next, which shows in a difference of means.
-
-
-def _gaussian(bandwidth, r2):
-    return sum(jnp.exp((-0.5 / (b * b)) * r2) for b in bandwidth)
-
-
-def _inverse_multiquadric(scales, r2):
-    return sum(c / (c + r2) for c in scales)
-
-
-def _laplacian(bandwidth, r2):
-    r = _root(r2)
-    return sum(jnp.exp((-1.0 / b) * r) for b in bandwidth)
-
-
-def _rational_quadratic(bandwidth, alpha, r2):
-    size = max(bandwidth.shape[0], alpha.shape[0])
-    pairs = zip(jnp.broadcast_to(bandwidth, (size,)), jnp.broadcast_to(alpha, (size,)), strict=True)
-    return sum(jnp.exp(-a * jnp.log1p((0.5 / (a * b * b)) * r2)) for b, a in pairs)
-
-
-def _energy(r2):
-    return -_root(r2)
-
-
-def _mixture(kernels, weights, r2):
-    return sum(weight * kernel(r2) for weight, kernel in zip(weights, kernels, strict=True))

@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from gentoolkit import _array
+
 
 def matmul(a: jax.Array, b: jax.Array) -> jax.Array:
     """Product in full precision: accelerators round float32 factors to 8-11 bits unless told otherwise.
@@ -14,7 +16,7 @@ def matmul(a: jax.Array, b: jax.Array) -> jax.Array:
     Returns:
       `[..., n, m]`, the dtype of the factors.
     """
-    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
+    return jnp.matmul(_array.as_array(a), _array.as_array(b), precision=jax.lax.Precision.HIGHEST)
 
 
 def transpose(a: jax.Array) -> jax.Array:
@@ -26,4 +28,4 @@ def transpose(a: jax.Array) -> jax.Array:
     Returns:
       `[..., m, n]`.
     """
-    return jnp.swapaxes(a, -1, -2)
+    return jnp.swapaxes(_array.as_array(a), -1, -2)

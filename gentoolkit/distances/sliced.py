@@ -39,11 +39,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gentoolkit import _array, _scale
 from gentoolkit._array import as_floating, check_positive, check_samples
 from gentoolkit.distances import directions as _directions
+from gentoolkit.distances import two_sample
 from gentoolkit.distances._numerics import maximum_along_last
 
 AxisName = str | tuple[str, ...]
+
+# Statistics that depend on differences alone, and that a change of unit multiplies by one number for all slices.
+_OF_DIFFERENCES = (
+    two_sample.wasserstein,
+    two_sample.energy,
+    two_sample.cramer_von_mises,
+    two_sample.kolmogorov_smirnov,
+)
 
 
 class Maximal(NamedTuple):
@@ -109,7 +119,8 @@ def distance(
 
     Args:
       statistic: a function of as many arrays as there are samples, `[..., n]` each, that returns `[...]`.
-      *samples: `[..., n, d]` each, of any sizes n, with equal d and equal leading axes.
+      *samples: `[..., n, d]` each, of any sizes n, with equal d and equal leading axes. For the distances of
+        `two_sample`, float64 samples on the host lose a common median before they become float32.
       directions: `[k, d]` or `[..., k, d]`, unit vectors.
       reduction: static. "mean" averages over slices; "max" takes the largest (the gradient is that slice's); None
         returns one value a slice.
@@ -135,6 +146,7 @@ def distance(
     if reduction not in ("mean", "max", None):
         raise ValueError(f'reduction must be "mean", "max" or None, got {reduction!r}.')
     _check(samples, directions)
+    samples, directions = _centered(statistic, samples), _array.as_array(directions)
     slices = functools.partial(_slices, statistic, samples, axis_name=axis_name)
     values = slices(directions) if block_size is None else _in_blocks(slices, directions, block_size)
     if reduction is None:
@@ -192,8 +204,15 @@ def maximal(
         raise ValueError(f"num_steps must be >= 0, got num_steps = {num_steps}.")
     check_positive(learning_rate=learning_rate)
     _check(samples)
-    dim = jnp.shape(samples[0])[-1]
+    dim = _array.shape(samples[0])[-1]
+    samples = _centered(statistic, samples)
     fixed = jax.lax.stop_gradient(as_floating(**{f"samples[{i}]": sample for i, sample in enumerate(samples)}))
+    if _is_of_differences(statistic):
+        # In a unit in which squares neither overflow nor vanish: the search compares statistics and follows slopes.
+        unit = functools.reduce(jnp.maximum, [_scale.unit(sample, axes=(-2, -1)) for sample in fixed])
+        if axis_name is not None:
+            unit = jax.lax.pmax(unit, axis_name)
+        fixed = [sample / unit for sample in fixed]
 
     def climb(v):
         """The statistic of each start, and the unit tangent along which it rises."""
@@ -234,9 +253,19 @@ def _check(samples: tuple[jax.Array, ...], directions: jax.Array | None = None) 
         raise ValueError("samples must hold at least one sample, got none.")
     named = {f"samples[{i}]": sample for i, sample in enumerate(samples)}
     check_samples(**named, **({} if directions is None else {"directions": directions}))
-    shapes = [jnp.shape(sample) for sample in samples]
+    shapes = [_array.shape(sample) for sample in samples]
     if len({shape[:-2] for shape in shapes}) > 1:
         raise ValueError(f"The leading axes of the samples must be equal, got shapes {', '.join(map(str, shapes))}.")
+
+
+def _is_of_differences(statistic: Callable) -> bool:
+    function = statistic.func if isinstance(statistic, functools.partial) else statistic
+    return any(function is known for known in _OF_DIFFERENCES)
+
+
+def _centered(statistic: Callable, samples: tuple) -> tuple:
+    """Two samples of which one is float64 on the host less a common center, for a statistic of their differences."""
+    return _scale.center_together(*samples) if _is_of_differences(statistic) and len(samples) == 2 else samples
 
 
 def _slices(statistic: Callable, samples, directions: jax.Array, *, axis_name: AxisName | None) -> jax.Array:
@@ -244,7 +273,7 @@ def _slices(statistic: Callable, samples, directions: jax.Array, *, axis_name: A
     num = directions.shape[-2]
     if axis_name is None:
         values = statistic(*[project(x, directions) for x in samples])
-        _check_values(values, (*jnp.shape(samples[0])[:-2], num))
+        _check_values(values, (*_array.shape(samples[0])[:-2], num))
         return values
 
     # Directions are repeated up to a multiple of the devices; the surplus is real slices, so it cannot breed NaNs.
@@ -256,7 +285,7 @@ def _slices(statistic: Callable, samples, directions: jax.Array, *, axis_name: A
         y = project(x, directions)
         rows.append(jax.lax.all_to_all(y, axis_name, split_axis=y.ndim - 2, concat_axis=y.ndim - 1, tiled=True))
     values = statistic(*rows)
-    _check_values(values, (*jnp.shape(samples[0])[:-2], share))
+    _check_values(values, (*_array.shape(samples[0])[:-2], share))
     # A sum of each device's values in its own place, and not all_gather: the type of a psum says that it is the same
     # everywhere, and its transpose hands each device the derivative of the one total.
     mine = jnp.arange(devices) == jax.lax.axis_index(axis_name)

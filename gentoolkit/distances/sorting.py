@@ -1,21 +1,26 @@
 """Sorting along the last axis: fast on every backend, any length, with its own derivative."""
 
+import contextlib
+import contextvars
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from gentoolkit import _scale
 from gentoolkit._array import as_floating, check_univariate
 from gentoolkit.distances import _host_sort, _sorting_network
 
 Method = Literal["host", "network", "xla"]
 
+_preferred: contextvars.ContextVar[Method | None] = contextvars.ContextVar("preferred", default=None)
+
 
 def sort(y: jax.Array, *, method: Method | None = None) -> jax.Array:
-    """Sorts along the last axis, ascending, NaN last.
+    """Sorts along the last axis, ascending, NaN last, infinities where they belong.
 
     XLA's own sort is 10 to 100 times slower than NumPy's on the CPU backend, so NumPy's is called there, on XLA's own
     buffers and from within the compiled program; other backends use XLA's sort, which is fast on them. The derivative
@@ -24,14 +29,17 @@ def sort(y: jax.Array, *, method: Method | None = None) -> jax.Array:
 
     Args:
       y: `[..., n]` real array, n >= 1. Integers and bfloat16 are sorted, exactly where float32 holds them, as float32.
-      method: static. `None` takes `"host"` on CPU and `"xla"` elsewhere. `"host"`: NumPy inside the compiled program,
+      method: static. `None` takes the one that `prefer` names, else `"host"` on CPU and `"xla"` elsewhere. `"host"`:
+        NumPy inside the compiled program,
         CPU backend only; that program cannot be exported or kept in a persistent compilation cache, and under `jit`
         over several devices every device sorts every row (inside `shard_map`, its own). `"network"`: a sorting network
         in pure XLA, which has none of these limits and is 10 to 20 times faster than XLA's sort on CPU; its derivative
         takes the ranks from XLA's sort. `"xla"`: `lax.sort`.
 
     Returns:
-      `[..., n]`, float32 or float64. Ties share the gradient of any one order among them (a valid subgradient).
+      `[..., n]`, float32 or float64, the same by every method. Ties share the gradient of any one order among them (a
+      valid subgradient). Subnormal numbers (below 1.2e-38 in float32) count as 0, as in XLA's arithmetic, and like -0
+      come out as 0.
 
     Raises:
       ValueError: `y` is a scalar or empty along the last axis, or `method` is unknown.
@@ -40,14 +48,16 @@ def sort(y: jax.Array, *, method: Method | None = None) -> jax.Array:
     References:
       Batcher, Sorting networks and their applications, AFIPS 1968 (the network).
     """
-    (y,) = _prepare(y, method)
+    method = _check(y, method)
+    (y,) = as_floating(y=y)
     return _sort(y, method)
 
 
 def ranks(y: jax.Array, *, method: Method | None = None) -> jax.Array:
     """Returns the rank, from 0, of each entry along the last axis.
 
-    Ranks undo the sort: `take_along_axis(sort(y), ranks(y), -1)` is `y`. They carry no gradient.
+    Ranks undo the sort: `take_along_axis(sort(y), ranks(y), -1)` is `y`. They carry no gradient. Float64 data on the
+    host is ranked about its median, so that timestamps do not become ties when they become float32.
 
     Args:
       y: `[..., n]` real array, n >= 1.
@@ -61,18 +71,51 @@ def ranks(y: jax.Array, *, method: Method | None = None) -> jax.Array:
       ValueError: `y` is a scalar or empty along the last axis, or `method` is unknown.
       TypeError: `y` is not real.
     """
-    (y,) = _prepare(y, method)
+    method = _check(y, method)
+    (y,) = as_floating(y=_scale.center_on_host(y, axes=-1)[0])
     return _dispatch(lax.stop_gradient(y), method, _host_sort.ranks, _xla_ranks, _xla_ranks)
 
 
-def _prepare(y: jax.Array, method: Method | None) -> list[jax.Array]:
+@contextlib.contextmanager
+def prefer(method: Method) -> Iterator[None]:
+    """Has `sort` and `ranks` use a method, where none is given, for as long as a program is traced within.
+
+    For a program whose compiled form shall be kept between processes, which `"host"` does not allow::
+
+        with sorting.prefer("xla"):
+            compiled = jax.jit(function).lower(x).compile()
+
+    What was traced before stays as it was.
+
+    Args:
+      method: as for `sort`.
+
+    Returns:
+      A context.
+
+    Raises:
+      ValueError: `method` is unknown.
+    """
+    _check(jnp.zeros(1), method)
+    token = _preferred.set(method)
+    try:
+        yield
+    finally:
+        _preferred.reset(token)
+
+
+def _check(y: jax.Array, method: Method | None) -> Method | None:
+    """Refuses what cannot be sorted; returns the method, the preferred one where none is given."""
     check_univariate(y=y)
     if method not in (None, "host", "network", "xla"):
         raise ValueError(f'method must be None, "host", "network" or "xla", got {method!r}.')
-    return as_floating(y=y)
+    return _preferred.get() if method is None else method
 
 
 def _dispatch(y: jax.Array, method: Method | None, host: Callable, network: Callable, xla: Callable):
+    # Comparisons of XLA, and of NumPy on XLA's threads, take subnormal numbers for 0, other threads and integer keys do
+    # not: without this, which of them came first would depend on the method, the backend and the size.
+    y = jnp.where(jnp.abs(y) < float(jnp.finfo(y.dtype).tiny), jnp.zeros_like(y), y)
     if method is None:
         return lax.platform_dependent(y, cpu=host, default=xla)
     return {"host": host, "network": network, "xla": xla}[method](y)

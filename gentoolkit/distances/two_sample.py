@@ -4,6 +4,9 @@
 the order of the merged sample alone: they are step functions with zero gradient almost everywhere, and serve as
 measures and tests. `energy` is the Cramer-von Mises distance with `dx` in place of the law of the merged sample, and is
 the one to train on. All sort, so their derivative is for reverse mode (`jax.grad`); `jax.jvp` refuses them.
+
+None depends on the origin of the samples. Float64 samples on the host (NumPy, lists) therefore lose a common median
+before they become float32, so that timestamps keep their digits; what is float32 already, or traced, has been rounded.
 """
 
 import functools
@@ -14,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gentoolkit._array import as_floating, check_univariate
+from gentoolkit import _array, _scale
 from gentoolkit.distances import sorting
 
 
@@ -30,9 +33,10 @@ def wasserstein(y: jax.Array, w: jax.Array, *, order: float = 2) -> jax.Array:
       order: p >= 1, static, not necessarily an integer.
 
     Returns:
-      `[...]`, float32 or wider, in the units of `y` to the power p. NaN in gives NaN out; an infinite entry gives
-      infinity, or NaN where it is compared with an infinity of the same sign. The gradient is finite where the two
-      samples meet: with `order=1` it is zero there.
+      `[...]`, float32 or wider, in the units of `y` to the power p, as far as that fits (order 2 in float32: samples
+      that differ by 1e-19 to 1e19; the gradient goes on to 1e-38 and 1e38). NaN in gives NaN out; an infinite entry
+      gives infinity, or NaN where it is compared with an infinity of the same sign. The gradient is finite where the
+      two samples meet: with `order=1` it is zero there.
 
     Raises:
       ValueError: an empty sample, leading axes that differ, or `order` below 1 or infinite.
@@ -50,11 +54,11 @@ def wasserstein(y: jax.Array, w: jax.Array, *, order: float = 2) -> jax.Array:
     n, m = y.shape[-1], w.shape[-1]
     y, w = sorting.sort(y), sorting.sort(w)
     if n == m:
-        return jnp.mean(_power(y - w, order), axis=-1)
+        return _cost(y - w, 1 / n, order)
     at_y, at_w, width = _coupling(n, m)
     take = {"indices_are_sorted": True, "mode": "promise_in_bounds"}
-    cost = _power(y.at[..., at_y].get(**take) - w.at[..., at_w].get(**take), order)
-    return jnp.sum(cost * _constant(width, cost), axis=-1)
+    difference = y.at[..., at_y].get(**take) - w.at[..., at_w].get(**take)
+    return _cost(difference, _constant(width, difference), order)
 
 
 def energy(y: jax.Array, w: jax.Array) -> jax.Array:
@@ -141,12 +145,12 @@ def kolmogorov_smirnov(y: jax.Array, w: jax.Array) -> jax.Array:
 
 def _as_pair(y: jax.Array, w: jax.Array) -> list[jax.Array]:
     """Checks a pair of samples and casts them to one floating dtype."""
-    check_univariate(y=y, w=w)
-    if jnp.shape(y)[:-1] != jnp.shape(w)[:-1]:
-        raise ValueError(
-            f"The leading axes of y and w must be equal, got y.shape = {jnp.shape(y)}, w.shape = {jnp.shape(w)}."
-        )
-    return as_floating(y=y, w=w)
+    _array.check_univariate(y=y, w=w)
+    shape_y, shape_w = _array.shape(y), _array.shape(w)
+    if shape_y[:-1] != shape_w[:-1]:
+        raise ValueError(f"The leading axes of y and w must be equal, got y.shape = {shape_y}, w.shape = {shape_w}.")
+    y, w = _scale.center_together(y, w, axes=-1)
+    return _array.as_floating(y=y, w=w)
 
 
 def _constant(table: np.ndarray, like: jax.Array) -> jax.Array:
@@ -154,15 +158,15 @@ def _constant(table: np.ndarray, like: jax.Array) -> jax.Array:
     return jnp.broadcast_to(jnp.asarray(table, like.dtype), like.shape)
 
 
-def _power(difference: jax.Array, order: float) -> jax.Array:
-    """`|difference|^order`, with derivative zero where the difference is zero."""
+def _cost(difference: jax.Array, width: jax.Array | float, order: float) -> jax.Array:
+    """Sum of `width * |difference|^order` along the last axis, with derivative zero where the difference is zero."""
+    # The width comes first: the sum may fit float32 where that of the powers does not.
     if order == 2:
-        return difference * difference
+        return jnp.sum(difference * (difference * width), axis=-1)
     # jnp.abs has derivative one at zero, which would push equal points apart.
     magnitude = difference * jax.lax.stop_gradient(jnp.sign(difference))
-    if order == int(order):
-        return jax.lax.integer_pow(magnitude, int(order))
-    return magnitude ** float(order)
+    power = jax.lax.integer_pow(magnitude, int(order)) if order == int(order) else magnitude ** float(order)
+    return jnp.sum(power * width, axis=-1)
 
 
 @functools.lru_cache(maxsize=64)

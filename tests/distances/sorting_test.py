@@ -177,3 +177,31 @@ def test_a_second_call_outside_jit_compiles_nothing(function, caplog):
         assert not [record for record in caplog.records if "ompiling" in record.getMessage()]
         function(jnp.ones((3, 13)))  # another shape does, and is seen
         assert [record for record in caplog.records if "ompiling" in record.getMessage()]
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("shape", [(2, 12), (64, 1024)])  # sorted on one thread of XLA's, and on several of ours
+def test_methods_agree_on_subnormals_ties_and_what_is_not_finite(shape):
+    tiny = float(np.finfo(np.float32).tiny)
+    y = np.float32([3e-45, 1e-40, -1e-42, 0.0, -0.0, -1e-39, np.nan, np.inf, -np.inf, 2 * tiny, -tiny, 1.0])
+    y = jnp.asarray(np.resize(y, shape))
+    flushed = np.where(np.abs(y) < tiny, np.float32(0), y)
+    for method in ("host", "network", "xla"):
+        ordered = jax.jit(functools.partial(sorting.sort, method=method))(y)
+        np.testing.assert_array_equal(
+            np.asarray(ordered).view(np.int32) << 1, np.sort(flushed).view(np.int32) << 1, err_msg=method
+        )
+        rank = sorting.ranks(y, method=method)
+        np.testing.assert_array_equal(np.take_along_axis(np.asarray(ordered), np.asarray(rank), -1), flushed)
+
+
+@pytest.mark.fast
+def test_a_preferred_method_holds_within_its_context_alone():
+    y = jnp.asarray([2.0, 1.0])
+    with sorting.prefer("xla"):
+        within = str(jax.make_jaxpr(lambda y: sorting.sort(y))(y))
+        given = str(jax.make_jaxpr(functools.partial(sorting.sort, method="host"))(y))
+    assert "buffer_callback" not in within and "buffer_callback" in given
+    assert "buffer_callback" in str(jax.make_jaxpr(lambda y: sorting.sort(y))(y))
+    with pytest.raises(ValueError, match="method must be"), sorting.prefer("fastest"):
+        pass

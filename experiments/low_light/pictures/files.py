@@ -21,22 +21,20 @@ def reason(error: BaseException) -> str:
 
 
 def check_writable(path: pathlib.Path) -> None:
-    """Tries whether a file of this name could be written, and leaves nothing behind.
+    """Tries whether a file of this name could be written, and leaves nothing behind but its folder.
 
     Raises:
       OSError: it could not.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        os.stat(path)  # a name that is too long
     beside = _beside(path)
-    made = [folder for folder in path.parents if not folder.exists()]
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            os.stat(path)  # a name that is too long
         os.close(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     finally:
-        for remove in (beside.unlink, *[folder.rmdir for folder in made]):
-            with contextlib.suppress(OSError):
-                remove()
+        with contextlib.suppress(OSError):
+            beside.unlink()
 
 
 def write(path: pathlib.Path, data: bytes) -> None:
@@ -47,7 +45,6 @@ def write(path: pathlib.Path, data: bytes) -> None:
     """
     if path.is_symlink():
         path = path.resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
     beside = _beside(path)
     try:
         with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gentoolkit import _scale
 from gentoolkit._array import as_floating, check_univariate
 from gentoolkit.distances import sorting
 from gentoolkit.distances._numerics import maximum_along_last
@@ -42,7 +43,7 @@ def wasserstein(y: jax.Array) -> jax.Array:
     (y,) = as_floating(y=y)
     n = y.shape[-1]
     residual = sorting.sort(y) - _constants.along_last(_constants.bin_means(n), y)
-    return jnp.mean(residual * residual, axis=-1) + _constants.transport_floor(n)
+    return jnp.sum(residual * (residual * (1 / n)), axis=-1) + _constants.transport_floor(n)
 
 
 def shapiro_francia(y: jax.Array) -> jax.Array:
@@ -62,7 +63,7 @@ def shapiro_francia(y: jax.Array) -> jax.Array:
     gives NaN.
 
     Args:
-      y: samples `[..., n]`, in any unit.
+      y: samples `[..., n]`, in any unit. Float64 samples on the host lose their median before they become float32.
 
     Returns:
       Values `[...]` in `[0, 1]`, float32 or wider.
@@ -75,7 +76,7 @@ def shapiro_francia(y: jax.Array) -> jax.Array:
       Shapiro and Francia, "An approximate analysis of variance test for normality", JASA 1972.
     """
     check_univariate(y=y)
-    (y,) = as_floating(y=y)
+    (y,) = as_floating(y=_scale.center_on_host(y, axes=-1)[0])
     n = y.shape[-1]
     ordered = sorting.sort(y)
 

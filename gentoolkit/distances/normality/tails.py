@@ -21,7 +21,7 @@ def tail(z: jax.Array) -> jax.Array:
     Returns:
       `[...]`, relative error 1e-6 down to the smallest normal number.
     """
-    return 0.5 * jax.lax.erfc(z * math.sqrt(0.5))
+    return 0.5 * jax.lax.erfc(jnp.asarray(z) * math.sqrt(0.5))
 
 
 def density(z: jax.Array) -> jax.Array:
@@ -33,6 +33,7 @@ def density(z: jax.Array) -> jax.Array:
     Returns:
       `[...]`.
     """
+    z = jnp.asarray(z)
     return jnp.exp(-0.5 * z * z) * (1 / math.sqrt(2 * math.pi))
 
 
@@ -45,6 +46,7 @@ def hazard(z: jax.Array) -> jax.Array:
     Returns:
       `[...]`, to 1e-6 of itself for every z.
     """
+    z = jnp.asarray(z)
     near, far = jnp.minimum(z, _SWITCH), jnp.maximum(z, _SWITCH)
     return jnp.where(z < _SWITCH, density(near) / tail(near), _far_hazard(far))
 
@@ -58,6 +60,7 @@ def log_tail(z: jax.Array) -> jax.Array:
     Returns:
       `[...]`, to 1e-6 of itself.
     """
+    z = jnp.asarray(z)
     near, far = jnp.minimum(z, _SWITCH), jnp.maximum(z, _SWITCH)
     log_density = -0.5 * far * far - 0.5 * math.log(2 * math.pi)
     return jnp.where(z < _SWITCH, jnp.log(tail(near)), log_density - jnp.log(_far_hazard(far)))
