@@ -106,7 +106,10 @@ def test_subset_and_split(source, images):
     assert part.fields == source.fields and part.description == "made up (3 of 23)"
     named = columns.images(images, names=[f"{i}.png" for i in range(23)])
     assert list(named.subset([3, 1]).names) == ["3.png", "1.png"] and named.fields.keys() == {"image"}
+    with pytest.raises(IndexError, match="index 3 lies outside a data set of 3"):
+        part[3]
     train, test = columns.split(source, num_test=5)
+    assert (len(part), len(train), len(test)) == (3, 18, 5)
     everything = np.concatenate([train.take(range(18))["image"], test.take(range(5))["image"]])
     np.testing.assert_array_equal(np.unique(everything, axis=0), np.unique(images, axis=0))
     np.testing.assert_array_equal(columns.split(source, num_test=5)[1][0]["image"], test[0]["image"])
