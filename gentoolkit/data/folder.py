@@ -31,6 +31,7 @@ def load(
     convert_channels: bool = False,
     first_frame: bool = False,
     label_by_folder: bool = False,
+    class_names: Sequence[str] | None = None,
     check: Check = "headers",
 ) -> Columns:
     """Lists the images below a folder, in order of path; each is decoded when asked for.
@@ -45,7 +46,10 @@ def load(
       fit: "exact" (refuse another size), "stretch" (resize to h x w) or "cover" (resize and cut off the overhang).
       convert_channels: turn grey and colour into each other, and lay transparent pixels over white; otherwise refuse.
       first_frame: take the first picture of an animation or of a file of several pages; otherwise refuse.
-      label_by_folder: number the folders right below `directory`, in order of name; otherwise there are no labels.
+      label_by_folder: number the folders right below `directory` that hold an image, in order of name; otherwise there
+        are no labels.
+      class_names: the folders in order of their numbers, where these are to be those of another split; None takes what
+        is there.
       check: "headers" reads those of up to 2,048 files, evenly spaced, and what is damaged beyond is found when it is
         read. "all" decodes every file now, and refuses the folder if one is broken or does not fit. "skip" does the
         same, and leaves such files out: a line on stderr counts and names them.
@@ -57,20 +61,29 @@ def load(
       FileNotFoundError: no such folder, or no image in it.
       NotADirectoryError: `directory` is a file.
       ValueError: an image is damaged, or needs a conversion that was not asked for; an image lies outside every class
-        folder; or an option is none of these.
+        folder, or in one that is not among `class_names`; or an option is none of these.
     """
     if check not in get_args(Check):
         raise ValueError(f"check must be one of {', '.join(get_args(Check))}, got check = {check!r}.")
     reader = Reader(image_shape, center_crop, fit, convert_channels, first_frame)
+    if not os.fspath(directory):
+        raise ValueError("directory must name a folder, got an empty string.")
     root = pathlib.Path(directory).expanduser()
     found, passed_over = _list(root)
-    labels, class_names = None, ()
+    labels = None
+    if class_names is not None and not label_by_folder:
+        raise ValueError("class_names needs label_by_folder=True.")
     if label_by_folder:
         loose = next((name for name in found if os.sep not in name), None)
         if loose is not None:
             raise ValueError(f"{str(root / loose)!r} lies outside every class folder; label_by_folder=True needs one.")
-        folders, labels = np.unique([name.split(os.sep, 1)[0] for name in found], return_inverse=True)
-        class_names = tuple(folders.tolist())
+        folders = [name.split(os.sep, 1)[0] for name in found]
+        numbers = {
+            name: number for number, name in enumerate(sorted(set(folders)) if class_names is None else class_names)
+        }
+        if unknown := sorted(set(folders) - set(numbers)):
+            raise ValueError(f"{str(root / unknown[0])!r} is none of class_names = {list(numbers)}.")
+        labels, class_names = np.array([numbers[name] for name in folders], np.int32), tuple(numbers)
     paths = [os.fspath(root / name) for name in found]
     if check == "headers":
         for index in np.unique(np.linspace(0, len(paths) - 1, _MAX_CHECKED).astype(int)):
@@ -89,9 +102,10 @@ def load(
     return columns.images(
         decoded(paths, reader),
         labels,
-        class_names=class_names,
+        class_names=class_names or (),
         image_shape=reader.image_shape,
-        description=f"{root.name} ({len(paths)} images)",
+        # A name that is no UTF-8 could not be printed.
+        description=f"{os.fsencode(root.name).decode(errors='replace')} ({len(paths)} images)",
         names=paths,
     )
 

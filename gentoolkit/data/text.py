@@ -11,7 +11,6 @@ A vocabulary is made once, of the texts to train on, and turns them into a colum
 
 import collections
 import dataclasses
-import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Literal
@@ -21,12 +20,24 @@ import numpy as np
 from gentoolkit.data.fields import Ragged
 
 PADDING, UNKNOWN = 0, 1
-_WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
+_APOSTROPHES = "'\u2019"
 
 
 def words(text: str) -> list[str]:
-    """Splits a text into words: letters and digits of any script, in small letters; an apostrophe inside stays."""
-    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+    """Splits a text into words, in small letters.
+
+    Letters, digits and the signs that join them are of any script; an apostrophe inside a word stays; a pictograph is a
+    word. Scripts without blanks between words (Chinese, Thai) are split at punctuation only.
+    """
+    parts = []
+    for character in unicodedata.normalize("NFKC", text).casefold():
+        category = unicodedata.category(character)
+        if category == "So":
+            parts += [" ", character, " "]
+        else:
+            parts.append(character if category[0] in "LNM" or character in _APOSTROPHES else " ")
+    found = (word.strip(_APOSTROPHES) for word in "".join(parts).split())
+    return [word for word in found if word]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -38,6 +38,17 @@ def test_labels_by_folder(tmp_path):
     source = folder.load(tmp_path, image_shape=(6, 8, 3), label_by_folder=True)
     assert source.fields["label"].class_names == ("bee", "wolf")
     assert source.take(range(3))["label"].tolist() == [0, 0, 1]
+    # Another split that lacks the first class counts as the first one does, not from its own zero.
+    names = source.fields["label"].class_names
+    options = {"image_shape": (6, 8, 3), "label_by_folder": True}
+    save(tmp_path / "test" / "wolf" / "1.png")
+    assert folder.load(tmp_path / "test", **options)[0]["label"] == 0
+    other = folder.load(tmp_path / "test", class_names=names, **options)
+    assert other[0]["label"] == 1 and other.fields == source.fields
+    with pytest.raises(ValueError, match=r"test' is none of class_names = \['bee', 'wolf'\]"):
+        folder.load(tmp_path, class_names=names, **options)
+    with pytest.raises(ValueError, match="needs label_by_folder"):
+        folder.load(tmp_path, class_names=names, image_shape=(6, 8, 3))
     save(tmp_path / "loose.png")
     with pytest.raises(ValueError, match="loose.png' lies outside every class folder"):
         folder.load(tmp_path, image_shape=(6, 8, 3), label_by_folder=True)
@@ -52,6 +63,8 @@ def test_nothing_there(tmp_path):
         folder.load(tmp_path, image_shape=(6, 8, 3))
     with pytest.raises(FileNotFoundError, match="is not there"):
         folder.load(tmp_path / "nowhere", image_shape=(6, 8, 3))
+    with pytest.raises(ValueError, match="an empty string"):
+        folder.load("", image_shape=(6, 8, 3))  # which is not the folder one happens to be in
     save(tmp_path / "x.png")
     with pytest.raises(NotADirectoryError, match="x.png' is a file. Give the folder"):
         folder.load(tmp_path / "x.png", image_shape=(6, 8, 3))
@@ -102,6 +115,18 @@ def test_pictures_broken_beyond_their_header_are_found_and_named_or_skipped(tmp_
         folder.load(tmp_path, check="skip", image_shape=(5, 5, 3))
     with pytest.raises(ValueError, match="check must be one of headers, all, skip"):
         folder.load(tmp_path, check="some", **options)
+
+
+@pytest.mark.fast
+def test_names_need_not_be_text(tmp_path, capfd):
+    place = tmp_path / os.fsdecode(b"caf\xe9")
+    pixels = save(place / os.fsdecode(b"\xff.png"))
+    (place / os.fsdecode(b"\xfe.txt")).touch()
+    images = folder.load(place, image_shape=(6, 8, 3))
+    np.testing.assert_array_equal(images[0]["image"], pixels)
+    print(images.description)
+    out, err = capfd.readouterr()
+    assert out == "caf\ufffd (1 images)\n" and "1 file of another kind" in err
 
 
 @pytest.mark.fast

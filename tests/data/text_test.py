@@ -13,7 +13,16 @@ CAPTIONS = ["A small red circle.", "a RED square, above the circle!", "", "Ein g
 def test_words_of_any_script_in_small_letters():
     assert text.words("A RED square: above_it, don't!") == ["a", "red", "square", "above", "it", "don't"]
     assert text.words("Große КРУГ 红色 \uff21\uff22") == ["grosse", "круг", "红色", "ab"]
-    assert text.words("\x00 \t?!") == []
+    assert text.words("\x00 \t?! ' ''") == []
+    assert text.words("'quoted' हिन्दी, שָׁלוֹם; 2\u2764\ufe0f cafe\u0301") == [
+        "quoted",
+        "हिन्दी",
+        "שָׁלוֹם",
+        "2",
+        "\u2764",
+        "\ufe0f",
+        "café",
+    ]
 
 
 def test_texts_come_back_and_lengths_are_theirs():
