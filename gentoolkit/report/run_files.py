@@ -32,7 +32,7 @@ class Run(NamedTuple):
 
 
 def read(workdir: str | pathlib.Path) -> Run:
-    """Reads a run folder.
+    """Reads a run folder, also of a run that is not finished.
 
     Raises:
       FileNotFoundError: it is not a run folder; names the missing file.
@@ -43,11 +43,12 @@ def read(workdir: str | pathlib.Path) -> Run:
         if not (workdir / name).is_file():
             raise FileNotFoundError(f"{workdir} is not the folder of a run: it has no {name}.")
     metrics: dict[str, list[tuple[int, float | None]]] = {}
-    for number, text in enumerate((workdir / "metrics.jsonl").read_text().splitlines(), 1):
+    # What follows the last line's end is empty, or a line that is being written, or one that a kill cut off.
+    for number, text in enumerate((workdir / "metrics.jsonl").read_text().split("\n")[:-1], 1):
         try:
             line = json.loads(text)
             step = line.pop("step")
-        except (json.JSONDecodeError, KeyError) as error:
+        except (ValueError, AttributeError, KeyError) as error:
             raise ValueError(f"{workdir / 'metrics.jsonl'}, line {number}, cannot be read: {text[:80]!r}") from error
         for name, value in line.items():
             metrics.setdefault(name, []).append((step, value))

@@ -65,7 +65,9 @@ def test_what_is_missing_is_named(tmp_path):
     (run / "pictures" / "samples.png").unlink()
     with pytest.raises(FileNotFoundError, match=r"samples\.png"):
         report.write_run(run)
-    (run / "metrics.jsonl").write_text('{"step": 1}\n{"st')
+    (run / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n{"st')  # as a kill, or a run that goes on, leaves it
+    assert report.read(run).metrics == {"loss": [(1, 2.0)]}
+    (run / "metrics.jsonl").write_text('{"step": 1}\n{"st\n{"step": 2}\n')
     with pytest.raises(ValueError, match=r"metrics\.jsonl, line 2"):
         report.write_run(run)
 
