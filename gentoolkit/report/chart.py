@@ -39,6 +39,8 @@ class Chart:
       y_limits: lowest and highest y shown; None: what the lines need.
       levels: horizontal dashed lines (a true value, say) by name.
       bold: names of lines to stand out.
+      joined: whether the points of a line are joined; else each is a dot.
+      square: whether the axes are as long as each other.
     """
 
     title: str
@@ -50,6 +52,8 @@ class Chart:
     y_limits: tuple[float, float] | None = None
     levels: Mapping[str, float] = dataclasses.field(default_factory=dict)
     bold: Collection[str] = ()
+    joined: bool = True
+    square: bool = False
 
     def is_empty(self) -> bool:
         """Whether there is nothing to draw."""
@@ -64,11 +68,11 @@ def svg(chart: Chart, names: Sequence[str] | None = None) -> str:
       names: of all lines of charts shown together, so that a name has one colour in all of them.
     """
     names = list(chart.lines) if names is None else names
-    left, body = _body(chart, names)
+    width, content = _content(chart, names)
     return (
-        f'<svg class="chart" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
-        f'aria-label="{_text(chart.title)}" font-family="system-ui, sans-serif" font-size="10" fill="currentColor">'
-        f'<text x="{left:g}" y="13" font-size="12">{_text(chart.title)}</text>{body}</svg>'
+        f'<svg class="chart" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {_HEIGHT}" '
+        f'style="width:{width / 16:g}rem" role="img" aria-label="{_text(chart.title)}" '
+        f'font-family="system-ui, sans-serif" font-size="10" fill="currentColor">{content}</svg>'
     )
 
 
@@ -98,11 +102,10 @@ def figure(charts: Sequence[Chart], *, columns: int = 3) -> str:
         x += needed
     top = y + 12 if entries else 8
     height = top + rows * (_HEIGHT + gap)
-    panels = [
-        f'<svg x="{gap + index % columns * (_WIDTH + gap)}" y="{top + index // columns * (_HEIGHT + gap):g}" '
-        f'width="{_WIDTH}" height="{_HEIGHT}"{svg(chart, names).removeprefix("<svg")}'
-        for index, chart in enumerate(charts)
-    ]
+    panels = []
+    for index, chart in enumerate(charts):
+        left, above = gap + index % columns * (_WIDTH + gap), top + index // columns * (_HEIGHT + gap)
+        panels.append(f'<g transform="translate({left} {above:g})" font-size="10">{_content(chart, names)[1]}</g>')
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:g}" width="{width}" '
         f'height="{height:g}" font-family="system-ui, sans-serif" font-size="11" color="#1d2430" fill="#1d2430">'
@@ -134,18 +137,19 @@ def _style(index: int, bold: bool) -> str:
     return f'class="c{color}" stroke="{COLORS[color]}" stroke-width="{2.6 if bold else 1.4}"{dashed}'
 
 
-def _body(chart: Chart, names: Sequence[str]) -> tuple[float, str]:
-    """The left end of the axes, and everything inside an `<svg>` but the title."""
+def _content(chart: Chart, names: Sequence[str]) -> tuple[int, str]:
+    """The width of a chart, and everything that is drawn."""
     lines = {name: _points(line) for name, line in chart.lines.items()}
     points = [point for line in lines.values() for point in _numbers(line)]
     if not points:
-        return 8, f'<text x="8" y="{_HEIGHT / 2:g}">nothing to draw</text>'
+        return _WIDTH, f'<text x="8" y="{_HEIGHT / 2:g}">{_text(chart.title)}: nothing to draw</text>'
     reach = [value + sign * spread for _, value, spread in points for sign in (-1, 1)]
     y_values = [*reach, *(v for v in chart.levels.values() if math.isfinite(v))]
     x_axis = axis.Axis([x for x, _, _ in points], chart.log_x, most=5)
     y_axis = axis.Axis([v for _, v, _ in points], chart.log_y, most=5, reach=y_values, limits=chart.y_limits)
     left = 12 + _CHARACTER * max(len(label) for _, label in y_axis.ticks) + (12 if chart.y else 0)
-    right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
+    bottom = _HEIGHT - _BOTTOM
+    right = left + bottom - _TOP if chart.square else _WIDTH - _RIGHT
 
     def place(x: float, y: float) -> tuple[float, float] | None:
         share_x, share_y = x_axis.share(x), y_axis.share(y)
@@ -153,10 +157,10 @@ def _body(chart: Chart, names: Sequence[str]) -> tuple[float, str]:
             return None
         return left + share_x * (right - left), bottom - share_y * (bottom - _TOP)
 
-    parts = []
+    parts = [f'<text x="{left:g}" y="13" font-size="12">{_text(chart.title)}</text>']
     for share, label in y_axis.ticks:
         y = bottom - share * (bottom - _TOP)
-        parts.append(f'<path d="M{left:.1f} {y:.1f}H{right}" stroke="currentColor" stroke-opacity=".15"/>')
+        parts.append(f'<path d="M{left:.1f} {y:.1f}H{right:.1f}" stroke="currentColor" stroke-opacity=".15"/>')
         parts.append(f'<text x="{left - 5:.1f}" y="{y + 3.5:.1f}" text-anchor="end">{label}</text>')
     free = -math.inf  # where the last label ended
     for share, label in x_axis.ticks:
@@ -168,7 +172,7 @@ def _body(chart: Chart, names: Sequence[str]) -> tuple[float, str]:
         free = begin + width
         parts.append(f'<path d="M{x:.1f} {bottom}v4" stroke="currentColor" stroke-opacity=".5"/>')
         parts.append(f'<text x="{x:.1f}" y="{bottom + 15}" text-anchor="{anchor}">{label}</text>')
-    parts.append(f'<path d="M{left:.1f} {bottom}H{right}" stroke="currentColor" stroke-opacity=".5"/>')
+    parts.append(f'<path d="M{left:.1f} {bottom}H{right:.1f}" stroke="currentColor" stroke-opacity=".5"/>')
     if chart.x:
         parts.append(
             f'<text x="{(left + right) / 2:.1f}" y="{_HEIGHT - 7}" text-anchor="middle">{_text(chart.x)}</text>'
@@ -185,17 +189,21 @@ def _body(chart: Chart, names: Sequence[str]) -> tuple[float, str]:
         at = y_axis.share(value)
         if at is not None:
             y = bottom - at * (bottom - _TOP)
-            inner.append(f'<path d="M{left:.1f} {y:.1f}H{right}" {_LEVEL}><title>{_text(name)}</title></path>')
+            inner.append(f'<path d="M{left:.1f} {y:.1f}H{right:.1f}" {_LEVEL}><title>{_text(name)}</title></path>')
     for name in sorted(chart.lines, key=lambda name: name in chart.bold):
-        inner.append(_line(lines[name], name, _style(names.index(name), name in chart.bold), place))
-    return left, "".join(
-        [
-            *parts,
-            f'<svg x="{left:.1f}" y="{_TOP - 4}" width="{right - left + 6:.1f}" height="{bottom - _TOP + 8}" '
-            f'viewBox="{left:.1f} {_TOP - 4} {right - left + 6:.1f} {bottom - _TOP + 8}" fill="none">',
-            *inner,
-            "</svg>",
-        ]
+        draw = _line if chart.joined else _dots
+        inner.append(draw(lines[name], name, _style(names.index(name), name in chart.bold), place))
+    return (
+        math.ceil(right + _RIGHT),
+        "".join(
+            [
+                *parts,
+                f'<svg x="{left:.1f}" y="{_TOP - 4}" width="{right - left + 6:.1f}" height="{bottom - _TOP + 8}" '
+                f'viewBox="{left:.1f} {_TOP - 4} {right - left + 6:.1f} {bottom - _TOP + 8}" fill="none">',
+                *inner,
+                "</svg>",
+            ]
+        ),
     )
 
 
@@ -228,6 +236,14 @@ def _line(points: Sequence[_Number | None], name: str, style: str, place: _Place
         color = style.split('stroke="')[1].split('"')[0]
         parts.append(f'<path d="M{"L".join(ends)}Z" fill="{color}" fill-opacity=".18"/>')
     return "".join(parts)
+
+
+def _dots(points: Sequence[_Number | None], name: str, style: str, place: _Place) -> str:
+    """The points of one line, unjoined: lines of no length with round ends."""
+    places = [place(x, y) for x, y, _ in _numbers(points)]
+    path = "".join(f"M{at[0]:.1f} {at[1]:.1f}h0" for at in places if at)
+    drawn = style.split(" stroke-dasharray")[0]
+    return f'<path d="{path}" stroke-linecap="round" {drawn}><title>{_text(name)}</title></path>'
 
 
 def _thinned(points: Sequence[_Number | None]) -> Sequence[_Number | None]:

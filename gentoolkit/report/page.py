@@ -26,7 +26,7 @@ p { max-width: 48rem; margin: .5rem 0; } .soft { color: var(--soft); font-size: 
 ul { margin: .6rem 0; padding-left: 1.2rem; max-width: 56rem; } li { margin: .15rem 0; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1.2rem; margin: .6rem 0; }
 dt { color: var(--soft); } dd { margin: 0; font-variant-numeric: tabular-nums; }
-.charts { display: flex; flex-wrap: wrap; gap: 1rem; } .chart { width: 21.5rem; max-width: 100%; height: auto; }
+.charts { display: flex; flex-wrap: wrap; gap: 1rem; } .chart { max-width: 100%; height: auto; }
 .legend { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; max-width: none; font-size: .85rem; }
 .legend svg { width: 22px; height: 8px; margin-right: .4rem; vertical-align: middle; }
 .pictures { display: flex; flex-wrap: wrap; align-items: flex-start; gap: 1.2rem; margin: .6rem 0; }

@@ -90,6 +90,17 @@ def test_a_name_has_one_colour_in_all_charts_and_texts_are_escaped():
     assert ElementTree.fromstring(f"<div>{one}</div>").find(".//p").itertext().__next__() == "truth"
 
 
+def test_dots_stand_alone_in_a_square():
+    angle = np.linspace(0, 2 * np.pi, 13)[:-1]
+    dots = list(zip(np.cos(angle), np.sin(angle), strict=True))
+    svg = chart.svg(chart.Chart("circle", {"a": [*dots, (0, None)]}, joined=False, square=True, log_y=False))
+    path = re.search(r'<path d="(M[^"]*h0)" stroke-linecap="round"', svg).group(1)
+    places = np.array([[float(v) for v in pair.split()] for pair in re.findall(r"M([^h]*)h0", path)])
+    assert len(places) == 12
+    radii = np.linalg.norm(places - places.mean(axis=0), axis=1)
+    np.testing.assert_allclose(radii, radii.mean(), rtol=2e-3)  # round, as it is
+
+
 def test_spreads_and_limits():
     line = [(k, 1.0, 0.5) for k in range(3)]
     wide = chart.svg(chart.Chart("t", {"a": line}, log_y=False))

@@ -43,19 +43,21 @@ def test_cells_are_measured_once_and_come_in_the_order_asked_for(tmp_path):
 
 def test_a_file_cut_off_at_any_byte_of_its_last_line_loses_that_cell_alone(tmp_path, capsys):
     path = tmp_path / "r.jsonl"
-    whole = study.complete(path, KEYS, Measure())
+    more = [*KEYS, {"method": "a", "n": 30}]
+    study.complete(path, KEYS, Measure())
+    whole = [key | Measure()(key) for key in more]
     content = path.read_bytes()
     last = content.rfind(b"\n", 0, -1) + 1
     for end in range(last, len(content) + 1):
         path.write_bytes(content[:end])
         measure = Measure()
-        assert study.complete(path, KEYS, measure) == whole
-        assert measure.calls == (KEYS[-1:] if end < len(content) - 1 else [])
-        assert [json.loads(line)["key"] for line in path.read_text().splitlines()] == KEYS
+        assert study.complete(path, more, measure) == whole
+        assert measure.calls == (more[-2:] if end < len(content) - 1 else more[-1:])
+        assert [json.loads(line)["key"] for line in path.read_text().splitlines()] == more
     path.write_bytes(content[: last + 9] + content[last:] + b"\0\0\0")  # what older programs left, and zeros
     measure = Measure()
     capsys.readouterr()
-    assert study.complete(path, KEYS, measure) == whole and measure.calls == KEYS[-1:]
+    assert study.complete(path, KEYS, measure) == whole[:-1] and measure.calls == KEYS[-1:]
     assert "line 4 was cut off" in capsys.readouterr().err
     assert len(study.read(path)) == 4
 
