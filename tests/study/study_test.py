@@ -58,7 +58,7 @@ def test_lists_of_names_and_numbers_are_checked():
     assert study.chosen("--methods", [], {"a": 1, "b": 2}) == ["a", "b"]
     with pytest.raises(ValueError, match="--methods must be one of a, b; got 'c'"):
         study.chosen("--methods", ["a", "c"], ["a", "b"])
-    assert study.numbers("--dims", ["3", "10", "3"], least=2) == [3, 10]
+    assert study.numbers("--dims", ["3", "10", "3", "2"], least=2) == [3, 10, 2]
     assert study.numbers("--dofs", ["2.5"], of=float) == [2.5]
     for texts in (["3", "x"], ["1"], ["2.5"], [], [""]):
         with pytest.raises(ValueError, match="--dims must be whole numbers of at least 2, with commas"):
@@ -75,6 +75,8 @@ def test_runs_are_trained_once_and_again_where_they_are_gone_or_changed(tmp_path
         trained.append(workdir.name)
         workdir.mkdir(exist_ok=True)
         (workdir / "config.json").write_text(json.dumps(config))
+        if epochs[0] == 6.0 and len(trained) % 2:
+            raise KeyboardInterrupt
         return {"test/error": config["seed"] + config["epochs"]}
 
     def complete():
@@ -91,6 +93,13 @@ def test_runs_are_trained_once_and_again_where_they_are_gone_or_changed(tmp_path
     epochs[0] = 1.5  # measured before, but the folder now holds the longer run: `train` has to say what of it
     complete()
     assert trained[5:] == ["ae-0", "ae-1"]
+    epochs[0] = 6.0
+    trained.append("")
+    for _ in range(2):  # stopped while it was made longer: what is in the file is of the shorter run
+        with pytest.raises(KeyboardInterrupt):
+            complete()
+        trained.append("")
+    assert trained[8::2] == ["ae-0", "ae-0"]
 
 
 class _Stream(io.StringIO):
