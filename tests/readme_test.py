@@ -21,6 +21,15 @@ def test_the_program_of_the_first_screen_trains(capsys):
     assert len(values) > 3 and np.isfinite(values).all() and values[-1] < values[0] / 50
 
 
+def test_the_train_step_for_a_loop_of_ones_own_trains(capsys):
+    scope = {}
+    exec(blocks("python")[1], scope)
+    assert capsys.readouterr().out.startswith("step 200: critic ")
+    made = scope["program"].models(scope["state"])["generator"]
+    np.testing.assert_allclose(made.bias[...], 2.0, atol=0.3)
+    assert np.isfinite(list(scope["state"].meters.sums.values())).all()
+
+
 @pytest.mark.fast
 def test_the_first_two_commands_are_the_main_job_and_the_tests():
     run, test = blocks("bash", "sh")[:2]
