@@ -2,6 +2,8 @@
 
 import ctypes
 import functools
+import importlib.metadata
+import importlib.util
 import os
 import sys
 
@@ -11,10 +13,10 @@ import jax
 # cores. The CIFAR-10 auto-encoder's step takes a third less time without them.
 _NO_FUSIONS = ("xla_cpu_experimental_ynn_fusion_type", "")
 
-# glibc's mallopt: parameters of malloc.h, and the sizes above which memory is mapped anew for each block, and given
-# back once it is free at the top.
-_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1
-_MAPPED_ABOVE, _TRIMMED_ABOVE = 2**30, 2**31 - 1
+# glibc's mallopt, by the numbers of malloc.h: blocks above 1 GiB only are mapped anew each time; free memory at the top
+# is given back above 2 GiB only; all threads share the first arena, since others cannot hold blocks above 64 MiB.
+_SETTINGS = {-3: 2**30, -1: 2**31 - 1, -8: 1}  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_ARENA_MAX
+_VARIABLES = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_ARENA_MAX", "GLIBC_TUNABLES")
 
 
 def compiler_options(platform: str) -> dict[str, str]:
@@ -37,24 +39,42 @@ def _knows(name: str, value: str) -> bool:
     return True
 
 
+def expected_platform() -> str:
+    """The platform that jax will choose, as far as can be told without starting it; "unknown" where a plugin might."""
+    if asked := _asked_for():
+        return asked.split(",")[0]
+    named = importlib.metadata.entry_points(group="jax_plugins")
+    found = [name for name in ("jax_plugins", "libtpu") if importlib.util.find_spec(name)]
+    return "unknown" if named or found else "cpu"
+
+
+def _asked_for() -> str | None:
+    """What JAX_PLATFORMS or the program says."""
+    return getattr(jax.config, "jax_platforms", None)
+
+
 @functools.cache
 def keep_memory(platform: str) -> bool:
     """Lets the process keep large blocks of memory that it has freed, instead of mapping them anew at every step.
 
     XLA allocates its temporary memory at every call. Above 32 MiB glibc maps and unmaps it each time, and a page fault
-    for each 4 KiB takes up to half of the time of a step. The process keeps its largest block. Environment variables
-    that set the same things have precedence.
+    for each 4 KiB takes a good part of the time of a step. The process keeps what its largest step took. Environment
+    variables that set something of glibc's malloc have precedence. It must come before jax starts its threads, or these
+    keep the arenas they have (`make_mesh` sees to it), in which blocks above 64 MiB are still mapped anew.
+
+    Args:
+      platform: nothing is done but for "cpu".
 
     Returns:
       Whether it was done: on Linux with glibc, for CPUs.
     """
-    tunables = os.environ.get("GLIBC_TUNABLES", "")
-    chosen = {"MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"} & os.environ.keys()
-    if platform != "cpu" or sys.platform != "linux" or chosen or "malloc.mmap" in tunables or "malloc.trim" in tunables:
+    chosen = [f"{name}={os.environ[name]}" for name in _VARIABLES if name in os.environ]
+    if platform != "cpu" or sys.platform != "linux" or any("malloc" in setting.lower() for setting in chosen):
         return False
     try:
-        mallopt = ctypes.CDLL(None).mallopt
-        ctypes.CDLL(None).gnu_get_libc_version  # noqa: B018 (other C libraries have a mallopt that does nothing)
+        library = ctypes.CDLL(None)
+        library.gnu_get_libc_version  # noqa: B018 (other C libraries have a mallopt that does nothing)
+        mallopt = library.mallopt
     except (AttributeError, OSError):
         return False
-    return bool(mallopt(_M_MMAP_THRESHOLD, _MAPPED_ABOVE)) and bool(mallopt(_M_TRIM_THRESHOLD, _TRIMMED_ABOVE))
+    return all([bool(mallopt(name, value)) for name, value in _SETTINGS.items()])

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from gentoolkit.training import errors
+from gentoolkit.training import cpu, errors
 
 _AXES = ("data", "fsdp")
 
@@ -33,6 +33,7 @@ def make_mesh(*, num_devices: int | None = None, fsdp: int = 1) -> Mesh:
     Raises:
       OptionError: more devices than there are, or a number that `fsdp` does not divide.
     """
+    cpu.keep_memory(cpu.expected_platform())
     devices = jax.devices()
     count = len(devices) if num_devices is None else num_devices
     if not 1 <= count <= len(devices):

@@ -41,11 +41,24 @@ def test_memory_is_kept_on_linux_unless_the_user_says_otherwise(forgetful, monke
     """glibc alone; an environment that sets the same thresholds has precedence."""
     assert cpu.keep_memory("cpu") == (sys.platform == "linux")
     assert not cpu.keep_memory("gpu")
-    for name, value in {"MALLOC_MMAP_THRESHOLD_": "1", "GLIBC_TUNABLES": "glibc.malloc.trim_threshold=1"}.items():
+    for name, value in {"MALLOC_ARENA_MAX": "4", "GLIBC_TUNABLES": "glibc.malloc.trim_threshold=1"}.items():
         with monkeypatch.context() as patch:
             patch.setenv(name, value)
             cpu.keep_memory.cache_clear()
             assert not cpu.keep_memory("cpu")
+
+
+def test_the_platform_is_guessed_without_starting_jax(monkeypatch):
+    """What the user asks for; else a CPU where no plugin is installed that might bring something else."""
+    for asked, want in {"cpu": "cpu", "cuda,cpu": "cuda"}.items():
+        monkeypatch.setattr(cpu, "_asked_for", lambda asked=asked: asked)
+        assert cpu.expected_platform() == want
+    monkeypatch.setattr(cpu, "_asked_for", lambda: None)
+    monkeypatch.setattr(cpu.importlib.metadata, "entry_points", lambda group: [])
+    monkeypatch.setattr(cpu.importlib.util, "find_spec", lambda name: None)
+    assert cpu.expected_platform() == "cpu"
+    monkeypatch.setattr(cpu.importlib.metadata, "entry_points", lambda group: ["cuda"])
+    assert cpu.expected_platform() == "unknown"
 
 
 def test_the_step_of_a_program_has_the_options(monkeypatch):
