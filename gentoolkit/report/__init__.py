@@ -38,8 +38,8 @@ from gentoolkit.report.blocks import sheet as sheet
 from gentoolkit.report.blocks import values as values
 from gentoolkit.report.chart import Chart as Chart
 from gentoolkit.report.chart import figure as figure
+from gentoolkit.report.files import write_text as write_text
 from gentoolkit.report.page import write_page as write_page
-from gentoolkit.report.page import write_text as write_text
 from gentoolkit.report.picture import save_grid as save_grid
 from gentoolkit.report.picture import save_pairs as save_pairs
 from gentoolkit.report.run_files import Run as Run

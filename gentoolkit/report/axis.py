@@ -77,7 +77,7 @@ class Axis:
 
     def _log_ticks(self, most: int) -> list[tuple[float, str]]:
         first, last = math.floor(self._low), math.ceil(self._high)
-        step = max(1, math.ceil((self._high - self._low) / most))
+        step = max(1, math.ceil((self._high - self._low) / most - 0.3))
         factors = (1,) if self._high - self._low > 2.2 else (1, 2, 5)
         exponents = range(first - first % step, last + 1, step)
         places = [(f"{factor}e{exponent}") for exponent in exponents for factor in factors]
@@ -100,7 +100,7 @@ def _plain(text: str) -> str:
 
 def _linear_ticks(low: float, high: float, most: int) -> list[tuple[float, str]]:
     """Multiples of 1, 2 or 5 times a power of ten, with as many digits as tell them apart."""
-    rough = high / most - low / most
+    rough = 0.8 * (high / most - low / most)
     if not rough > 0:
         return [(low, f"{low:.6g}")]
     exponent = math.floor(math.log10(rough))

@@ -1,12 +1,10 @@
 """A page: blocks under a title, written as one HTML file that needs no other."""
 
 import html
-import os
 import pathlib
 import re
-import tempfile
 
-from gentoolkit.report import blocks, chart
+from gentoolkit.report import blocks, chart, files
 
 # Lines of charts are drawn brighter on black.
 _ON_BLACK = ("#4AA8E0", "#F58A3C", "#2CC79B", "#E6A0C4", "#F0B63A", "#7CC7F0", "#A8A8A8", "#CFC02A")
@@ -64,7 +62,6 @@ def write_page(path: str | pathlib.Path, *content: blocks.Block, title: str, sub
       OSError: it cannot be written.
       TypeError: something that is no block.
     """
-    path = pathlib.Path(path)
     body = "\n".join(filter(None, map(blocks.block, content)))
     under = f'<p class="soft">{html.escape(subtitle)}</p>' if subtitle else ""
     page = (
@@ -73,38 +70,7 @@ def write_page(path: str | pathlib.Path, *content: blocks.Block, title: str, sub
         f'<link rel="icon" href="data:,"><title>{html.escape(title)}</title><style>{_STYLE}</style></head><body>'
         f"<h1>{html.escape(title)}</h1>{under}\n{body}\n</body></html>\n"
     )
-    write_text(path, _legible(page))
-    return path
-
-
-def write_text(path: str | pathlib.Path, text: str) -> None:
-    """Writes a file beside its place and then puts it there, so that a kill or a full disk leaves the old one whole.
-
-    Args:
-      path: where to; folders are made.
-      text: the content, in UTF-8; what UTF-8 lacks (a file name's bytes that are no text) as a backslash and a number.
-
-    Raises:
-      OSError: it cannot be written.
-    """
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
-    try:
-        with open(handle, "wb") as file:
-            file.write(text.encode("utf-8", errors="backslashreplace"))
-        os.chmod(temporary, 0o666 & ~_mask())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def _mask() -> int:
-    """The permissions that new files do not get."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    return files.write_text(path, _legible(page))
 
 
 def _legible(text: str) -> str:

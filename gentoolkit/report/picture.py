@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
+from gentoolkit.report import files
+
 _GAP = 2
 # Small images are blown up, in whole steps and without blur, until their shorter side has so many pixels ...
 _SMALLEST = 48
@@ -106,10 +108,7 @@ def save_grid(path: str | pathlib.Path, images: np.ndarray, *, columns: int | No
     for index, image in enumerate(pixels):
         top, left = (index // columns) * (height + _GAP), (index % columns) * (width + _GAP)
         sheet[top : top + height, left : left + width] = image
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(_squeezed(sheet)).save(path, optimize=True)
-    return path
+    return files.write_bytes(path, _saved(Image.fromarray(_squeezed(sheet)), format="PNG", optimize=True))
 
 
 def save_pairs(

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from gentoolkit.report import files
 from gentoolkit.report.tables import Table
 
 
@@ -87,9 +88,7 @@ def write_summary(
         "pictures": [list(p) for p in pictures],
         "notes": list(notes),
     }
-    path = pathlib.Path(workdir) / "summary.json"
-    path.write_text(json.dumps(content, indent=2) + "\n")
-    return path
+    return files.write_text(pathlib.Path(workdir) / "summary.json", json.dumps(content, indent=2) + "\n")
 
 
 def commit() -> str | None:

@@ -50,6 +50,23 @@ def test_every_range_has_an_axis_with_ticks_that_differ(values, log):
             np.testing.assert_allclose(made.share(value), share, atol=1e-3)
 
 
+def test_ticks_are_those_of_a_person():
+    assert [label for _, label in axis.Axis([500, 50_000], True, most=5).ticks] == [
+        "500", "1000", "2000", "5000", "10000", "20000", "50000"
+    ]  # fmt: skip
+    assert [label for _, label in axis.Axis([1e-7, 1e7], True, most=5).ticks] == ["1e-6", "0.001", "1", "1000", "1e6"]
+    assert [label for _, label in axis.Axis([0.0, 0.97], False, most=5).ticks] == [
+        "0.0",
+        "0.2",
+        "0.4",
+        "0.6",
+        "0.8",
+        "1.0",
+    ]
+    made = axis.Axis([0.0, 10.0], False, most=5)
+    np.testing.assert_allclose([made.share(0.0), made.share(10.0)], [0.04 / 1.08, 1.04 / 1.08])
+
+
 def test_the_logarithm_is_taken_where_it_helps():
     assert axis.Axis([1.0, 100.0], None, most=5).log
     assert not axis.Axis([1.0, 20.0], None, most=5).log

@@ -1,5 +1,6 @@
 """Pages: self-contained, escaped, whole; missing files named; contact sheets hold the pixels they were given."""
 
+import errno
 import json
 import re
 
@@ -131,3 +132,25 @@ def test_a_page_that_cannot_be_written_says_so(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError):
         report.write_page(tmp_path / "file" / "page.html", title="x")
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("page.html", lambda path: report.write_page(path, "text", title="new")),
+        ("summary.json", lambda path: report.write_summary(path.parent, title="new", command="")),
+        ("grid.png", lambda path: report.save_grid(path, np.zeros((1, 8, 8, 1)))),
+    ],
+)
+def test_a_full_disk_leaves_the_old_file(name, write, tmp_path, monkeypatch):
+    path = tmp_path / name
+    path.write_text("old")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("gentoolkit.report.files.os.replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        write(path)
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
