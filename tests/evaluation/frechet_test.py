@@ -61,6 +61,21 @@ def test_decoded_draws_are_as_many_as_asked_for_and_the_same_each_time(make):
     assert not np.any(first == second)
 
 
+@pytest.mark.fast
+def test_parts_of_the_prior_make_up_the_whole_and_decode_to_its_images():
+    options = {"num": 7, "latent_dim": 3, "batch_size": 4}
+    whole = list(evaluation.prior(jax.random.key(0), **options))
+    parts = [evaluation.prior(jax.random.key(0), process_index=p, process_count=2, **options) for p in (0, 1)]
+    for batch, pieces in zip(whole, zip(*parts, strict=True), strict=True):
+        for name in ("code", "counts"):
+            np.testing.assert_array_equal(np.concatenate([piece[name] for piece in pieces]), batch[name])
+    assert sum(batch["counts"].sum() for batch in whole) == 7
+    decoded = list(evaluation.decoded_prior(jax.random.key(0), lambda z: 2 * z, **options))
+    np.testing.assert_array_equal(decoded[1]["image"], 2 * whole[1]["code"])
+    with pytest.raises(ValueError, match="must divide batch_size = 4, got process_count = 3"):
+        evaluation.prior(jax.random.key(0), process_count=3, **options)
+
+
 def test_nothing_compiles_twice(make):
     here = evaluation.feature_moments(make.flatten, make.plain(make.images(9)))
     evaluation.frechet_distance(here, here, features_name="pixels")

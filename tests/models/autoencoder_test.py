@@ -50,6 +50,15 @@ def test_parameters_are_those_counted_by_hand(make, count, outputs, extra):
     )
 
 
+@pytest.mark.fast
+def test_a_decoder_has_the_layers_of_its_encoder_in_reverse():
+    model = nnx.eval_shape(
+        lambda: autoencoder.dense(image_shape=(2, 2, 1), latent_dim=3, widths=(7, 5), rngs=nnx.Rngs(0))
+    )
+    assert [layer.kernel.shape for layer in model.encoder.layers] == [(4, 7), (7, 5), (5, 3)]
+    assert [layer.kernel.shape for layer in model.decoder.layers] == [(3, 5), (5, 7), (7, 4)]
+
+
 def _shapes(make, *, batch=3):
     def run():
         model = make(rngs=nnx.Rngs(0))
