@@ -35,7 +35,14 @@ def gram(x: jax.Array, z: jax.Array) -> jax.Array:
 @gram.defjvp
 def _gram_jvp(primals, tangents):
     (x, z), (x_dot, z_dot) = primals, tangents
-    return gram(x, z), _blocks_at_once(x_dot, z) + _blocks_at_once(x, z_dot)
+    return gram(x, z), gram_of_tangents(x_dot, z) + gram_of_tangents(x, z_dot)
+
+
+def gram_of_tangents(x: jax.Array, z: jax.Array) -> jax.Array:
+    """`gram` in a form without a loop, whose transpose is a product: for derivatives written by hand."""
+    # Products of many features are good to 1e-6 as they come, and their transposes need no copy.
+    product = _blocks_at_once if min(x.shape[-1], z.shape[-1]) <= _FEW_FEATURES else _product
+    return product(x, z)
 
 
 def weighted(weights: jax.Array, x: jax.Array) -> jax.Array:
@@ -46,8 +53,7 @@ def weighted(weights: jax.Array, x: jax.Array) -> jax.Array:
 # Inlined: a traced caller sees no boundary. For one that is not, the loop would be compiled anew at every call.
 @functools.partial(jax.jit, inline=True)
 def _gram(x: jax.Array, z: jax.Array) -> jax.Array:
-    rows = _block_rows(x, z)
-    if x.shape[-2] <= rows:
+    if x.shape[-2] <= max(_BLOCK_ROWS, _block_rows(x, z)):
         return _product(x, z)
     # On CPU a loop that cuts each block out of the sample, since all blocks at once are a copy of it and take up to
     # three times as long. On accelerators, whose matrix units add row after row as well, blocks are for running at
@@ -69,7 +75,7 @@ def _block_by_block(x: jax.Array, z: jax.Array) -> jax.Array:
 def _blocks_at_once(x: jax.Array, z: jax.Array) -> jax.Array:
     rows = _block_rows(x, z)
     num = x.shape[-2] // rows
-    if num <= 1:
+    if x.shape[-2] <= _BLOCK_ROWS or num <= 1:
         return _product(x, z)
     blocks = (a[..., : num * rows, :].reshape(*a.shape[:-2], num, rows, a.shape[-1]) for a in (x, z))
     return _with_last_rows(_product(*blocks).sum(axis=-3), x, z, num * rows)

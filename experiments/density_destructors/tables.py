@@ -1,14 +1,21 @@
-"""Reads a table of numbers, and says what of it an information measure cannot take."""
+"""Reads a table of numbers from the files people have, and says what of it an information measure cannot take."""
 
-import csv
-import difflib
+import io
 import pathlib
+import zipfile
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
+from experiments.density_destructors import delimited
+from gentoolkit import study
+
 _FEW = 0.5  # a column with fewer distinct values than this share of its rows is called tied
+_NAMED = 8  # columns that a message lists by name
+_KINDS = "a table as text (.csv, .tsv, .txt, also .gz), .npy, .npz, .parquet or a folder of .parquet"
+
+Missing = Literal["refuse", "drop"]
 
 
 class Table(NamedTuple):
@@ -25,47 +32,65 @@ class Table(NamedTuple):
     notes: tuple[str, ...]
 
 
-def read(path: str | pathlib.Path, columns: Sequence[str] = ()) -> Table:
-    """Reads a table and checks it.
+def read(
+    path: str | pathlib.Path,
+    columns: Sequence[str] = (),
+    *,
+    missing: Missing = "refuse",
+    header: delimited.Header = "auto",
+) -> Table:
+    """Reads a table and checks it. What a file is, its content says; the suffix only where content does not.
 
     Args:
-      path: a `.npy` array `[rows, columns]`, a `.csv` file whose first line has the names, or a `.parquet` file.
+      path: text with a delimiter, a NumPy array `[rows, columns]`, an archive of arrays, a Parquet file or a folder of
+        such files.
       columns: names (or numbers, from 0) of those to use, in this order; all if empty.
+      missing: what to do with rows in which a value is missing or infinite: refuse the table, or drop them with a note.
+      header: whether the first line of a text has names; "auto" finds out.
 
     Returns:
       The table.
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: another kind of file, columns that are not there or not numbers, gaps, or fewer than two rows.
+      ValueError: another kind of file, columns that are not there or not numbers, missing values that are not to be
+        dropped, or fewer than two rows.
     """
     path = pathlib.Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"--input: there is no file {path}.")
-    readers = {".npy": _read_npy, ".csv": _read_csv, ".parquet": _read_parquet}
-    if path.suffix not in readers:
-        raise ValueError(f"--input must end in {', '.join(readers)}, got {path.name}.")
-    read_columns = readers[path.suffix](path)
-    chosen = [_find(read_columns, name) for name in columns] if columns else list(read_columns)
+    raw, notes = _load(path, header)
+    chosen = [_find(list(raw), name) for name in columns] if columns else list(raw)
     if len(set(chosen)) < len(chosen):
         raise ValueError(f"--columns names a column twice: {', '.join(chosen)}.")
-    numbers = {name: _numbers(read_columns[name]) for name in chosen}
-    words = [name for name, values in numbers.items() if values is None]
-    if words:
-        raise ValueError(
-            f"These columns hold no numbers: {', '.join(words)}. Leave them out by --columns, or code categories as "
-            "one column of 0 and 1 each (their entropy is not a density's)."
-        )
-    values = np.stack(list(numbers.values()), axis=1) if numbers else np.zeros((0, 0))
+    numbers = [raw[name].numbers() for name in chosen]
+    values = np.stack(numbers, axis=1) if numbers else np.zeros((0, 0))
+    values, dropped = _without_missing(path.name, values, chosen, missing)
     if values.shape[0] < 2:
         raise ValueError(
             f"{path.name} holds {values.shape[0]} row(s); at least 50 are needed, hundreds to say anything."
         )
-    gaps = [name for name, column in zip(chosen, values.T, strict=True) if not np.isfinite(column).all()]
-    if gaps:
-        count = int((~np.isfinite(values)).any(axis=1).sum())
-        raise ValueError(f"{count} row(s) have gaps or infinities, in {', '.join(gaps)}. Fill them or leave them out.")
-    return Table(values, tuple(chosen), tuple(_notes(values, chosen)))
+    return Table(values, tuple(chosen), (*notes, *dropped, *_notes(values, chosen)))
+
+
+def _without_missing(
+    file: str, values: np.ndarray, names: Sequence[str], missing: Missing
+) -> tuple[np.ndarray, list[str]]:
+    gaps = ~np.isfinite(values)
+    rows = gaps.any(axis=1)
+    if not rows.any():
+        return values, []
+    where = some([f"{name}: {count}" for name, count in zip(names, gaps.sum(axis=0), strict=True) if count])
+    told = f"{rows.sum()} of {len(rows)} rows have missing or infinite values ({where})"
+    if missing == "refuse":
+        raise ValueError(f"{file}: {told}. --missing=drop leaves these rows out.")
+    return values[~rows], [f"{told} and were left out."]
+
+
+def some(names: Sequence[str]) -> str:
+    """The first names of many, and how many more there are."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 def _notes(values: np.ndarray, names: Sequence[str]) -> list[str]:
@@ -74,18 +99,18 @@ def _notes(values: np.ndarray, names: Sequence[str]) -> list[str]:
     notes = []
     constant = [name for name, count in zip(names, distinct, strict=True) if count == 1]
     if constant:
-        notes.append(f"Constant columns share nothing with any other: {', '.join(constant)}.")
+        notes.append(f"Constant columns share nothing with any other: {some(constant)}.")
     tied = [n for n, count in zip(names, distinct, strict=True) if 1 < count < _FEW * rows]
     if tied:
-        notes.append(f"Many ties, so that shared information comes out low: {', '.join(tied)}.")
-    twins = [
-        f"{names[i]} and {names[j]}"
-        for i in range(num)
-        for j in range(i)
-        if distinct[i] > 1 and np.array_equal(values[:, i], values[:, j])
-    ]
+        notes.append(f"Many ties, so that shared information comes out low: {some(tied)}.")
+    first: dict[bytes, str] = {}
+    twins = []
+    for name, column, count in zip(names, values.T, distinct, strict=True):
+        other = first.setdefault((column + 0.0).tobytes(), name)
+        if other != name and count > 1:
+            twins.append(f"{name} and {other}")
     if twins:
-        notes.append(f"Equal columns share all they have, which is no finite amount: {', '.join(twins)}.")
+        notes.append(f"Equal columns share all they have, which is no finite amount: {some(twins)}.")
     if constant or tied or twins:
         notes.append("An entropy of such columns is that of no density: it is as low as rounding lets it be.")
     if rows < 10 * num:
@@ -93,53 +118,97 @@ def _notes(values: np.ndarray, names: Sequence[str]) -> list[str]:
     return notes
 
 
-def _find(columns: dict[str, list], name: str) -> str:
-    names = list(columns)
-    if name in columns:
+def _find(names: list[str], name: str) -> str:
+    if name in names:
         return name
     if name.isdigit() and int(name) < len(names):
         return names[int(name)]
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"--columns: there is no column {name!r}; there are {', '.join(names)}.{hint}")
+    raise ValueError(f"--columns: there is no column {name!r}; there are {some(names)}.{study.nearest(name, names)}")
 
 
-def _numbers(column) -> np.ndarray | None:
-    """The column as float64, an empty cell as NaN; None if it holds words."""
+class _Array(NamedTuple):
+    """A column that is an array already."""
+
+    file: str
+    name: str
+    values: np.ndarray
+
+    def numbers(self) -> np.ndarray:
+        if self.values.dtype.kind not in "biuf":
+            raise ValueError(
+                f"{self.file}: column {self.name!r} holds {self.values.dtype}, no numbers. {delimited.ADVICE}"
+            )
+        return self.values.astype(np.float64)
+
+
+def _load(path: pathlib.Path, header: delimited.Header) -> tuple[dict, list[str]]:
+    """Columns with a method `numbers`, by name, and notes."""
+    if path.is_dir():
+        files = sorted(path.glob("*.parquet"))
+        if not files:
+            raise ValueError(f"--input: the folder {path} holds no .parquet file. It must be {_KINDS}.")
+        return _parquet(path.name, files), []
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start == b"PAR1":
+        return _parquet(path.name, [path]), []
+    if start in (b"\x93NUM", b"PK\x03\x04"):
+        return _arrays(path), []
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    kind = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else "".join(suffixes[-1:])
+    if kind in (".npy", ".npz", ".parquet"):
+        raise ValueError(f"{path.name} ends in {kind}, but its content is something else.")
+    if kind not in (".csv", ".tsv", ".txt", ".dat"):
+        raise ValueError(f"--input must be {_KINDS}, got {path.name}.")
+    return delimited.read(path, header=header)
+
+
+def _arrays(path: pathlib.Path) -> dict[str, _Array]:
     try:
-        return np.array([np.nan if value in ("", None) else float(value) for value in column], np.float64)
-    except (TypeError, ValueError):
-        return None
+        loaded = np.load(path, allow_pickle=False)
+        arrays = {"": loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path.name} is no array of numbers: {str(error).splitlines()[0]}") from error
+    shapes = ", ".join(f"{name or 'array'} {array.dtype} {array.shape}" for name, array in arrays.items())
+    if len(arrays) == 1:
+        ((_, array),) = arrays.items()
+        if array.ndim == 2 and array.dtype.kind in "biuf":
+            return {str(i): _Array(path.name, str(i), column) for i, column in enumerate(array.T)}
+    elif arrays and all(a.ndim == 1 for a in arrays.values()) and len({len(a) for a in arrays.values()}) == 1:
+        return {name: _Array(path.name, name, array) for name, array in arrays.items()}
+    raise ValueError(
+        f"{path.name} must hold real numbers [rows, columns], or an archive of columns of one length; got {shapes}."
+    )
 
 
-def _read_npy(path: pathlib.Path) -> dict[str, list]:
+def _parquet(name: str, files: list[pathlib.Path]) -> dict[str, _Array]:
     try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path.name} is no array of numbers: {error}") from error
-    if array.ndim != 2 or array.dtype.kind not in "biuf":
-        raise ValueError(f"{path.name} must hold real numbers [rows, columns], got {array.dtype} {array.shape}.")
-    return {str(index): column.tolist() for index, column in enumerate(array.T)}
-
-
-def _read_csv(path: pathlib.Path) -> dict[str, list]:
-    with path.open(newline="") as file:
-        lines = [line for line in csv.reader(file) if line]
-    if not lines:
-        raise ValueError(f"{path.name} is empty.")
-    names, rows = lines[0], lines[1:]
-    ragged = next((number for number, row in enumerate(rows, 2) if len(row) != len(names)), None)
-    if ragged is not None:
-        raise ValueError(f"{path.name}, line {ragged}: {len(rows[ragged - 2])} cells, the first line has {len(names)}.")
-    if len(set(names)) < len(names):
-        raise ValueError(f"{path.name}: two columns have the same name; the first line must hold names.")
-    return {name: [row[index].strip() for row in rows] for index, name in enumerate(names)}
-
-
-def _read_parquet(path: pathlib.Path) -> dict[str, list]:
-    try:
+        import pyarrow
         from pyarrow import parquet
     except ImportError as error:
-        raise ValueError("Reading .parquet needs pyarrow: pip install pyarrow, or save the table as .csv.") from error
-    table = parquet.read_table(path)
-    return {name: table.column(name).to_pylist() for name in table.column_names}
+        raise ValueError("Reading .parquet needs pyarrow: pip install pyarrow.") from error
+    try:
+        parts = [parquet.ParquetFile(io.BytesIO(file.read_bytes())).read() for file in files]
+        table = pyarrow.concat_tables(parts)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ValueError(f"{name} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
+    names = table.column_names
+    twice = sorted({column for column in names if names.count(column) > 1})
+    if twice:
+        raise ValueError(f"{name}: several columns are called {', '.join(twice)}.")
+    return {column: _Array(name, column, _as_numpy(table.column(i))) for i, column in enumerate(names)}
+
+
+def _as_numpy(column) -> np.ndarray:
+    import pyarrow
+
+    kind = column.type
+    if pyarrow.types.is_dictionary(kind):
+        column, kind = column.cast(kind.value_type), kind.value_type
+    if pyarrow.types.is_boolean(kind) or pyarrow.types.is_decimal(kind) or pyarrow.types.is_integer(kind):
+        column = column.cast(pyarrow.float64(), safe=False)
+    elif pyarrow.types.is_temporal(kind) and not pyarrow.types.is_interval(kind):
+        days = pyarrow.types.is_date32(kind) or pyarrow.types.is_time32(kind)
+        whole = column.cast(pyarrow.int32() if days else pyarrow.int64())
+        column = whole.cast(pyarrow.float64(), safe=False)
+    return column.to_numpy()

@@ -67,7 +67,7 @@ def moments(x: jax.Array, *, ddof: int = 1) -> Moments:
     x, center = _scale.center_on_host(x)
     (x,) = _array.as_floating(x=x)
     mean = x.mean(axis=-2)
-    cov = _second_moment(x - mean[..., None, :], shape[-2] - ddof)
+    cov = _second_moment(x - mean[..., None, :], _scale.unit(x, axes=-2), shape[-2] - ddof)
     if center is None:
         return Moments(mean, cov)
     center = center[..., 0, :]
@@ -77,19 +77,18 @@ def moments(x: jax.Array, *, ddof: int = 1) -> Moments:
 
 # Its own derivative, which is that of the sum as it stands: the gradient fits twice the range of the value, and would
 # overflow or vanish on its way through the squared unit.
-@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
-def _second_moment(x: jax.Array, divisor: int) -> jax.Array:
-    """`x^T x / divisor`, with nothing on the way larger than the result."""
-    unit = _scale.unit(x, axes=-2)
-    scaled = x / unit
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
+def _second_moment(x: jax.Array, unit: jax.Array, divisor: int) -> jax.Array:
+    """`x^T x / divisor`, taken in a `unit` of each feature, so that nothing on the way is larger than the result."""
+    scaled = x * (1 / unit)
     return _sums.gram(scaled, scaled) / divisor * unit * products.transpose(unit)
 
 
 @_second_moment.defjvp
 def _second_moment_jvp(divisor, primals, tangents):
-    (x,), (x_dot,) = primals, tangents
-    half = _sums.gram(x / divisor, x_dot)
-    return _second_moment(x, divisor), half + products.transpose(half)
+    (x, unit), (x_dot, _) = primals, tangents
+    half = _sums.gram_of_tangents(x / divisor, x_dot)
+    return _second_moment(x, unit, divisor), half + products.transpose(half)
 
 
 def _factor(cov: jax.Array) -> jax.Array:

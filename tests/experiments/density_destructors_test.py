@@ -1,4 +1,4 @@
-"""The destructor experiments: true values of the laws, the study, tables that are refused, a trained flow."""
+"""The destructor experiments: true values of the laws, the study, a trained flow."""
 
 import json
 import pathlib
@@ -7,11 +7,9 @@ import sys
 
 import jax
 import numpy as np
-import pyarrow
 import pytest
-from pyarrow import parquet
 
-from experiments.density_destructors import estimators, flow, laws, study, tables
+from experiments.density_destructors import estimators, flow, laws, study
 from experiments.density_destructors.config import get_config
 from gentoolkit import training
 
@@ -95,73 +93,6 @@ def test_a_figure_is_made_of_its_grid(tmp_path):
     assert (tmp_path / "figure2.svg").read_text().count("<circle") == 2
     assert "<svg" in (tmp_path / "figure2.html").read_text()
     assert "| t3 | 3 | 200 | 0.1105 |" in (tmp_path / "figure2.md").read_text()
-
-
-def _write(path, text):
-    path.write_text(text)
-    return path
-
-
-@pytest.mark.fast
-def test_a_table_is_read_with_its_notes(tmp_path):
-    lines = ["a,b,c,d"] + [f"{i * 0.37},{i % 2},7,{i * 0.37}" for i in range(30)]
-    table = tables.read(_write(tmp_path / "t.csv", "\n".join(lines)))
-    assert table.names == ("a", "b", "c", "d") and table.values.shape == (30, 4)
-    notes = " ".join(table.notes)
-    assert "Constant columns share nothing with any other: c." in notes
-    assert "so that shared information comes out low: b." in notes
-    assert "no finite amount: d and a" in notes and "as low as rounding lets it be" in notes
-    assert "30 rows for 4 columns are few" in notes
-    chosen = tables.read(tmp_path / "t.csv", ["d", "0"])
-    assert chosen.names == ("d", "a")
-    np.save(tmp_path / "t.npy", table.values)
-    np.testing.assert_array_equal(tables.read(tmp_path / "t.npy").values, table.values)
-    columns = dict(zip(table.names, table.values.T, strict=True))
-    parquet.write_table(pyarrow.table(columns), tmp_path / "t.parquet")
-    stored = tables.read(tmp_path / "t.parquet")
-    assert stored.names == table.names
-    np.testing.assert_array_equal(stored.values, table.values)
-
-
-@pytest.mark.fast
-@pytest.mark.parametrize(
-    ("name", "text", "columns", "message"),
-    [
-        ("t.csv", "a,b\n1,x\n2,y\n", (), "hold no numbers: b"),
-        ("t.csv", "a,b\n1,2\n,3\n", (), r"1 row\(s\) have gaps or infinities, in a"),
-        ("t.csv", "a,b\n1,2\n3\n", (), "line 3: 1 cells, the first line has 2"),
-        ("t.csv", "alpha,b\n1,2\n3,4\n", ("alhpa",), "no column 'alhpa'.*Did you mean 'alpha'"),
-        ("t.csv", "a,b\n1,2\n3,4\n", ("a", "0"), "names a column twice"),
-        ("t.csv", "a,b\n1,2\n", (), r"holds 1 row\(s\)"),
-        ("t.csv", "", (), "is empty"),
-        ("t.xls", "a", (), "must end in .npy, .csv, .parquet"),
-        ("t.npy", "no array", (), "is no array of numbers"),
-    ],
-)
-def test_tables_that_cannot_be_taken_are_refused(name, text, columns, message, tmp_path):
-    with pytest.raises(ValueError, match=message):
-        tables.read(_write(tmp_path / name, text), columns)
-
-
-def test_main_estimates_a_table_and_says_what_is_missing(tmp_path):
-    rng = np.random.default_rng(0)
-    a, b = rng.normal(size=(2, 400))
-    np.save(tmp_path / "t.npy", np.stack([a, 0.9 * a + np.sqrt(1 - 0.81) * b], axis=1))
-    command = [sys.executable, "-m", "experiments.density_destructors.main", f"--workdir={tmp_path}/page"]
-    given = [f"--input={tmp_path}/t.npy", "--permutations=19", "--max_components=1"]
-    done = subprocess.run([*command, *given], cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    value = float(done.stdout.split("estimate")[1].split()[0])
-    np.testing.assert_allclose(value, -0.5 * np.log(1 - 0.81), atol=0.15)  # 400 rows: a standard error of some 0.05
-    assert "p-value of no dependence" in done.stdout and "by rows left out" in done.stdout
-    assert "total correlation" in (tmp_path / "page" / "report.html").read_text()
-    wrong = [f"--input={tmp_path}/t.npy", "--measure=mutual_information", "--split=2"]
-    for arguments, message in (
-        (["--input=nowhere.csv"], "there is no file nowhere.csv"),
-        (wrong, "--split must be from 1 to 1"),
-    ):
-        done = subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 1 and message in done.stderr and "Traceback" not in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize("criterion", ["likelihood", "total_correlation"])

@@ -1,0 +1,238 @@
+"""Tables as text, read by pyarrow: what separates columns, the sign of decimals, whether there are names.
+
+All of it is found from the first lines. A cell that is no number is shown with its line, its column and what it holds.
+"""
+
+import csv
+import gzip
+import io
+import pathlib
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+ADVICE = "Leave the column out by --columns, or code categories as one column of 0 and 1 each."
+
+Header = Literal["auto", "yes", "no"]
+
+_LOOKED_AT = 200  # lines from which the form of a text is found
+_DELIMITERS = (",", ";", "\t", "|", " ")
+_MISSING = {"", "na", "n/a", "#n/a", "nan", "-nan", "null", "none", "<na>", "?", "-"}
+_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.IGNORECASE)
+
+
+class _Form(NamedTuple):
+    delimiter: str
+    decimal: str
+
+
+class Column(NamedTuple):
+    """A column as text.
+
+    Attributes:
+      file: its file's name.
+      name: of the column.
+      index: from 0.
+      cells: as pyarrow's strings.
+      decimal: the sign between whole and fraction.
+      text: the whole file, to find the line of a cell in.
+      form: how it is divided.
+      skipped: rows before the first one of the data.
+    """
+
+    file: str
+    name: str
+    index: int
+    cells: object
+    decimal: str
+    text: str
+    form: _Form
+    skipped: int
+
+    def numbers(self) -> np.ndarray:
+        """The cells as float64, missing ones NaN (`ValueError` names the first that is neither)."""
+        import pyarrow
+        from pyarrow import compute
+
+        cells = compute.utf8_trim_whitespace(self.cells)
+        missing = compute.is_in(compute.utf8_lower(cells), value_set=pyarrow.array(sorted(_MISSING)))
+        cells = compute.if_else(missing, None, cells)
+        plain = compute.replace_substring(cells, ",", ".") if self.decimal == "," else cells
+        try:
+            # With a comma for decimals, a point may group thousands: not to be read as another number in silence.
+            if self.decimal == "," and compute.any(compute.match_substring(cells, ".")).as_py():
+                raise pyarrow.ArrowInvalid("a point among decimal commas")
+            found = plain.cast(pyarrow.float64())
+        except pyarrow.ArrowInvalid:
+            row, value = self._first_wrong(cells.to_pylist())
+            if value is not None:
+                line = _line_of(self.text, self.form, self.skipped + row)
+                raise ValueError(
+                    f"{self.file}, line {line}, column {self.name!r}: {value!r} is no number. {ADVICE}"
+                ) from None
+            found = pyarrow.array([None if v is None else float(v) for v in plain.to_pylist()], pyarrow.float64())
+        return compute.fill_null(found, np.nan).to_numpy().astype(np.float64)
+
+    def _first_wrong(self, cells: Sequence[str | None]) -> tuple[int, str | None]:
+        for row, value in enumerate(cells):
+            if value is not None and not _is_number(value, self.decimal):
+                return row, value
+        return 0, None
+
+
+def read(path: pathlib.Path, *, header: Header) -> tuple[dict[str, Column], list[str]]:
+    """Reads a text with a delimiter.
+
+    Args:
+      path: the file; compressed by gzip or not.
+      header: whether the first line has names; "auto" finds out.
+
+    Returns:
+      Columns by name, in the order of the file, and notes on what was found out.
+
+    Raises:
+      ValueError: it is empty or no text, or a line has more or fewer cells than the first.
+    """
+    text, notes = _decoded(path)
+    text, comment = _without_comments(text)
+    lines = [line for line in text.splitlines()[:_LOOKED_AT] if line.strip()]
+    if not lines:
+        raise ValueError(f"{path.name} is empty.")
+    form = _form_of(lines, path)
+    head = [row for _, row in zip(range(_LOOKED_AT), _rows(text, form), strict=False)]
+    width = len(head[0][1])
+    named = _has_names([row for _, row in head], form.decimal) if header == "auto" else header == "yes"
+    names = [name.strip() for name in head[0][1]] if named else [str(index) for index in range(width)]
+    told = next((row for _, row in _rows(comment, form)), [])
+    if not named and len(told) == width:
+        names = [name.strip() for name in told]
+    elif not named and header == "auto":
+        notes.append(
+            "The first line holds numbers, no names: columns are numbered from 0 (--header=yes takes it for names)."
+        )
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{path.name}: several columns are called {', '.join(map(repr, twice))}.")
+    if form.decimal == ",":
+        notes.append("Decimals are written with a comma.")
+    cells = _cells(path.name, text, form, width, int(named))
+    return {
+        name: Column(path.name, name, i, cells[i], form.decimal, text, form, int(named)) for i, name in enumerate(names)
+    }, notes
+
+
+def _without_comments(text: str) -> tuple[str, str]:
+    """The text with lines that begin with # at its top made blank, and the last of them (`numpy.savetxt`: names)."""
+    comment, at = "", 0
+    blank = []
+    for line in text.splitlines(keepends=True):
+        if not line.lstrip().startswith("#"):
+            break
+        comment, at = line.strip().lstrip("#").strip(), at + len(line)
+        blank.append("\n")
+    return "".join(blank) + text[at:], comment
+
+
+def _cells(file: str, text: str, form: _Form, width: int, skipped: int) -> list:
+    """The columns as strings, without the line of names."""
+    import pyarrow
+    from pyarrow import csv as arrow_csv
+
+    if form.delimiter == " ":  # any number of blanks: as many as align the columns
+        text = "\n".join("\t".join(row) for _, row in _rows(text, form))
+    keys = [str(index) for index in range(width)]
+    try:
+        table = arrow_csv.read_csv(
+            io.BytesIO(text.encode()),
+            arrow_csv.ReadOptions(column_names=keys, block_size=max(1 << 20, len(text.encode()) + 1)),
+            arrow_csv.ParseOptions(
+                delimiter="\t" if form.delimiter == " " else form.delimiter,
+                newlines_in_values=True,
+            ),
+            arrow_csv.ConvertOptions(column_types=dict.fromkeys(keys, pyarrow.string()), strings_can_be_null=False),
+        )
+    except pyarrow.ArrowInvalid as error:
+        for line, row in _rows(text, form):
+            if len(row) != width:
+                raise ValueError(f"{file}, line {line}: {len(row)} cells, the first line has {width}.") from None
+        raise ValueError(f"{file} cannot be read: {str(error).splitlines()[0]}") from None
+    return [table.column(key).slice(skipped) for key in keys]
+
+
+def _decoded(path: pathlib.Path) -> tuple[str, list[str]]:
+    data = path.read_bytes()
+    if data[:2] == b"\x1f\x8b":
+        try:
+            data = gzip.decompress(data)
+        except (OSError, EOFError, zlib.error) as error:
+            raise ValueError(f"{path.name} cannot be decompressed: {error}.") from error
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16", errors="replace"), []
+    if b"\0" in data:
+        raise ValueError(f"{path.name} is no text.")
+    try:
+        return data.decode("utf-8-sig"), []
+    except UnicodeDecodeError:
+        return data.decode("cp1252", errors="replace"), ["The file is not UTF-8; it was read as Latin-1."]
+
+
+def _rows(text: str, form: _Form) -> Iterator[tuple[int, list[str]]]:
+    """The rows that are not blank, each with the number of its last line."""
+    if form.delimiter == " ":
+        for number, line in enumerate(text.splitlines(), 1):
+            if line.strip():
+                yield number, line.split()
+        return
+    reader = csv.reader(io.StringIO(text), delimiter=form.delimiter)
+    for row in reader:
+        if row:
+            yield reader.line_num, row
+
+
+def _line_of(text: str, form: _Form, index: int) -> int:
+    return next(line for at, (line, _) in enumerate(_rows(text, form)) if at == index)
+
+
+def _form_of(lines: Sequence[str], path: pathlib.Path) -> _Form:
+    """The delimiter and decimal sign under which most cells are numbers, rows equally long, and columns many."""
+    if ".tsv" in [suffix.lower() for suffix in path.suffixes]:
+        delimiters: tuple[str, ...] = ("\t", *(d for d in _DELIMITERS if d != "\t"))
+    else:
+        delimiters = _DELIMITERS
+    best, best_score = _Form(delimiters[0], "."), (-1.0, -1.0, 0)
+    for delimiter in delimiters:
+        rows = [row for _, row in _rows("\n".join(lines), _Form(delimiter, "."))]
+        width = max(set(map(len, rows)), key=[len(row) for row in rows].count)
+        even = sum(len(row) == width for row in rows) / len(rows)
+        for decimal in (".", ",") if delimiter != "," else (".",):
+            # The last lines, since the first may have names.
+            cells = [cell for row in (rows[1:] or rows) for cell in row]
+            numbers = sum(_is_number(cell.strip(), decimal) for cell in cells) / max(len(cells), 1)
+            score = (round(numbers, 2) if width > 1 else round(numbers, 2) - 0.01, even, width)
+            if score > best_score:
+                best, best_score = _Form(delimiter, decimal), score
+    return best
+
+
+def _is_number(cell: str, decimal: str) -> bool:
+    if cell.lower() in _MISSING:
+        return True
+    if ("," if decimal == "." else ".") in cell:
+        return False
+    return _NUMBER.fullmatch(cell) is not None
+
+
+def _has_names(rows: Sequence[Sequence[str]], decimal: str) -> bool:
+    """Whether the first row has names: a cell that is no number, above one that is."""
+    first = [cell.strip() for cell in rows[0]]
+    words = [index for index, cell in enumerate(first) if not _is_number(cell, decimal)]
+    if not words:
+        return False
+    if len(words) == len(first) or len(rows) == 1:
+        return True
+    # Some are numbers: names such as 2019 or 2020 if numbers stand below the words, a row if words do.
+    below = [row[index].strip() for row in rows[1:] for index in words if index < len(row)]
+    return sum(_is_number(cell, decimal) for cell in below) > len(below) / 2

@@ -1,0 +1,268 @@
+"""Tables as people have them: read, or refused in a line; their measures, whatever their origin and unit."""
+
+import gzip
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pyarrow
+import pytest
+from pyarrow import parquet
+
+from experiments.density_destructors import measures, quick, tables
+from gentoolkit import information
+
+ROOT = pathlib.Path(__file__).parents[2]
+VALUES = np.round(np.random.default_rng(0).normal(size=(30, 3)), 4)
+
+
+def text(separator=",", *, names="abc", decimal=".", end="\n"):
+    rows = [separator.join(str(number).replace(".", decimal) for number in row) for row in VALUES]
+    return end.join([separator.join(names), *rows] if names else rows) + end
+
+
+def write(path, content):
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def changed(line, new):
+    lines = text().split("\n")
+    lines[line - 1] = new
+    return "\n".join(lines)
+
+
+NUMBERED = ("0", "1", "2")
+NAMED = ("a", "b", "c")
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize(
+    ("name", "content", "names"),
+    [
+        ("t.csv", text(), NAMED),
+        ("t.csv", text(names=""), NUMBERED),
+        ("t.csv", "\ufeff" + text(), NAMED),
+        ("t.csv", text(";"), NAMED),
+        ("t.csv", text(";", decimal=","), NAMED),
+        ("t.tsv", text("\t"), NAMED),
+        ("t.csv", text("\t", decimal=","), NAMED),
+        ("t.csv", text("|"), NAMED),
+        ("T.CSV", text(end="\r\n"), NAMED),
+        ("t.csv.gz", gzip.compress(text().encode()), NAMED),
+        ("t.csv", text(names=("größe", "b", "c")).encode("latin-1"), ("größe", "b", "c")),
+        ("t.csv", text().encode("utf-16"), NAMED),
+        ("t.txt", text("   ", names=""), NUMBERED),
+        ("t.txt", "# a b c\n" + text(" ", names=""), NAMED),
+        ("t.csv", text(names=("year", "2019", "2020")), ("year", "2019", "2020")),
+        ("t.csv", text(names=('"a, x"', "b", "c")), ("a, x", "b", "c")),
+        ("t.csv", text().replace("\n", "\n\n"), NAMED),
+    ],
+    ids=(
+        "plain nameless BOM semicolon decimal-comma tab tab-comma pipe CRLF gz Latin-1 UTF-16 blanks savetxt years "
+        "quoted blank-lines"
+    ).split(),
+)
+def test_texts_are_read_as_they_are_written(name, content, names, tmp_path):
+    table = tables.read(write(tmp_path / name, content))
+    assert table.names == names
+    np.testing.assert_array_equal(table.values, VALUES)
+
+
+@pytest.mark.fast
+def test_arrays_archives_and_folders(tmp_path):
+    np.save(tmp_path / "t.npy", VALUES)
+    np.savez(tmp_path / "one.npz", VALUES)
+    np.savez(tmp_path / "columns.npz", **dict(zip(NAMED, VALUES.T, strict=True)))
+    write(tmp_path / "archive.npy", (tmp_path / "one.npz").read_bytes())
+    write(tmp_path / "array.csv", (tmp_path / "t.npy").read_bytes())
+    columns = pyarrow.table(dict(zip(NAMED, VALUES.T, strict=True)))
+    parquet.write_table(columns, tmp_path / "t.parquet")
+    (tmp_path / "folder").mkdir()
+    for part in range(2):
+        parquet.write_table(columns.slice(15 * part, 15), tmp_path / "folder" / f"{part}.parquet")
+    for name in ("t.npy", "one.npz", "archive.npy", "array.csv"):
+        table = tables.read(tmp_path / name)
+        assert table.names == NUMBERED
+        np.testing.assert_array_equal(table.values, VALUES)
+    for name in ("columns.npz", "t.parquet", "folder"):
+        table = tables.read(tmp_path / name)
+        assert table.names == NAMED
+        np.testing.assert_array_equal(table.values, VALUES)
+    parquet.write_table(pyarrow.Table.from_arrays(columns.columns, names=["a", "a", "c"]), tmp_path / "twice.parquet")
+    np.save(tmp_path / "complex.npy", VALUES + 1j)
+    for name, message in (
+        ("twice.parquet", "several columns are called a"),
+        ("complex.npy", r"got array complex128 \(30, 3\)"),
+        ("missing.csv", "there is no file"),
+    ):
+        with pytest.raises((ValueError, FileNotFoundError), match=message):
+            tables.read(tmp_path / name)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="holds no .parquet file"):
+        tables.read(tmp_path / "empty")
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize(
+    ("name", "content", "columns", "message"),
+    [
+        ("t.csv", changed(17, "1,oops,3"), (), "t.csv, line 17, column 'b': 'oops' is no number"),
+        ("t.csv", changed(17, '1,"x\ny",3'), (), r"line 18, column 'b': 'x\\ny'"),
+        ("t.csv", "a,b\n1,x\n2,y\n", (), "line 2, column 'b': 'x'"),
+        ("t.csv", "a;b\n1.234,5;2,5\n3,4;4,5\n", (), "line 2, column 'a': '1.234,5'"),
+        ("t.csv", changed(4, "1,,3"), (), r"1 of 30 rows have missing or infinite values \(b: 1\)"),
+        ("t.csv", changed(4, "NA,2,inf"), (), r"\(a: 1, c: 1\). --missing=drop leaves these rows out"),
+        ("t.csv", changed(9, "1,2"), (), "line 9: 2 cells, the first line has 3"),
+        ("t.csv", "alpha,b\n1,2\n3,4\n", ("alhpa",), "no column 'alhpa'.*Did you mean 'alpha'"),
+        ("t.csv", "a,b\n1,2\n3,4\n", ("a", "0"), "names a column twice"),
+        ("t.csv", "a,a\n1,2\n3,4\n", (), "several columns are called 'a'"),
+        ("t.csv", "a,b\n1,2\n", (), r"holds 1 row\(s\)"),
+        ("t.csv", "", (), "is empty"),
+        ("t.csv", bytes(range(256)), (), "is no text"),
+        ("t.csv.gz", gzip.compress(text().encode())[:40], (), "cannot be decompressed"),
+        ("t.xls", "a", (), "must be a table as text"),
+        ("t.npy", "no array", (), "ends in .npy, but its content is something else"),
+        ("t.npy", b"\x93NUMPY broken", (), "is no array of numbers"),
+        ("t.parquet", b"PAR1 broken, and more of it", (), "cannot be read as Parquet"),
+    ],
+)
+def test_tables_that_cannot_be_taken_are_refused(name, content, columns, message, tmp_path):
+    with pytest.raises(ValueError, match=message) as refused:
+        tables.read(write(tmp_path / name, content), columns)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.fast
+def test_rows_with_missing_values_can_be_dropped_and_words_left_out(tmp_path):
+    table = tables.read(write(tmp_path / "t.csv", changed(4, "NA,2,3")), missing="drop")
+    np.testing.assert_array_equal(table.values, np.delete(VALUES, 2, axis=0))
+    assert table.notes[0] == "1 of 30 rows have missing or infinite values (a: 1) and were left out."
+    words = "\n".join(f"{a},red,{b}" for a, b, _ in VALUES)
+    table = tables.read(write(tmp_path / "t.csv", words), ["2", "0"])
+    np.testing.assert_array_equal(table.values, VALUES[:, [1, 0]])
+    years = write(tmp_path / "t.csv", "2019,2020\n1,2\n3,4\n5,6")
+    assert tables.read(years).values.shape == (4, 2)
+    assert tables.read(years, header="yes").names == ("2019", "2020")
+
+
+@pytest.mark.fast
+def test_notes_on_what_a_measure_cannot_take(tmp_path):
+    lines = ["a,b,c,d"] + [f"{i * 0.37},{i % 2},7,{i * 0.37}" for i in range(30)]
+    table = tables.read(write(tmp_path / "t.csv", "\n".join(lines)))
+    notes = " ".join(table.notes)
+    assert "Constant columns share nothing with any other: c." in notes
+    assert "so that shared information comes out low: b." in notes
+    assert "no finite amount: d and a" in notes and "as low as rounding lets it be" in notes
+    assert "30 rows for 4 columns are few" in notes
+
+
+@pytest.mark.fast
+def test_values_keep_what_a_measure_depends_on_at_any_origin_and_unit():
+    x = np.random.default_rng(1).normal(size=(200, 2))
+    here = measures.prepare(x, "mutual_information")
+    for moved in (1.7e9 + x, 1e39 * x, 1e-42 * x, x * [1e300, 1e-300]):
+        np.testing.assert_array_equal(measures.prepare(moved, "mutual_information").x, here.x)
+    plain = measures.prepare(x, "entropy")
+    for unit in (2.0**200, 2.0**-200):
+        there = measures.prepare(unit * (x + 2.0**20) - unit * 2.0**20, "entropy")
+        np.testing.assert_allclose(there.x, plain.x, atol=1e-6)
+        np.testing.assert_allclose(there.offset, plain.offset + 2 * np.log(unit))
+
+
+@pytest.mark.fast
+def test_the_quick_look_and_its_test():
+    rng = np.random.default_rng(0)
+    a, b, c = rng.normal(size=(3, 2000))
+    x = np.stack([a, 0.8 * a + 0.6 * b, c], axis=1)
+    scores = quick.normal_scores(np.exp(x))
+    np.testing.assert_allclose(quick.first_look(scores), -0.5 * np.log(0.36), atol=0.05)
+    np.testing.assert_allclose(quick.first_look(scores, 1), -0.5 * np.log(0.36), atol=0.05)
+    assert quick.first_look(scores, 2) < 0.01
+    assert abs(quick.first_look(rng.normal(size=(150, 50)))) < 1.0  # of 9 nats by the sample's correlations as they are
+    assert quick.independence_p_value(rng, scores, 99) == 0.01
+    assert quick.independence_p_value(rng, scores, 99, 1) == 0.01
+    assert quick.independence_p_value(rng, scores, 99, 2) > 0.01
+    heavy = rng.normal(size=(2000, 2)) / np.sqrt(rng.chisquare(3, size=(2000, 1)))  # uncorrelated, of one scale
+    assert quick.independence_p_value(rng, quick.normal_scores(heavy), 99) == 0.01
+    ps = [quick.independence_p_value(rng, rng.normal(size=(40, 3)), 19) for _ in range(200)]
+    np.testing.assert_allclose([np.mean(ps), np.mean(np.array(ps) <= 0.2)], [0.525, 0.2], atol=0.08)
+    assert quick.first_look(np.ones((10, 2))) is None
+
+
+def test_entropy_follows_the_unit():
+    x = np.random.default_rng(2).normal(size=(300, 1))
+    function = measures.estimator("entropy", None, num_layers=1, max_components=1)
+    got = []
+    for values in (x, 1.7e9 + 1e3 * np.round(x, 9)):
+        prepared = measures.prepare(values, "entropy")
+        got.append(float(jax.jit(function)(jax.random.key(0), prepared.x).value) + prepared.offset)
+    np.testing.assert_allclose(got[0], 0.5 * np.log(2 * np.pi * np.e), atol=0.15)
+    np.testing.assert_allclose(got[1] - np.log(1e3), got[0], atol=0.02)
+
+
+COMMAND = [sys.executable, "-m", "experiments.density_destructors.main"]
+
+
+def run(*arguments):
+    return subprocess.run([*COMMAND, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+def test_main_estimates_a_table_and_writes_a_page(tmp_path):
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 400))
+    x = np.stack([a, 0.9 * a + np.sqrt(1 - 0.81) * b], axis=1)
+    np.save(tmp_path / "t.npy", 1.7e9 + x)
+    given = [f"--input={tmp_path}/t.npy", f"--workdir={tmp_path}/page", "--max_components=1", "--num_layers=2"]
+    done = run(*given, "--permutations=3", "--test=estimator")
+    assert done.returncode == 0, done.stderr
+    assert "at a first look, as if normal: total correlation 0.8" in done.stdout
+    value = float(re.search(r"\n  estimate +(\S+)", done.stdout)[1])
+    np.testing.assert_allclose(value, -0.5 * np.log(1 - 0.81), atol=0.15)  # 400 rows: a standard error of some 0.05
+    program = jax.jit(lambda key, x: information.total_correlation(key, x, num_layers=2, max_components=1).value)
+    key = jax.random.split(jax.random.key(0))[0]
+    np.testing.assert_allclose(value, program(key, x.astype(np.float32)), atol=1e-3)
+    assert "p-value of no dependence           0.25" in done.stdout and "mean with permuted columns" in done.stdout
+    page = (tmp_path / "page" / "report.html").read_text()
+    assert "Total correlation of t.npy" in page and "<svg" in page and f"{value:.4f}" in page
+    assert json.loads((tmp_path / "page" / "result.json").read_text())["nats"]["estimate"] == f"{value:.4f}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--input=nowhere.csv"], "there is no file nowhere.csv"),
+        (["--input={table}", "--measure=mutual_information", "--split=3"], "--split must be from 1 to 2"),
+        (["--input={table}", "--workdir=/proc/none"], "--workdir: cannot write"),
+        (["--input={table}", "--permutations=nan"], "--permutations"),
+    ],
+)
+def test_main_says_in_one_line_what_is_wrong(arguments, message, tmp_path):
+    table = write(tmp_path / "t.csv", text())
+    done = run(f"--workdir={tmp_path}/page", *(argument.format(table=table) for argument in arguments))
+    assert done.returncode == 1
+    assert message in done.stderr and done.stderr.count("\n") == 1, done.stderr
+
+
+def test_main_ends_at_ctrl_c_while_it_compiles(tmp_path):
+    np.save(tmp_path / "t.npy", np.random.default_rng(0).normal(size=(100, 2)))
+    environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache")}
+    process = subprocess.Popen(
+        [*COMMAND, f"--input={tmp_path}/t.npy", f"--workdir={tmp_path}"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    while "first look" not in (line := process.stdout.readline()):
+        assert line
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130 and err.split() == ["interrupted"]
