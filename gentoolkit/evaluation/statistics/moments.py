@@ -1,5 +1,6 @@
 """Means with their standard errors, and covariances, of any number of rows in constant memory."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -71,7 +72,7 @@ def mean(of: Of) -> Statistic:
             error = np.sqrt(sums.scatter / np.float64(sums.num - 1) / sums.num)
         return Mean(sums.num, sums.mean, error)
 
-    return _summed(lambda values: chosen(of, values), np.square, lambda x: np.sum(np.square(x), axis=0), finish)
+    return _summed(lambda values: chosen(of, values), lambda x: np.sum(np.square(x), axis=0), finish)
 
 
 def moments(of: Of) -> Statistic:
@@ -95,22 +96,23 @@ def moments(of: Of) -> Statistic:
             raise ValueError(f"A covariance needs at least two images, got {sums.num}.")
         return FeatureMoments(sums.num, sums.mean, sums.scatter / (sums.num - 1))
 
-    return _summed(features, lambda step: np.outer(step, step), lambda x: x.T @ x, finish)
+    return _summed(features, lambda x: x.T @ x, finish)
 
 
 def _summed(
-    of: Callable[[Values], np.ndarray],
-    square: Callable[[np.ndarray], np.ndarray],
-    scatter: Callable[[np.ndarray], np.ndarray],
-    finish: Callable[[_Sums], Any],
+    of: Callable[[Values], np.ndarray], scatter: Callable[[np.ndarray], np.ndarray], finish: Callable[[_Sums], Any]
 ) -> Statistic:
+    def between(a: _Sums, num: int, own: np.ndarray) -> tuple[_Sums, np.ndarray]:
+        """The joint number and mean with another group, and the row that the distance of the means adds to scatters."""
+        total, step = a.num + num, own - a.mean
+        return _Sums(total, a.mean + step * (num / total), a.scatter), step[None] * math.sqrt(a.num * num / total)
+
     def merge(a: _Sums, b: _Sums) -> _Sums:
         if not a.num or not b.num:
             return a if a.num else b
         # Means and squares of two groups put together: nothing that would cancel.
-        total, step = a.num + b.num, b.mean - a.mean
-        between = square(step) * (a.num * b.num / total)
-        return _Sums(total, a.mean + step * (b.num / total), a.scatter + b.scatter + between)
+        joint, row = between(a, b.num, b.mean)
+        return joint._replace(scatter=a.scatter + b.scatter + scatter(row))
 
     def update(sums: _Sums, values: Values) -> _Sums:
         x = of(values)
@@ -118,6 +120,7 @@ def _summed(
             return sums
         x = x.astype(np.float64)
         own = x.mean(axis=0)
-        return merge(sums, _Sums(len(x), own, scatter(x - own)))
+        joint, row = between(sums, len(x), own)
+        return joint._replace(scatter=sums.scatter + scatter(np.concatenate([x - own, row])))
 
     return Statistic(lambda: _Sums(0, np.zeros(()), np.zeros(())), update, merge, finish)
