@@ -108,11 +108,14 @@ def test_from_a_file_by_other_names(run, programs, tmp_path):
 
 
 def test_the_longest_name_decides(run, programs):
-    """A mapping may move a whole and leave a part out."""
+    """A mapping may move a whole and its parts, and leave some out."""
     _, state = run
     nested = {"old": {k.removeprefix("net/"): v for k, v in weights(state).items()}}
-    initial = training.Initial(nested, into=("net/encoder",), rename={"old": "net", "old/head": None})
-    plain, made = (weights(programs[one].init(3, source)) for source in (None, initial))
+    rename = {"old": "lost", "old/encoder": "net/encoder", "old/head": "net/head"}
+    made = weights(programs[one].init(3, training.Initial(nested, rename=rename)))
+    jax.tree.map(np.testing.assert_array_equal, made, weights(state))
+    part = training.Initial(nested, into=("net/encoder",), rename=rename | {"old/head": None})
+    plain, made = (weights(programs[one].init(3, source)) for source in (None, part))
     np.testing.assert_array_equal(made["net/encoder/0/kernel"], weights(state)["net/encoder/0/kernel"])
     np.testing.assert_array_equal(made["net/head/kernel"], plain["net/head/kernel"])
 
