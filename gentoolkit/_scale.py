@@ -1,4 +1,4 @@
-"""Origin and unit of data: a mean taken off before float32 rounds it, and the power of two that makes it of order 1."""
+"""Origin and unit of data: a center taken off before float32 rounds it, and a power of two that makes it of order 1."""
 
 from typing import Any
 
@@ -8,37 +8,79 @@ import numpy as np
 
 # Exponents of units whose reciprocals are normal numbers in float32 as well.
 _LEAST_EXPONENT, _LARGEST_EXPONENT = -126, 126
+_MOST_LOOKED_AT = 4096  # rows that the center is taken from
+
+
+def keeps_float64() -> bool:
+    """Whether 64-bit types are switched on, so that nothing of float64 is rounded."""
+    return jax.dtypes.canonicalize_dtype(np.float64) == np.float64
 
 
 def center_on_host(x: Any, *, axes: int | tuple[int, ...] = -2) -> tuple[Any, np.ndarray | None]:
-    """Takes a mean off wide data that is about to become float32, as timestamps must have it.
+    """Takes a center off wide data that is about to become float32, as timestamps must have it.
 
-    1.7e9 s in float32 is rounded to 128 s; the differences of float64 timestamps are not, if the mean goes first. Only
-    data that can be looked at and that would lose digits is touched: NumPy arrays and lists of float64 or of integers.
-    Float32 data, traced data and float64 data under x64 come back as they are.
+    1.7e9 s in float32 is rounded to 128 s; the differences of float64 timestamps are not, if a center goes first. It is
+    the median (of some thousand rows, where there are more), not the mean: next to one entry of 1e12 the mean of a
+    thousand is 1e9, and to take that off would round the others away. Only data that can be looked at and that would
+    lose digits is touched: NumPy arrays and lists of float64 or of integers. Float32 data, traced data and float64 data
+    under x64 come back as they are.
 
     Args:
       x: array or list of any shape.
-      axes: over which the mean is taken, -2 for that of the samples of `[..., n, d]`.
+      axes: over which the median is taken, -2 for that of the samples of `[..., n, d]`.
 
     Returns:
-      `(centered, mean)`: float64 data less its mean, with the mean in float64 and its axes kept; or `(x, None)`.
-      Where a mean is not finite nothing is taken off there.
+      `(centered, center)`: float64 data less its center, with the center in float64 and its axes kept; or `(x, None)`.
+      Where a center is not finite nothing is taken off there. The centered data need not have mean 0.
     """
-    if (
-        any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(x))
-        or jax.dtypes.canonicalize_dtype(np.float64) == np.float64
-    ):
+    if any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(x)) or keeps_float64():
         return x, None
     wide = np.asarray(x)
     is_wide = wide.dtype == np.float64 or (np.issubdtype(wide.dtype, np.integer) and wide.dtype.itemsize > 2)
     if not is_wide or not wide.size:
         return x, None
     wide = wide.astype(np.float64)
+    few = wide
+    for axis in (axes,) if isinstance(axes, int) else axes:
+        few = np.take(few, range(0, few.shape[axis], -(-few.shape[axis] // _MOST_LOOKED_AT)), axis=axis)
     with np.errstate(over="ignore", invalid="ignore"):
-        mean = np.mean(wide, axis=axes, keepdims=True)
-    mean = np.where(np.isfinite(mean), mean, 0.0)
-    return wide - mean, mean
+        center = np.median(few, axis=axes, keepdims=True)
+    center = np.where(np.isfinite(center), center, 0.0)
+    return wide - center, center
+
+
+def refuse_rounding(*, axis: int, **arrays: Any) -> None:
+    """Refuses wide data of which float32 would keep too few digits, for functions whose results have its origin.
+
+    Only data that can be looked at is: NumPy arrays and lists of float64 or of integers. Refused is a sample whose
+    rounding, as its median, is more than a thousandth of its interquartile range (or standard deviation).
+
+    Args:
+      axis: that of the sample.
+      **arrays: arrays or lists, by the name to use in an error.
+
+    Raises:
+      ValueError: such a sample.
+    """
+    for name, x in arrays.items():
+        centered, center = center_on_host(x, axes=axis)
+        if center is None:
+            continue
+        step = -(-centered.shape[axis] // _MOST_LOOKED_AT)
+        few = np.take(centered, range(0, centered.shape[axis], step), axis=axis)
+        wide = few + center
+        with np.errstate(over="ignore", invalid="ignore"):
+            lost = np.median(np.abs(wide - wide.astype(np.float32)), axis=axis)
+            quartiles = np.subtract(*np.quantile(few, [0.75, 0.25], axis=axis))
+            spread = np.where(quartiles > 0, quartiles, np.std(few, axis=axis))
+        bad = lost > 1e-3 * spread
+        if np.any(bad):
+            place = np.unravel_index(np.argmax(bad), bad.shape)
+            median = np.squeeze(center, axis)[place]
+            raise ValueError(
+                f"{name} loses its digits in float32, which rounds it by {lost[place]:.2g} where it spreads over "
+                f"{spread[place]:.2g}. Take a constant off first, such as its median {median:.9g}."
+            )
 
 
 def unit(x: jax.Array, *, axes: int | tuple[int, ...] | None = None) -> jax.Array:
@@ -57,7 +99,7 @@ def unit(x: jax.Array, *, axes: int | tuple[int, ...] | None = None) -> jax.Arra
     size = jax.lax.stop_gradient(jnp.abs(x))
     largest = jnp.max(jnp.where(jnp.isfinite(size), size, 0), axis=axes, keepdims=True)
     _, exponent = jnp.frexp(jnp.where(largest > 0, largest, 1))
-    exponent = jnp.clip(exponent, _LEAST_EXPONENT, _LARGEST_EXPONENT)
+    exponent = jnp.where(largest > 0, jnp.clip(exponent, _LEAST_EXPONENT, _LARGEST_EXPONENT), 0)
     return jnp.ldexp(jnp.ones_like(largest), exponent)
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from gentoolkit._array import as_floating, check_samples
+from gentoolkit import _scale
+from gentoolkit._array import as_array, as_floating, check_samples
 from gentoolkit.gaussianization import univariate_entropy
 
 
@@ -43,7 +44,10 @@ def total_correlation_removed(
       Johnson, Laparra, Camps-Valls, Santos-Rodriguez, Malo, "Information theory in density destructors", eq. 6, whose
       Delta T as printed is T after less T before; this is T before less T after, as its eq. 7 needs.
     """
+    # Entropies do not depend on the origin, which float32 might round away.
+    x, z, log_det = as_array(x), as_array(z), as_array(log_det)
     check_samples(x=x, z=z)
+    x, z = (_scale.center_on_host(sample)[0] for sample in (x, z))
     if jnp.shape(x) != jnp.shape(z) or jnp.shape(log_det) != jnp.shape(x)[:-1]:
         raise ValueError(
             f"z must have the shape of x, and log_det that without features, got x.shape = {jnp.shape(x)}, "

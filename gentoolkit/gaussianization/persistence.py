@@ -11,7 +11,8 @@ import numpy as np
 from gentoolkit.gaussianization import rbig
 from gentoolkit.gaussianization.marginal import Marginal, histogram, kernel_density, mixture, quantile
 
-_FORMAT, _VERSION = "gentoolkit.gaussianization.Destructor", 2
+_FORMAT, _VERSION = "gentoolkit.gaussianization.Destructor", 3
+_SPLINED = ("kernel_density", "quantile")  # their maps begin with a spline
 _MADE_BY = {variant.__name__: variant for variant in (histogram, kernel_density, mixture, quantile)}
 
 
@@ -67,6 +68,8 @@ def load(path: str | os.PathLike, *, marginal: Marginal | None = None) -> rbig.D
         raise
     except (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{os.fspath(path)} is not a destructor's file, or is damaged: {error}.") from error
+    if header.get("format") == _FORMAT and header.get("version") == 2:
+        leaves, header = _from_version_2(leaves, header["marginal"]), {**header, "version": _VERSION}
     if header.get("format") != _FORMAT or header.get("version") != _VERSION:
         raise ValueError(
             f"{os.fspath(path)} is of format {header.get('format')!r}, version {header.get('version')!r}; "
@@ -89,3 +92,16 @@ def load(path: str | os.PathLike, *, marginal: Marginal | None = None) -> rbig.D
     if num != len(leaves):
         raise ValueError(f"{os.fspath(path)} has {len(leaves)} arrays, a destructor of this marginal {num}.")
     return jax.tree.unflatten(jax.tree.structure(like), [jnp.asarray(leaf) for leaf in leaves])
+
+
+def _from_version_2(leaves: list[np.ndarray], made_by: str) -> list[np.ndarray]:
+    """Puts the knots in front of splines that kept them among their starts and bases alone."""
+    if made_by not in _SPLINED:
+        return leaves
+    # Six arrays of the layers' splines, five of their tails, the rotations; then the last splines.
+    first, middle, last, rest = leaves[:6], leaves[6:12], leaves[12:18], leaves[18:]
+
+    def knots(spline):
+        return [np.ascontiguousarray(spline[place][..., 1:]) for place in (0, 2)]
+
+    return [*knots(first), *first, *middle, *knots(last), *last, *rest]

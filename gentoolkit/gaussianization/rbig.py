@@ -27,10 +27,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gentoolkit import _pytree
-from gentoolkit._array import as_floating, check_samples
+from gentoolkit import _pytree, _scale
+from gentoolkit._array import as_array, as_floating, check_samples
 from gentoolkit.distances import sorting
-from gentoolkit.gaussianization import _compensated, _normal, univariate_entropy
+from gentoolkit.gaussianization import _compensated, normal_law, univariate_entropy
 from gentoolkit.gaussianization import marginal as _marginal
 from gentoolkit.gaussianization import rotation as _rotation
 from gentoolkit.gaussianization.marginal.variant import Compensated, Marginal
@@ -129,7 +129,9 @@ def fit(
       across the span). A NaN or infinity in a problem makes that whole problem NaN.
 
     Raises:
-      ValueError: shapes that are not samples, fewer than 2 of them, or a negative number of layers.
+      ValueError: shapes that are not samples, fewer than 2 of them, a negative number of layers, or wide data far from
+        0 of which float32 keeps too few digits (timestamps, say): a destructor takes in and gives back float32, so that
+        such an origin has to be taken off by the caller, and put back in float64.
       TypeError: `x` is not real.
 
     References:
@@ -137,7 +139,9 @@ def fit(
       Johnson, Laparra, Camps-Valls, Santos-Rodriguez, Malo, "Information theory in density destructors", eqs. 6 and 7.
       Eq. 6 as printed is T after less T before; the trace has T removed, its negative, as eq. 7 and the text need.
     """
+    x = as_array(x)
     check_samples(x=x)
+    _scale.refuse_rounding(axis=-2, x=x)
     if jnp.shape(x)[-2] < 2:
         raise ValueError(f"x must hold at least 2 samples, got x.shape = {jnp.shape(x)}.")
     if num_layers < 0:
@@ -280,6 +284,7 @@ def apply_layer(marginal: Marginal, layer: Layer, x: jax.Array) -> tuple[jax.Arr
       ValueError: shapes that do not fit the layer.
     """
     _check_fits(layer.rotation, x)
+    (x,) = as_floating(x=x)
     psi, rows, log_det = _apply(marginal, layer, x.T)
     return psi.T, rows.T, log_det
 
@@ -384,7 +389,7 @@ def _log_prob(d: Destructor, x: jax.Array) -> jax.Array:
 
     both = jax.lax.complex(*d.marginal.forward(first, x.T))
     both, _ = jax.lax.scan(step, both, (d.layers.rotation, later))
-    return _total(_normal.log_density(both.real) + both.imag)
+    return _total(normal_law.log_density(both.real) + both.imag)
 
 
 @functools.partial(jax.jit, inline=True)
@@ -447,7 +452,7 @@ def _compensated_map(marginal: Marginal) -> Compensated:
 
 def _over_problems(function: Callable, d: Destructor, x: jax.Array):
     """Maps `function(d, x [n, d])` over the destructor's problems, and lays out further axes of x along n."""
-    problems = d.layers.rotation.shape[:-3]
+    problems, x = d.layers.rotation.shape[:-3], as_array(x)
     _check_fits(d.layers.rotation, x)
     shape = jnp.shape(x)
     if shape[: len(problems)] != problems or len(shape) < len(problems) + 2:
@@ -466,6 +471,7 @@ def _common_dtype(d: Destructor, x: jax.Array) -> tuple[Destructor, jax.Array]:
 
 
 def _check_fits(matrix: jax.Array, x: jax.Array) -> None:
+    x = as_array(x)
     check_samples(x=x)
     if jnp.shape(x)[-1] != matrix.shape[-1]:
         raise ValueError(f"The destructor takes {matrix.shape[-1]} features, got samples of shape {jnp.shape(x)}.")

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from gentoolkit import _scale, _sums
 from gentoolkit._array import as_floating, check_positive, check_samples
 from gentoolkit.distances import directions, normality, sliced
 from gentoolkit.gaussianization import _compensated
@@ -53,6 +54,7 @@ def rotate(matrix: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
     Raises:
       ValueError: shapes that do not fit together.
     """
+    matrix, x = as_floating(matrix=matrix, x=x)
     z = jnp.swapaxes(sliced.project(x, matrix), -1, -2)
     return z, jnp.zeros_like(z[..., 0])
 
@@ -70,6 +72,7 @@ def rotate_back(matrix: jax.Array, z: jax.Array) -> jax.Array:
     Raises:
       ValueError: shapes that do not fit together.
     """
+    matrix, z = as_floating(matrix=matrix, z=z)
     return rotate(jnp.swapaxes(matrix, -1, -2), z)[0]
 
 
@@ -148,18 +151,20 @@ def _ica(num_steps: int, num_samples: int | None) -> Rotation:
         x = _prepare(x)
         n, dim = x.shape[-2:]
         start, thinning = jax.random.split(key)
+        unit = _scale.unit(x - jnp.mean(x, axis=-2, keepdims=True), axes=(-2, -1))
         values, vectors = jnp.linalg.eigh(_covariance(x), symmetrize_input=False)
         least = 1e-6 * jnp.maximum(values[..., -1:], float(jnp.finfo(x.dtype).tiny))
         root = jax.lax.rsqrt(jnp.maximum(values, least))
         whitening = _product(vectors * root[..., None, :], jnp.swapaxes(vectors, -1, -2))
         y = _thinned(thinning, x, num_samples)
-        y = _product(y - jnp.mean(y, axis=-2, keepdims=True), whitening)
+        y = y - jnp.mean(y, axis=-2, keepdims=True)
+        y = _product(y / unit, whitening)
         count = y.shape[-2]
 
         def step(unmixing, _):
             bent = jnp.tanh(_product(y, jnp.swapaxes(unmixing, -1, -2)))
             slope = 1 - jnp.mean(bent * bent, axis=-2)
-            new = _product(jnp.swapaxes(bent, -1, -2), y) / count - slope[..., None] * unmixing
+            new = _sums.gram(bent, y) / count - slope[..., None] * unmixing
             return _nearest_orthogonal(new), None
 
         drawn = jnp.broadcast_to(directions.orthogonal(start, dim, dim, dtype=x.dtype), (*x.shape[:-2], dim, dim))
@@ -265,8 +270,10 @@ def _product(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 def _covariance(x: jax.Array) -> jax.Array:
+    """Of samples in their unit, the same for all features: what is read of it are directions and ratios."""
     x = x - jnp.mean(x, axis=-2, keepdims=True)
-    return _product(jnp.swapaxes(x, -1, -2), x) / x.shape[-2]
+    x = x / _scale.unit(x, axes=(-2, -1))
+    return _sums.gram(x, x) / x.shape[-2]
 
 
 def _thinned(key: jax.Array, x: jax.Array, num: int | None) -> jax.Array:

@@ -18,9 +18,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gentoolkit._array import as_floating
+from gentoolkit import _scale
+from gentoolkit._array import as_array, as_floating
 from gentoolkit.distances import sorting
-from gentoolkit.gaussianization import _spline
+from gentoolkit.gaussianization import splines
 
 
 class SpacingPlan(NamedTuple):
@@ -47,14 +48,15 @@ def spacing(y: jax.Array, *, num_spacings: int | None = None, is_sorted: bool = 
     elsewhere the bias comes from how the density changes over 2 m samples. Differentiable: one sort and a gather back.
 
     Args:
-      y: `[..., n]`, n >= 2.
+      y: `[..., n]`, n >= 2. Its median goes first where float32 would round it away (`center_on_host`).
       num_spacings: static, m from 1 to n - 1, to either side, for every i; `None` takes n^(1/3) or so, for
         every (m / 2)-th i, which costs nothing in precision and reads few of the order statistics.
       is_sorted: static, `y` ascends already, and the sort is saved.
 
     Returns:
-      `[...]`, in nats. NaN in gives NaN out, an infinite entry NaN or infinity. Ties are taken to be four roundings of
-      the sample's largest entry apart: a finite value without a gradient, where the entropy is minus infinity.
+      `[...]`, in nats. NaN in gives NaN out, an infinite entry NaN or infinity. Ties are taken to be four roundings
+      of their own value apart (at 0, of the smallest other entry that is read): a finite value without a gradient,
+      where the entropy is minus infinity.
 
     Raises:
       ValueError: fewer than 2 entries, or `num_spacings` outside its range.
@@ -125,12 +127,18 @@ def spacing_of_order_statistics(values: jax.Array, plan: SpacingPlan) -> jax.Arr
     Returns:
       `[...]`, in nats.
     """
-    gap = jnp.take(values, plan.high, axis=-1) - jnp.take(values, plan.low, axis=-1)
-    ends = jnp.maximum(jnp.abs(values[..., :1]), jnp.abs(values[..., -1:]))
-    least = 4 * float(jnp.finfo(values.dtype).eps) * jnp.maximum(jax.lax.stop_gradient(ends), 1e-20)
     # NaN stands last in a sorted sample and need not be among the gaps.
     last = jnp.where(jnp.isnan(values[..., -1]), jnp.nan, 0)
-    return jnp.mean(jnp.log(jnp.where(gap < least, least, gap)), axis=-1) - plan.expected + last
+    unit = _scale.unit(values, axes=-1)
+    values = values / unit
+    low, high = jnp.take(values, plan.low, axis=-1), jnp.take(values, plan.high, axis=-1)
+    size = jax.lax.stop_gradient(jnp.abs(values))
+    smallest = jnp.min(jnp.where(size > 0, size, jnp.inf), axis=-1, keepdims=True)
+    smallest = jnp.where(smallest < jnp.inf, smallest, 1e-20)
+    around = jnp.maximum(jnp.maximum(jnp.abs(low), jnp.abs(high)), smallest)
+    least = 4 * float(jnp.finfo(values.dtype).eps) * jax.lax.stop_gradient(around)
+    log_gap = jnp.log(jnp.where(high - low < least, least, high - low))
+    return jnp.mean(log_gap, axis=-1) + (jnp.log(unit[..., 0]) - plan.expected) + last
 
 
 def histogram(y: jax.Array, *, num_bins: int | None = None, is_sorted: bool = False) -> jax.Array:
@@ -164,7 +172,7 @@ def histogram(y: jax.Array, *, num_bins: int | None = None, is_sorted: bool = Fa
     width = (y[..., -1:] - y[..., :1]) / bins
     inner = y[..., :1] + width * jnp.broadcast_to(jnp.arange(1, bins, dtype=y.dtype), (*y.shape[:-1], bins - 1))
     edges = ((0, 0),) * (y.ndim - 1) + ((1, 1),)
-    below = jnp.pad(_spline.count_not_above(y, inner) if bins > 1 else jnp.zeros(inner.shape, jnp.int32), edges)
+    below = jnp.pad(splines.count_not_above(y, inner) if bins > 1 else jnp.zeros(inner.shape, jnp.int32), edges)
     count = jnp.diff(below.at[..., -1].set(n), axis=-1)
     share = count.astype(y.dtype) / n
     occupied = jnp.sum(count > 0, axis=-1, dtype=jnp.int32).astype(y.dtype)
@@ -175,6 +183,7 @@ def histogram(y: jax.Array, *, num_bins: int | None = None, is_sorted: bool = Fa
 
 
 def _prepare(y: jax.Array) -> list[jax.Array]:
+    y = as_array(y)
     if jnp.ndim(y) < 1 or jnp.shape(y)[-1] < 2:
         raise ValueError(f"y must be [..., n] with n >= 2, got y.shape = {jnp.shape(y)}.")
-    return as_floating(y=y)
+    return as_floating(y=_scale.center_on_host(y, axes=-1)[0])  # entropy does not depend on the origin

@@ -12,6 +12,9 @@ help.
 Part of what it misses is what it learnt wrong from few rows, and that can be told. A fit of p parameters to n rows
 loses p / 2n on new rows and gains as much on its own (Akaike 1974): half of the difference of the two is added, and
 half of that again counts as error, so that the interval reaches from what new rows say to what its own rows say.
+
+A caller who traces gets one program, in which folds are a loop. Without a tracer the steps are programs of their own,
+each compiled once for a shape and called for fold after fold, and a branch that is not taken is not compiled.
 """
 
 import functools
@@ -23,6 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gentoolkit._array import is_traced
 from gentoolkit.distances import sorting
 from gentoolkit.gaussianization import marginal, rbig, rotation
 from gentoolkit.information import _start
@@ -32,6 +36,9 @@ NUM_FOLDS = 5
 MAX_COMPONENTS = 8
 
 
+_compiled = functools.partial(jax.jit, inline=True)
+
+
 class Flow(NamedTuple):
     """A fitted destructor of normal scores; of one feature there is nothing to destroy, and both parts are None."""
 
@@ -39,6 +46,7 @@ class Flow(NamedTuple):
     layers: Any
 
 
+@_compiled
 def normal_scores(key: jax.Array, x: jax.Array) -> jax.Array:
     """`Phi^-1((rank + 1/2) / n)` of every feature of `[n, d]`, ties in random order.
 
@@ -83,12 +91,16 @@ def log_ratio(flow: Flow, z: jax.Array, num_layers: int) -> jax.Array:
     """`r` at `[m, d]` scores after the start and after each layer, `[1 + num_layers, m]`."""
     if flow.start is None:
         return jnp.zeros_like(z, shape=(1 + num_layers, z.shape[0]))
-    w, log_det = _start.forward(flow.start, z)
+    return _ratio_by_layers(flow.layers, z, *_start.forward(flow.start, z))
+
+
+@_compiled
+def _ratio_by_layers(layers: rbig.Destructor | None, z: jax.Array, w: jax.Array, log_det: jax.Array) -> jax.Array:
     normal = _log_normal(z.T)
     first = (log_det + _log_normal(w.T) - normal)[None]
-    if flow.layers is None:
+    if layers is None:
         return first
-    values = rbig.layers(flow.layers, w, summary=_log_normal)
+    values = rbig.layers(layers, w, summary=_log_normal)
     more = values.gaussianized + jnp.cumsum(values.log_det, axis=0) + (log_det - normal)[None]
     return jnp.concatenate([first, more])
 
@@ -97,6 +109,7 @@ def _log_normal(rows: jax.Array) -> jax.Array:
     return -0.5 * jnp.sum(rows * rows, axis=0) - 0.5 * rows.shape[0] * math.log(2 * math.pi)
 
 
+@functools.partial(jax.jit, inline=True, static_argnums=(1, 2))
 def folds(key: jax.Array, n: int, num_folds: int) -> tuple[jax.Array, jax.Array]:
     """Rows to fit to `[folds, n - size]` and rows to evaluate at `[folds, size]`, in random order."""
     size = n // num_folds
@@ -107,9 +120,21 @@ def folds(key: jax.Array, n: int, num_folds: int) -> tuple[jax.Array, jax.Array]
     return order[train], order[test]
 
 
-def cross_fit(fitted_at: Callable, train: jax.Array, test: jax.Array, keys: jax.Array) -> Any:
-    """`fitted_at(key, train rows, test rows)` on every fold, one after the other."""
-    return jax.lax.map(lambda fold: fitted_at(*fold), (keys, train, test))
+def cross_fit(fitted_at: Callable, x: jax.Array, train: jax.Array, test: jax.Array, keys: jax.Array) -> Any:
+    """`fitted_at(key, rows of x to fit to, rows to evaluate at)` on every fold, one after the other."""
+
+    def one(key, train, test):
+        return fitted_at(key, *_rows(x, train, test))
+
+    if is_traced((x, train)):
+        return jax.lax.map(lambda fold: one(*fold), (keys, train, test))
+    each = [one(*fold) for fold in zip(keys, train, test, strict=True)]
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
+
+
+@_compiled
+def _rows(x: jax.Array, *indices: jax.Array) -> tuple[jax.Array, ...]:
+    return tuple(x[index] for index in indices)
 
 
 def select(ratio: jax.Array) -> jax.Array:
@@ -157,10 +182,7 @@ def dependence(
       `Dependence`.
     """
     fold_key, fit_key = jax.random.split(key)
-    train, test = folds(fold_key, blocks[0][1].shape[0], num_folds)
-    # Every fit is also asked about the rows of the next fold, which it saw: each row once in either way.
-    both = jnp.concatenate([test, jnp.roll(test, -1, axis=0)], axis=1)
-    size = test.shape[1]
+    train, test, both = _folds_twice(fold_key, blocks[0][1].shape[0], num_folds)
     terms: Any = jnp.zeros_like(blocks[0][1], shape=test.size)
     shortfall: Any = jnp.zeros_like(terms[0])
     trace: Any = jnp.zeros_like(terms, shape=1 + num_layers)
@@ -169,17 +191,32 @@ def dependence(
             continue
         keys = jax.random.split(jax.random.fold_in(fit_key, index), num_folds)
 
-        def fitted_at(key, train, rows, z=z):
-            return log_ratio(fit(key, z[train], num_layers, max_components), z[rows], num_layers)
+        def fitted_at(key, train, rows):
+            return log_ratio(fit(key, train, num_layers, max_components), rows, num_layers)
 
-        ratio = cross_fit(fitted_at, train, both, keys)
-        left_out = ratio[..., :size]
-        layers = select(left_out)
-        own, seen = after(left_out, layers), jnp.roll(after(ratio[..., size:], layers), 1, axis=0)
-        terms = terms + sign * (0.5 * (own + seen)).reshape(-1)
-        shortfall = shortfall + sign * 0.5 * (seen - own).mean()
-        trace = trace + sign * left_out.mean(axis=(0, 2))
+        more = _of_folds(cross_fit(fitted_at, z, train, both, keys))
+        terms, shortfall, trace = (old + sign * new for old, new in zip((terms, shortfall, trace), more, strict=True))
     return Dependence(terms, shortfall, test.reshape(-1), trace)
+
+
+@functools.partial(jax.jit, inline=True, static_argnums=(1, 2))
+def _folds_twice(key: jax.Array, n: int, num_folds: int) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """As `folds`, and the rows to evaluate at once more, beside those of the next fold, which the fit saw.
+
+    So each row is asked about once in either way.
+    """
+    train, test = folds(key, n, num_folds)
+    return train, test, jnp.concatenate([test, jnp.roll(test, -1, axis=0)], axis=1)
+
+
+@_compiled
+def _of_folds(ratio: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Terms, shortfall and trace of `[folds, 1 + layers, 2 size]`, left out and seen."""
+    size = ratio.shape[-1] // 2
+    left_out = ratio[..., :size]
+    layers = select(left_out)
+    own, seen = after(left_out, layers), jnp.roll(after(ratio[..., size:], layers), 1, axis=0)
+    return (0.5 * (own + seen)).reshape(-1), 0.5 * (seen - own).mean(), left_out.mean(axis=(0, 2))
 
 
 _MARGINAL = marginal.quantile(tails="pareto")
@@ -194,14 +231,27 @@ class Density(NamedTuple):
 
 def fit_density(key: jax.Array, x: jax.Array, num_layers: int, max_components: int) -> Density:
     """Fits a density to `[n, d]`, the rows in random order."""
+    margins, z = _fit_margins(x)
+    return Density(margins, fit(key, z, num_layers, max_components))
+
+
+@_compiled
+def _fit_margins(x: jax.Array) -> tuple[Any, jax.Array]:
     margins = _MARGINAL.fit(x.T)
-    return Density(margins, fit(key, _MARGINAL.forward(margins, x.T)[0].T, num_layers, max_components))
+    return margins, _MARGINAL.forward(margins, x.T)[0].T
+
+
+@_compiled
+def _to_scores(margins: Any, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Scores `[m, d]`, and the log-density that the margins alone give, `[m]`."""
+    z, log_slope = _MARGINAL.forward(margins, x.T)
+    return z.T, _log_normal(z) + jnp.sum(log_slope, axis=0)
 
 
 def log_density(density: Density, x: jax.Array, num_layers: int) -> jax.Array:
     """`[1 + num_layers, m]`, after the start and after each layer."""
-    z, log_slope = _MARGINAL.forward(density.margins, x.T)
-    return (_log_normal(z) + jnp.sum(log_slope, axis=0))[None] + log_ratio(density.flow, z.T, num_layers)
+    z, alone = _to_scores(density.margins, x)
+    return alone[None] + log_ratio(density.flow, z, num_layers)
 
 
 def left_out_log_density(
@@ -212,12 +262,11 @@ def left_out_log_density(
     train, test = folds(fold_key, x.shape[0], num_folds)
 
     def fitted_at(key, train, test):
-        return log_density(fit_density(key, x[train], num_layers, max_components), x[test], num_layers)
+        return log_density(fit_density(key, train, num_layers, max_components), test, num_layers)
 
-    return cross_fit(fitted_at, train, test, jax.random.split(fit_key, num_folds)), test
+    return cross_fit(fitted_at, x, train, test, jax.random.split(fit_key, num_folds)), test
 
 
 def marginal_log_density(train: jax.Array, test: jax.Array) -> jax.Array:
     """Sum over features of the log marginal densities, fitted to `[n, d]`, at `[m, d]`."""
-    z, log_slope = _MARGINAL.forward(_MARGINAL.fit(train.T), test.T)
-    return _log_normal(z) + jnp.sum(log_slope, axis=0)
+    return _to_scores(_fit_margins(train)[0], test)[1]

@@ -1,5 +1,6 @@
 """Total correlation by the trace of an RBIG fit: with the classical rule, without one, and telescoped on new rows."""
 
+import functools
 import math
 
 import jax
@@ -15,6 +16,7 @@ _SIZES = (1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8)
 _TOLERANCES = (0.1571, 0.0468, 0.0145, 0.0046, 0.0014, 0.0001, 0.00001)
 
 
+@functools.partial(jax.jit, inline=True, static_argnums=(2, 3))
 def trace(key: jax.Array, x: jax.Array, form: str, num_layers: int) -> jax.Array:
     """Cumulative total correlation removed from `[n, d]`, `[num_layers]`; the estimate is its last entry."""
     if x.shape[1] == 1:

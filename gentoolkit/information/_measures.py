@@ -1,5 +1,6 @@
 """What the measures by destructors have in common: their options, their estimate, problems on leading axes."""
 
+import functools
 from collections.abc import Callable
 from typing import Literal, get_args
 
@@ -11,9 +12,12 @@ from gentoolkit.information import _flow, _forms
 from gentoolkit.information._checks import check_count
 from gentoolkit.information.estimate import Estimate, null_summary
 
+# Called with how many estimates are done, how many there will be, and the estimate on the data.
+Progress = Callable[[int, int, Estimate], None]
 Form = Literal["likelihood", "telescoped", "classical", "unstopped"]
 
 
+@functools.partial(jax.jit, inline=True)
 def mean_of(terms: jax.Array, trace: jax.Array, *samples: jax.Array, shortfall: jax.Array | None = None) -> Estimate:
     """Estimate from one term a row.
 
@@ -59,22 +63,49 @@ def null_key(key: jax.Array) -> jax.Array:
     return jax.random.fold_in(key, 1)
 
 
-def with_null(estimate: Callable[[jax.Array], Estimate], data: jax.Array, copies: jax.Array) -> Estimate:
-    """Estimates on the data and, in the same batch, on copies in which there is nothing to find.
+def with_null(
+    estimate: Callable[[jax.Array], Estimate],
+    data: jax.Array,
+    copies: Callable[[], jax.Array],
+    num: int,
+    progress: Progress | None,
+    *,
+    traced: bool,
+) -> Estimate:
+    """Estimates on the data, and on copies in which there is nothing to find.
 
-    One batch, and so one program to compile, and data and copies are treated alike to the last bit.
+    Data and copies go through the same program. Traced, or off the CPU, this is one batch; on a CPU, where a batch
+    takes as long as its parts, they come one after another, and `progress` hears of each.
 
     Args:
-      estimate: function of one array, to be vmapped.
+      estimate: function of one array.
       data: what is asked about.
-      copies: `[B, ...]`, each of the shape of the data.
+      copies: gives `[B, ...]`, each of the shape of the data; called after the estimate on the data.
+      num: B; 0 for no null.
+      progress: called with how many estimates are done, how many there will be, and that of the data.
+      traced: whether the estimate is under a transformation.
 
     Returns:
       `Estimate` of the data with the law of the value under the null.
     """
-    every = jax.vmap(estimate)(jnp.concatenate([data[None], copies]))
-    value: Estimate = jax.tree.map(lambda field: field[0], every)
-    null_mean, null_std, p = null_summary(value.value, every.value[1:])
+    if not num or not (traced or jax.default_backend() != "cpu"):
+        value = estimate(data)
+        if progress is not None and not traced:
+            jax.block_until_ready(value.value)
+            progress(1, 1 + num, value)
+        if not num:
+            return value
+        found = []
+        for copy in copies():
+            found.append(estimate(copy).value)
+            if progress is not None:
+                jax.block_until_ready(found[-1])
+                progress(1 + len(found), 1 + num, value)
+        null = jnp.stack(found)
+    else:
+        every = jax.vmap(estimate)(jnp.concatenate([data[None], copies()]))
+        value, null = jax.tree.map(lambda field: field[0], every), every.value[1:]
+    null_mean, null_std, p = null_summary(value.value, null)
     return value._replace(null_mean=null_mean, null_std=null_std, p_value=p)
 
 

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gentoolkit import _scale
 from gentoolkit.distances import sorting
 
 # Entries of the matrix of distances held at once.
@@ -66,17 +67,45 @@ def by_blocks(function, x: jax.Array, columns: int, *more: jax.Array):
 
 def _nearest_by_blocks(x, z, k, metric):
     others = x if z is None else z
+    unit = _usual_size(x if z is None else jnp.concatenate([x, z])) if metric == "euclidean" else jnp.ones_like(x[0, 0])
+    largest = float(jnp.finfo(x.dtype).max)
+    asking, asked = x / unit, others / unit
 
     def block(number, rows):
-        distance = distances(rows, others, metric)
+        distance = distances(rows, asked, metric)
         if z is None:
             columns = jnp.arange(others.shape[0], dtype=jnp.int32)
-            distance = jnp.where(number[:, None] == columns[None, :], jnp.inf, distance)
+            # A square that overflows is far away, but the row that asks is further.
+            itself = number[:, None] == columns[None, :]
+            distance = jnp.where(itself, jnp.inf, jnp.where(distance > largest, largest, distance))
         negative, index = jax.lax.top_k(-distance, k)
         return -negative, index
 
-    distance, index = by_blocks(block, x, others.shape[0])
-    return (jnp.sqrt(distance) if metric == "euclidean" else distance), index
+    distance, index = by_blocks(block, asking, others.shape[0])
+    if metric == "euclidean":
+        # Of the neighbours that squares have found, without squares that vanish or overflow.
+        distance = _length(jnp.take(others, index, axis=0) - x[:, None, :])
+    return distance, index
+
+
+def _usual_size(x):
+    """A power of two near the geometric mean of the feature where that is largest, `[]`.
+
+    In this unit differences from 1e-19 to 1e19 can be squared, however far away the outliers are.
+    """
+    size = jnp.abs(x)
+    counted = jnp.isfinite(size) & (size > 0)
+    exponent = jnp.where(counted, jnp.log2(jnp.where(counted, size, 1)), 0)
+    mean = jnp.sum(exponent, axis=0) / jnp.maximum(jnp.sum(counted, axis=0, dtype=jnp.int32), 1).astype(x.dtype)
+    mean = jnp.max(jnp.where(counted.any(axis=0), mean, -jnp.inf))
+    exponent = jnp.round(jnp.clip(jnp.where(counted.any(), mean, 0), -126, 126)).astype(jnp.int32)
+    return jnp.ldexp(jnp.ones_like(mean), exponent)
+
+
+def _length(offset):
+    unit = _scale.unit(offset, axes=-1)
+    scaled = offset / unit
+    return unit[..., 0] * jnp.sqrt(jnp.sum(scaled * scaled, axis=-1))
 
 
 def _count_by_blocks(x, radius, strict):

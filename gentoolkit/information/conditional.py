@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from gentoolkit.information import _flow
 from gentoolkit.information._checks import paired_rows
 from gentoolkit.information._measures import check_options, mean_of, over_problems
+from gentoolkit.information._samples import centered, in_units
 from gentoolkit.information.estimate import Estimate
 
 
@@ -43,6 +44,7 @@ def conditional_mutual_information(
     References:
       Cover and Thomas (2006), "Elements of information theory", eqs. (2.60) to (2.62).
     """
+    (x, z, given), _ = in_units(*centered(x=x, z=z, given=given))
     num_layers = check_options("likelihood", num_layers, num_folds, 0, paired_rows(x, z, given), max_components)
 
     def one(key, x, z, given):

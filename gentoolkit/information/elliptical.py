@@ -20,8 +20,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gentoolkit.distances import products
+from gentoolkit._array import as_floating
+from gentoolkit.distances import products, sorting
 from gentoolkit.gaussianization import marginal
+from gentoolkit.information._checks import gram
 
 # Degrees of freedom that are tried; infinity is the Gaussian copula.
 _DOFS = (1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0, 15.0, 25.0, 50.0, np.inf)
@@ -29,6 +31,7 @@ _SHRINKAGES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 1.0)
 _LARGEST_SCORE, _NODES = 8.0, 513
 _ITERATIONS = 12
 _SELECTION_ROWS = 1 << 12  # enough to tell the candidates apart; the chosen one is fitted to all rows
+_FEW_ROWS = 1 << 13
 _MARGINAL = marginal.quantile(tails="pareto")
 
 
@@ -60,6 +63,7 @@ def fit(z: jax.Array) -> tuple[Elliptical, jax.Array, jax.Array]:
       The destructor; `[n, d]` the scores as it maps them, each with the radius it has as a row left out; and `[n]` the
       log of the density over that of N(0, I), each row again left out of the scatter matrix.
     """
+    (z,) = as_floating(z=z)
     few = z[:_SELECTION_ROWS]
     tables = jnp.asarray(_margin_tables(), z.dtype)
     dofs = jnp.asarray(np.array(_DOFS), z.dtype)
@@ -78,7 +82,9 @@ def fit(z: jax.Array) -> tuple[Elliptical, jax.Array, jax.Array]:
     own = _own_part(inside, weight, share)
     square = inside / (1 - own)
     log_radius = 0.5 * jnp.log(square)
-    radial = _MARGINAL.fit(log_radius[None, :])
+    # By XLA's own sort where it costs no time: a program without calls to the host can be kept for the next process.
+    ordered = sorting.sort(log_radius[None, :], method="xla" if z.shape[0] <= _FEW_ROWS else None)
+    radial = _MARGINAL.fit(ordered, is_sorted=True)
     # The direction of the row, the radius of the row left out.
     w = w * jnp.sqrt(square / inside)[:, None]
     fitted = Elliptical(table, whitening, radial, dof, share)
@@ -97,6 +103,7 @@ def forward(fitted: Elliptical, z: jax.Array) -> tuple[jax.Array, jax.Array]:
     Returns:
       `[m, d]`, and `[m]` the log-determinant of the map.
     """
+    (z,) = as_floating(z=z)
     y, log_slope = _student_margin(fitted.margin, z)
     w = _whiten(fitted.whitening, y)
     out, log_det = _to_chi(fitted, w)
@@ -139,7 +146,7 @@ def _scatter(y, dof):
 
     def step(scatter, _):
         weight = _weight(y, _whitening(scatter), dof)
-        weighted = products.matmul((y * weight[:, None]).T, y) / n
+        weighted = gram(y * weight[:, None], y) / n
         return weighted + ridge * jnp.trace(weighted) / dim, None
 
     start = jnp.eye(dim, dtype=y.dtype)

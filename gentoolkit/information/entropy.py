@@ -1,16 +1,26 @@
 """Entropy and negentropy by density destructors."""
 
+import functools
 import math
 
 import jax
 import jax.numpy as jnp
 
-from gentoolkit._array import check_samples
+from gentoolkit import _scale
+from gentoolkit._array import is_traced
 from gentoolkit.distances.gaussian import moments
 from gentoolkit.gaussianization import univariate_entropy
 from gentoolkit.information import _flow, gaussian
 from gentoolkit.information._checks import check_count
-from gentoolkit.information._measures import check_options, null_key, over_problems, with_null, with_shortfall
+from gentoolkit.information._measures import (
+    Progress,
+    check_options,
+    null_key,
+    over_problems,
+    with_null,
+    with_shortfall,
+)
+from gentoolkit.information._samples import centered, in_units
 from gentoolkit.information.estimate import Estimate
 
 
@@ -46,9 +56,13 @@ def entropy(
     References:
       Johnson et al. (2019), "Information theory in density destructors", section 3.2.
     """
-    check_samples(x=x)
+    (x,), (log_unit,) = in_units(*centered(x=x))
     num_layers = check_options("likelihood", num_layers, num_folds, 0, x.shape[-2], max_components)
-    return over_problems(lambda key, x: _entropy(key, x, num_layers, num_folds, max_components)[0], key, x)
+    found = over_problems(lambda key, x: _entropy(key, x, num_layers, num_folds, max_components)[0], key, x)
+    if log_unit is None:
+        return found
+    more = jnp.asarray(log_unit.sum(axis=-1), found.value.dtype)
+    return found._replace(value=found.value + more, trace=jnp.asarray(found.trace) + more[..., None])
 
 
 def negentropy(
@@ -59,6 +73,7 @@ def negentropy(
     num_folds: int = _flow.NUM_FOLDS,
     max_components: int = _flow.MAX_COMPONENTS,
     num_draws: int = 0,
+    progress: Progress | None = None,
 ) -> Estimate:
     """Negentropy: how much less entropy a sample has than the Gaussian with its mean and covariance.
 
@@ -69,8 +84,10 @@ def negentropy(
       num_folds: folds of the cross-fitting (static).
       max_components: of 2, 4 and 8 clusters to start with those up to this are tried (static); 1 compiles in half
         the time.
-      num_draws: B (static) samples of that Gaussian, in one vmapped batch, as the null: `p_value` is then one of
-        normality; 0 for no null.
+      num_draws: B (static) samples of that Gaussian, as the null, computed as in `total_correlation`: `p_value` is then
+        one of normality; 0 for no null.
+      progress: static; called on the host after each estimate with how many are done, how many there will be, and the
+        `Estimate` on the data (without its null), if nothing is traced and `x` is one problem.
 
     Returns:
       `Estimate` in nats, at least 0 in truth, not clipped. NaN where the sample covariance is singular.
@@ -82,20 +99,22 @@ def negentropy(
       Johnson et al. (2019), "Information theory in density destructors", section 3.2. Comon (1994), "Independent
       component analysis, a new concept?", eq. (2.14).
     """
-    check_samples(x=x)
+    (x,), _ = in_units(*centered(x=x))
     num_layers = check_options("likelihood", num_layers, num_folds, 0, x.shape[-2], max_components)
     check_count(0, num_draws=num_draws)
 
     def one(key, x):
+        x = x / _scale.unit(x, axes=-2)  # changes nothing, and covariances of it are numbers
+
         def estimate(x):
             return _negentropy(key, x, num_layers, num_folds, max_components)
 
-        if not num_draws:
-            return estimate(x)
-        mean, cov = moments(x)
-        # Negentropy is invariant under affine maps, but its estimate is so only nearly: the null has the same moments.
-        draws = jax.random.multivariate_normal(null_key(key), mean, cov, (num_draws, x.shape[0]), x.dtype)
-        return with_null(estimate, x, draws)
+        def draws():
+            mean, cov = moments(x)
+            # Negentropy is invariant under affine maps, but its estimate is so only nearly: the same moments.
+            return jax.random.multivariate_normal(null_key(key), mean, cov, (num_draws, x.shape[0]), x.dtype)
+
+        return with_null(estimate, x, draws, num_draws, progress, traced=is_traced((null_key(key), x)))
 
     return over_problems(one, key, x)
 
@@ -105,13 +124,19 @@ def _entropy(key, x, num_layers, num_folds, max_components):
     scores_key, fit_key, density_key = jax.random.split(key, 3)
     scores = _flow.normal_scores(scores_key, x)
     found = _flow.dependence(fit_key, [(1.0, scores)], num_layers, num_folds, max_components)
-    single = univariate_entropy.spacing(x.T).sum()
 
     def marginal_log_density(_, train, test):
-        return _flow.marginal_log_density(x[train], x[test])
+        return _flow.marginal_log_density(train, test)
 
     train, test = _flow.folds(jax.random.split(fit_key)[0], x.shape[0], num_folds)  # those that `dependence` draws
-    alone = _flow.cross_fit(marginal_log_density, train, test, jax.random.split(density_key, num_folds)).reshape(-1)
+    keys = jax.random.split(density_key, num_folds)
+    alone = _flow.cross_fit(marginal_log_density, x, train, test, keys).reshape(-1)
+    return _summary(x, alone, found)
+
+
+@functools.partial(jax.jit, inline=True)
+def _summary(x, alone, found):
+    single = univariate_entropy.spacing(x.T).sum()
     log_density = alone + found.terms
     error = with_shortfall(jnp.std(log_density, ddof=1) / log_density.size**0.5, found.shortfall)
     value = Estimate(single - found.terms.mean(), error, trace=single - found.trace, shortfall=-found.shortfall)
@@ -120,7 +145,11 @@ def _entropy(key, x, num_layers, num_folds, max_components):
 
 
 def _negentropy(key, x, num_layers, num_folds, max_components) -> Estimate:
-    estimate, log_density, rows = _entropy(key, x, num_layers, num_folds, max_components)
+    return _less_than_normal(x, *_entropy(key, x, num_layers, num_folds, max_components))
+
+
+@functools.partial(jax.jit, inline=True)
+def _less_than_normal(x, estimate, log_density, rows) -> Estimate:
     mean, cov = moments(x)
     whitened = jax.scipy.linalg.solve_triangular(jnp.linalg.cholesky(cov), (x - mean[None, :]).T, lower=True)
     log_normal = -0.5 * jnp.sum(whitened * whitened, axis=0)[rows]

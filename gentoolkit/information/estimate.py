@@ -15,9 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gentoolkit._array import as_floating, check_samples
+from gentoolkit._array import as_array, as_floating, check_samples
 from gentoolkit.distances import sorting
 from gentoolkit.information._checks import check_count, paired_rows
+from gentoolkit.information._samples import centered
 
 Statistic = Callable[..., jax.Array]
 
@@ -66,6 +67,7 @@ def permuted(key: jax.Array, x: jax.Array, *, num: int) -> jax.Array:
     Raises:
       ValueError: `x` is not `[..., n, d]`, or `num` is not a positive integer.
     """
+    x = as_array(x)
     check_samples(x=x)
     check_count(1, num=num)
     x = jnp.asarray(x)
@@ -139,7 +141,7 @@ def jackknife(statistic: Statistic, *samples: jax.Array, num_groups: int = 10) -
       Efron and Tibshirani (1993), "An introduction to the bootstrap", sections 11.2 and 11.5.
     """
     keep = jackknife_rows(paired_rows(*samples), num_groups=num_groups)
-    arrays = [jnp.asarray(x) for x in samples]
+    arrays = [jnp.asarray(as_array(x)) for x in samples]
     values = jax.vmap(lambda rows: statistic(*(x[..., rows, :] for x in arrays)))(jnp.asarray(keep))
     return jackknife_error(values)
 
@@ -175,6 +177,7 @@ def jackknife_error(values: jax.Array) -> jax.Array:
     Returns:
       `[...]`.
     """
+    (values,) = as_floating(values=values)
     num = values.shape[0]
     return jnp.sqrt((num - 1) / num * jnp.sum((values - values.mean(axis=0, keepdims=True)) ** 2, axis=0))
 
@@ -194,7 +197,8 @@ def with_doubt(
     Args:
       key: PRNG key of the permutations.
       statistic: function of the samples, each `[..., n, d]`, that returns `[...]` and can be vmapped.
-      *samples: `[..., n, d]` arrays with the same n.
+      *samples: `[..., n, d]` arrays with the same n. Wide ones have a center of each feature taken off on the host: a
+        dependence does not change by it.
       num_permutations: B (static); 0 leaves out null and p-value. All B run in one vmapped batch: memory grows with B.
       num_groups: groups of the jackknife (static); 0 leaves out the standard error.
 
@@ -206,6 +210,7 @@ def with_doubt(
     """
     paired_rows(*samples)
     check_count(0, num_permutations=num_permutations, num_groups=num_groups)
+    samples = tuple(centered(**{f"samples[{i}]": x for i, x in enumerate(samples)}))
     value = statistic(*samples)
     error = jackknife(statistic, *samples, num_groups=num_groups) if num_groups else None
     if not num_permutations:
@@ -229,6 +234,7 @@ def independent(key: jax.Array, *samples: jax.Array, num: int) -> list[jax.Array
       ValueError: shapes or counts, as in `permuted`.
     """
     paired_rows(*samples)
+    samples = tuple(as_array(x) for x in samples)
     if len(samples) == 1:
         return [permuted_columns(key, samples[0], num=num)]
     first = jnp.broadcast_to(samples[0], (num, *jnp.shape(samples[0])))
@@ -246,6 +252,7 @@ def null_summary(value: jax.Array, null: jax.Array) -> tuple[jax.Array, jax.Arra
     Returns:
       `null_mean`, `null_std` (divisor B - 1, or NaN for B = 1), `p_value`, each `[...]`.
     """
+    value, null = as_floating(value=value, null=null)
     num = null.shape[0]
     spread = jnp.std(null, axis=0, ddof=1) if num > 1 else jnp.full_like(value, jnp.nan)
     return null.mean(axis=0), spread, p_value(value, null)

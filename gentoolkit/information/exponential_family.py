@@ -5,12 +5,16 @@ a lower bound of the dependence (in the limit, for Gaussian marginals), consiste
 """
 
 import math
+from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
-from gentoolkit._array import check_samples
+from gentoolkit import _scale
+from gentoolkit._array import as_floating
 from gentoolkit.distances.gaussian import moments
-from gentoolkit.information import gaussian
+from gentoolkit.information import _samples, gaussian
 from gentoolkit.information.estimate import concatenated
 
 
@@ -30,10 +34,9 @@ def entropy(x: jax.Array) -> jax.Array:
     References:
       Nielsen and Nock (2010), "Entropies and cross-entropies of exponential families". Johnson et al. (2019), fig. 2.
     """
-    check_samples(x=x)
-    n = x.shape[-2]
-    cov = moments(x).cov
-    return gaussian.entropy(cov) + 0.5 * x.shape[-1] * math.log((n - 1) / n)  # maximum likelihood divides by n
+    cov, log_unit, n = _covariance(x)
+    of_units = gaussian.entropy(cov) + 0.5 * cov.shape[-1] * math.log((n - 1) / n)  # maximum likelihood divides by n
+    return of_units + log_unit.sum(axis=-1)
 
 
 def total_correlation(x: jax.Array) -> jax.Array:
@@ -52,7 +55,7 @@ def total_correlation(x: jax.Array) -> jax.Array:
     References:
       Nielsen and Nock (2010), "Entropies and cross-entropies of exponential families". Johnson et al. (2019), fig. 2.
     """
-    return gaussian.total_correlation(moments(x).cov)
+    return gaussian.total_correlation(_covariance(x)[0])
 
 
 def mutual_information(x: jax.Array, z: jax.Array) -> jax.Array:
@@ -71,7 +74,8 @@ def mutual_information(x: jax.Array, z: jax.Array) -> jax.Array:
     References:
       Nielsen and Nock (2010), "Entropies and cross-entropies of exponential families". Johnson et al. (2019), fig. 3.
     """
-    return gaussian.mutual_information(moments(concatenated(x, z)).cov, split=x.shape[-1])
+    x, z = _samples.centered(x=x, z=z)
+    return gaussian.mutual_information(_covariance(x, z)[0], split=x.shape[-1])
 
 
 def conditional_mutual_information(x: jax.Array, z: jax.Array, given: jax.Array) -> jax.Array:
@@ -88,7 +92,8 @@ def conditional_mutual_information(x: jax.Array, z: jax.Array, given: jax.Array)
     Raises:
       ValueError: samples that are not `[..., n, d]` with the same n >= 2.
     """
-    cov = moments(concatenated(x, z, given)).cov
+    x, z, given = _samples.centered(x=x, z=z, given=given)
+    cov = _covariance(x, z, given)[0]
     return gaussian.conditional_mutual_information(cov, split=(x.shape[-1], z.shape[-1]))
 
 
@@ -105,6 +110,23 @@ def kl_divergence(x: jax.Array, z: jax.Array) -> jax.Array:
     Raises:
       ValueError: samples that are not `[..., n, d]` with one d, or of one row.
     """
-    check_samples(x=x, z=z)
-    p, q = moments(x), moments(z)
+    (x, z), _ = _samples.in_units(*_samples.centered_alike(x=x, z=z), alike=True)
+    x, z = as_floating(x=x, z=z)
+    # Both by the same: a divergence does not depend on the unit, and squares of it need not be numbers.
+    unit = jnp.maximum(_scale.unit(x, axes=-2), _scale.unit(z, axes=-2))
+    p, q = moments(x / unit), moments(z / unit)
     return gaussian.kl_divergence(p.mean, p.cov, q.mean, q.cov)
+
+
+def _covariance(*samples: Any) -> tuple[jax.Array, jax.Array, int]:
+    """Sample covariance `[..., d, d]` of paired samples, each feature in its own unit; logs of the units `[..., d]`."""
+    arrays = _samples.centered(**{f"samples[{i}]": x for i, x in enumerate(samples)})
+    scaled, log_units = _samples.in_units(*arrays)
+    x = concatenated(*scaled)
+    unit = _scale.unit(x, axes=-2)
+    widths = [array.shape[-1] for array in arrays]
+    host = np.concatenate(
+        [np.zeros((*x.shape[:-2], d)) if log is None else log for d, log in zip(widths, log_units, strict=True)],
+        axis=-1,
+    )
+    return moments(x / unit).cov, jnp.log(unit[..., 0, :]) + jnp.asarray(host, x.dtype), x.shape[-2]

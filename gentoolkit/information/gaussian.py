@@ -106,6 +106,7 @@ def conditional_mutual_information(cov: jax.Array, *, split: tuple[int, int]) ->
 
 
 def _square(cov: jax.Array) -> jax.Array:
+    cov = _array.as_array(cov)
     shape = jnp.shape(cov)
     if len(shape) < 2 or shape[-1] != shape[-2] or shape[-1] == 0:
         raise ValueError(f"A covariance must be [..., d, d] with d >= 1, got shape {shape}.")

@@ -18,8 +18,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gentoolkit._array import as_floating
 from gentoolkit.distances import products
-from gentoolkit.gaussianization import _normal, _spline
+from gentoolkit.gaussianization import normal_law, splines
+from gentoolkit.information._checks import gram
 
 MOST_COMPONENTS = 8
 _LARGEST_SCORE, _NODES, _BISECTIONS = 6.0, 97, 24
@@ -37,7 +39,7 @@ class Mixture(NamedTuple):
       whitening: `[k, d, d]` lower triangular inverse Cholesky factors of the covariances.
     """
 
-    margin: _spline.Spline
+    margin: splines.Spline
     log_weight: jax.Array
     mean: jax.Array
     spread: jax.Array
@@ -59,6 +61,7 @@ def fit(key: jax.Array, z: jax.Array, num_components: jax.Array) -> Mixture:
       Tewari, Giering, Raghunathan (2011), "Parametric characterization of multimodal distributions with non-Gaussian
       modes", for copulas of normal mixtures.
     """
+    (z,) = as_floating(z=z)
     dim = z.shape[1]
     mean = _seeds(key, z)
     spheres = jnp.broadcast_to(jnp.eye(dim, dtype=z.dtype), (MOST_COMPONENTS, dim, dim))
@@ -81,6 +84,7 @@ def refit(fitted: Mixture, z: jax.Array) -> Mixture:
     Returns:
       The destructor.
     """
+    (z,) = as_floating(z=z)
     return _rounds(fitted, z, jnp.zeros_like(z, shape=(_MORE_ROUNDS, _STEPS)), np.ones(_MORE_ROUNDS, bool))
 
 
@@ -94,23 +98,24 @@ def forward(fitted: Mixture, z: jax.Array) -> tuple[jax.Array, jax.Array]:
     Returns:
       `[m, d]`, and `[m]` the log-determinant of the map.
     """
+    (z,) = as_floating(z=z)
     y, log_slope = _to_margin(fitted.margin, z)
 
     def add(k, sums):
         w, log_scale = _whitened(fitted, k, y)
-        each = _normal.log_density(w) + log_scale[None, :]
+        each = normal_law.log_density(w) + log_scale[None, :]
         upto = fitted.log_weight[k] + jnp.cumsum(each, axis=-1)
         # Which component it is, as far as the features before tell.
         share = upto - each
-        log_cdf, log_sf = _normal.log_probabilities(w)
+        log_cdf, log_sf = normal_law.log_probabilities(w)
         terms = share, share + log_cdf, share + log_sf, upto[:, -1:]
         return tuple(jnp.logaddexp(total, term) for total, term in zip(sums, terms, strict=True))
 
     # A loop over the components that are there: nothing is held for all of them.
     none = jnp.full_like(y, -jnp.inf)
     before, log_cdf, log_sf, log_density = jax.lax.fori_loop(0, _num(fitted), add, (none, none, none, none[:, :1]))
-    out = _normal.from_log_probabilities(log_cdf - before, log_sf - before)
-    return out, log_density[:, 0] + (log_slope - _normal.log_density(out)).sum(axis=-1)
+    out = normal_law.from_log_probabilities(log_cdf - before, log_sf - before)
+    return out, log_density[:, 0] + (log_slope - normal_law.log_density(out)).sum(axis=-1)
 
 
 def log_ratio(fitted: Mixture, z: jax.Array) -> jax.Array:
@@ -123,9 +128,10 @@ def log_ratio(fitted: Mixture, z: jax.Array) -> jax.Array:
     Returns:
       `[m]`.
     """
+    (z,) = as_floating(z=z)
     y, log_slope = _to_margin(fitted.margin, z)
     log_density = jax.nn.logsumexp(_log_densities(fitted, y), axis=0)
-    return log_density + (log_slope - _normal.log_density(z)).sum(axis=-1)
+    return log_density + (log_slope - normal_law.log_density(z)).sum(axis=-1)
 
 
 def _num(fitted: Mixture) -> jax.Array:
@@ -143,7 +149,7 @@ def _log_densities(fitted: Mixture, y: jax.Array) -> jax.Array:
 
     def one(k, found):
         w, log_scale = _whitened(fitted, k, y)
-        return found.at[k].set(fitted.log_weight[k] + (_normal.log_density(w) + log_scale[None, :]).sum(axis=-1))
+        return found.at[k].set(fitted.log_weight[k] + (normal_law.log_density(w) + log_scale[None, :]).sum(axis=-1))
 
     none = jnp.full_like(y, -jnp.inf, shape=(MOST_COMPONENTS, y.shape[0]))
     return jax.lax.fori_loop(0, _num(fitted), one, none)
@@ -169,11 +175,11 @@ def _steps(fitted: Mixture, y: jax.Array, shares: jax.Array) -> Mixture:
     def step(fitted, share):
         responsibility = jax.nn.softmax(_log_densities(fitted, y), axis=0)
         size = responsibility.sum(axis=-1) + 1e-3  # one that lost all of its rows stays finite
-        mean = products.matmul(responsibility, y) / size[:, None]
+        mean = gram(responsibility.T, y) / size[:, None]
 
         def scattered(k, scatter):
             rest = y - mean[k][None, :]
-            return scatter.at[k].set(products.matmul((rest * responsibility[k][:, None]).T, rest) / size[k])
+            return scatter.at[k].set(gram(rest * responsibility[k][:, None], rest) / size[k])
 
         scatter = jax.lax.fori_loop(0, num, scattered, jnp.zeros_like(fitted.whitening))
         weight = size / size.sum()
@@ -206,9 +212,9 @@ def _seeds(key: jax.Array, z: jax.Array) -> jax.Array:
     return jax.lax.fori_loop(0, MOST_COMPONENTS, add, (seeds, jnp.ones_like(noise[0])))[0]
 
 
-def _identity(z: jax.Array) -> _spline.Spline:
+def _identity(z: jax.Array) -> splines.Spline:
     nodes = jnp.broadcast_to(_nodes(z.dtype)[None, :], (z.shape[1], _NODES))
-    return _spline.through(nodes, nodes, jnp.zeros_like(nodes))
+    return splines.through(nodes, nodes, jnp.zeros_like(nodes))
 
 
 def _nodes(dtype) -> jax.Array:
@@ -222,7 +228,7 @@ def _tail_probabilities() -> np.ndarray:
     return ndtr(-np.abs(np.linspace(-_LARGEST_SCORE, _LARGEST_SCORE, _NODES)))
 
 
-def _margins(fitted: Mixture) -> _spline.Spline:
+def _margins(fitted: Mixture) -> splines.Spline:
     """`F_j^-1(Phi(.))` for the margins of the mixture: at even nodes by bisection, with exact slopes there."""
     nodes = jnp.broadcast_to(_nodes(fitted.mean.dtype)[None, :], (fitted.mean.shape[1], _NODES))
     weight, mean, spread = fitted.log_weight[:, None, None], fitted.mean[:, :, None], fitted.spread[:, :, None]
@@ -242,12 +248,12 @@ def _margins(fitted: Mixture) -> _spline.Spline:
     ends = jnp.min(mean - reach, axis=0), jnp.max(mean + reach, axis=0)
     low, high = jax.lax.fori_loop(0, _BISECTIONS, halve, tuple(jnp.broadcast_to(end, nodes.shape) for end in ends))
     y = 0.5 * (low + high)
-    log_density = jax.nn.logsumexp(weight + _normal.log_density((y[None] - mean) / spread) - jnp.log(spread), axis=0)
+    log_density = jax.nn.logsumexp(weight + normal_law.log_density((y[None] - mean) / spread) - jnp.log(spread), axis=0)
     floor = 1e-6 * (y[:, -1:] - y[:, :1])
-    return _spline.through(nodes, _spline.strictly_increasing(y, floor), _normal.log_density(nodes) - log_density)
+    return splines.through(nodes, splines.strictly_increasing(y, floor), normal_law.log_density(nodes) - log_density)
 
 
-def _to_margin(margin: _spline.Spline, z: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _to_margin(margin: splines.Spline, z: jax.Array) -> tuple[jax.Array, jax.Array]:
     """`F_j^-1(Phi(z_j))` of `[m, d]` and the logs of its slopes; beyond the nodes it goes on by lines."""
-    y, log_slope = _spline.forward(margin, z.T, evenly=True)
+    y, log_slope = splines.forward(margin, z.T, evenly=True)
     return y.T, log_slope.T

@@ -3,10 +3,12 @@
 import jax
 import jax.numpy as jnp
 
+from gentoolkit._array import is_traced
 from gentoolkit.gaussianization import rbig
 from gentoolkit.information import _flow, _forms
 from gentoolkit.information._checks import paired_rows
-from gentoolkit.information._measures import Form, check_options, mean_of, null_key, over_problems, with_null
+from gentoolkit.information._measures import Form, Progress, check_options, mean_of, null_key, over_problems, with_null
+from gentoolkit.information._samples import centered, in_units
 from gentoolkit.information.estimate import Estimate, permuted
 
 
@@ -20,6 +22,7 @@ def mutual_information(
     num_folds: int = _flow.NUM_FOLDS,
     max_components: int = _flow.MAX_COMPONENTS,
     num_permutations: int = 0,
+    progress: Progress | None = None,
 ) -> Estimate:
     """Mutual information of a paired sample, `H(x) + H(z) - H(x, z)`.
 
@@ -39,7 +42,9 @@ def mutual_information(
       num_folds: folds of the likelihood form (static).
       max_components: of 2, 4 and 8 clusters to start with those up to this are tried (static); 1 compiles in half
         the time.
-      num_permutations: B (static) copies with the rows of `z` permuted, in one vmapped batch; 0 for no null.
+      num_permutations: B (static) copies with the rows of `z` permuted, as in `total_correlation`; 0 for no null.
+      progress: static; called on the host after each estimate with how many are done, how many there will be, and the
+        `Estimate` on the data (without its null), if nothing is traced and `x` is one problem.
 
     Returns:
       `Estimate` in nats, as of `total_correlation`. In the likelihood form rows of `x` or `z` may be replaced by any
@@ -51,15 +56,18 @@ def mutual_information(
     References:
       Johnson et al. (2019), "Information theory in density destructors", eq. (8) and appendix.
     """
+    (x, z), _ = in_units(*centered(x=x, z=z))
     num_layers = check_options(form, num_layers, num_folds, num_permutations, paired_rows(x, z), max_components)
 
     def one(key, x, z):
         def estimate(z):
             return _value(key, x, z, form, num_layers, num_folds, max_components)
 
-        if not num_permutations:
-            return estimate(z)
-        return with_null(estimate, z, permuted(null_key(key), z, num=num_permutations))
+        def copies():
+            return permuted(null_key(key), z, num=num_permutations)
+
+        traced = is_traced((null_key(key), x, z))
+        return with_null(estimate, z, copies, num_permutations, progress, traced=traced)
 
     return over_problems(one, key, x, z)
 

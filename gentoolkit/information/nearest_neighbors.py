@@ -8,8 +8,10 @@ Every function takes `method`, how neighbours are searched (static):
   some thousand rows on; it loses that in some ten dimensions. Cannot be traced.
 
 What they have in common: a sample needs n > k rows (`ValueError`); entries that are not finite give NaN; the
-gradient is not meant. Values may be negative: that is their chance error, and nothing is clipped. The bias grows with
-the number of dimensions and with the dependence (strong dependence is under-estimated), slowly falling with n.
+gradient is not meant. Wide data (float64, integers) have a center of each feature taken off on the host before
+anything is rounded, and `"tree"` rounds nothing; the unit of the data changes nothing but entropy, by its logarithm.
+Values may be negative: that is their chance error, and nothing is clipped. The bias grows with the number of dimensions
+and with the dependence (strong dependence is under-estimated), slowly falling with n.
 
 Ties (rounded or integer data) break the assumption of a density: many neighbours at distance 0 send the entropies to
 -infinity, and make the KSG forms, which stay finite, count nothing inside the radius and come out too high. First
@@ -25,9 +27,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import digamma
 
-from gentoolkit._array import as_floating, check_samples
+from gentoolkit import _scale
+from gentoolkit._array import as_floating, floating_dtype, is_traced
 from gentoolkit.distances import products
-from gentoolkit.information import _neighbors
+from gentoolkit.information import _neighbors, _samples
 from gentoolkit.information._checks import check_count, paired_rows
 
 _NUM_CALIBRATIONS = 20_000
@@ -52,19 +55,14 @@ def entropy(x: jax.Array, *, k: int = 3, metric: str = "euclidean", method: str 
       Kozachenko and Leonenko (1987). Kraskov, Stoegbauer, Grassberger (2004), eq. (20). Goria et al. (2005), who write
       log(n - 1) for psi(n).
     """
-    check_samples(x=x)
+    (x,) = _samples.centered(x=x)
     _check_neighbors(k, x.shape[-2])
     if metric not in ("euclidean", "chebyshev"):
         raise ValueError(f'metric must be "euclidean" or "chebyshev", got {metric!r}.')
     search = _neighbors.choose(method)
-    dim = x.shape[-1]
-    volume = dim * math.log(2) if metric == "chebyshev" else dim / 2 * math.log(math.pi) - math.lgamma(dim / 2 + 1)
-
-    def one(x):
-        distance, _ = search.nearest(x, None, k, metric)
-        return _psi(x.shape[0]) - _psi(k) + volume + dim * _log(search, distance[:, -1]).mean()
-
-    return _problems(one, search, x)
+    (x,), log_unit = _samples.in_one_unit(x)
+    value = _problems(_entropy(search, k, metric), search, x)
+    return value if log_unit is None else value + x.shape[-1] * jnp.asarray(log_unit, value.dtype)
 
 
 def total_correlation(x: jax.Array, *, k: int = 3, algorithm: int = 1, method: str = "blocks") -> jax.Array:
@@ -89,10 +87,10 @@ def total_correlation(x: jax.Array, *, k: int = 3, algorithm: int = 1, method: s
     References:
       Kraskov, Stoegbauer, Grassberger (2004), "Estimating mutual information", eqs. (23) and (24), (29) and (30).
     """
-    check_samples(x=x)
+    (x,) = _samples.centered(x=x)
     if x.shape[-1] < 2:
         raise ValueError(f"x must have at least two features to share anything, got x.shape = {x.shape}.")
-    return _ksg(jnp.split(as_floating(x=x)[0], x.shape[-1], axis=-1), k, algorithm, method)
+    return _ksg([x[..., i : i + 1] for i in range(x.shape[-1])], k, algorithm, method)
 
 
 def mutual_information(
@@ -116,8 +114,9 @@ def mutual_information(
     References:
       Kraskov, Stoegbauer, Grassberger (2004), "Estimating mutual information", eqs. (8) and (9).
     """
+    x, z = _samples.centered(x=x, z=z)
     paired_rows(x, z)
-    return _ksg(as_floating(x=x, z=z), k, algorithm, method)
+    return _ksg([x, z], k, algorithm, method)
 
 
 def conditional_mutual_information(
@@ -143,19 +142,10 @@ def conditional_mutual_information(
     References:
       Frenzel and Pompe (2007), "Partial mutual information for coupling analysis of multivariate time series", eq. (5).
     """
+    x, z, given = _samples.centered(x=x, z=z, given=given)
     _check_neighbors(k, paired_rows(x, z, given))
     search = _neighbors.choose(method)
-
-    def one(x, z, given):
-        distance, _ = search.nearest(search.xp.concatenate([x, z, given], axis=-1), None, k, "chebyshev")
-
-        def inside(*parts):
-            count = search.count(search.xp.concatenate(parts, axis=-1), distance[:, -1], True)
-            return digamma(jnp.asarray(count + 1.0))
-
-        return _psi(k) + (inside(given) - inside(x, given) - inside(z, given)).mean()
-
-    return _problems(one, search, *as_floating(x=x, z=z, given=given))
+    return _problems(_conditional(search, k), search, *_samples.in_one_unit(x, z, given)[0])
 
 
 def local_nonuniformity(*samples: jax.Array, k: int = 5, alpha: float | None = None, method: str = "blocks"):
@@ -183,24 +173,17 @@ def local_nonuniformity(*samples: jax.Array, k: int = 5, alpha: float | None = N
       Gao, Ver Steeg, Galstyan (2015), "Efficient estimation of mutual information for strongly dependent variables",
       eqs. (13) to (15), algorithm 1.
     """
-    n = paired_rows(*samples)
+    arrays = _samples.centered(**{f"samples[{i}]": x for i, x in enumerate(samples)})
+    n = paired_rows(*arrays)
     _check_neighbors(k, n)
-    x = jnp.concatenate(as_floating(**{f"sample_{i}": x for i, x in enumerate(samples)}), axis=-1)
-    dim = x.shape[-1]
+    dim = sum(x.shape[-1] for x in arrays)
     if k <= dim:
         raise ValueError(f"k must exceed the number of features {dim}: fewer neighbours span no box, got k = {k}.")
     alpha = nonuniformity_threshold(k, dim) if alpha is None else alpha
     if not 0 < alpha <= 1:
         raise ValueError(f"alpha must be in (0, 1], got alpha = {alpha}.")
     search = _neighbors.choose(method)
-
-    def one(x):
-        _, index = search.nearest(x, None, k, "chebyshev")
-        offset = jnp.asarray(x[index] - x[:, None, :])
-        log_ratio = _log_volume_ratio(offset)
-        return -jnp.where(log_ratio < math.log(alpha), log_ratio, jnp.where(jnp.isnan(log_ratio), jnp.nan, 0.0)).mean()
-
-    return _problems(one, search, x)
+    return _problems(_nonuniformity(search, k, alpha), search, *_samples.in_one_unit(*arrays)[0])
 
 
 @functools.lru_cache
@@ -252,16 +235,10 @@ def kl_divergence(x: jax.Array, z: jax.Array, *, k: int = 3, method: str = "bloc
       Wang, Kulkarni, Verdu (2009), "Divergence estimation for multidimensional densities via k-nearest-neighbor
       distances", eq. (14).
     """
-    check_samples(x=x, z=z)
-    n, m, dim = x.shape[-2], z.shape[-2], x.shape[-1]
-    _check_neighbors(k, min(n, m + 1))
+    x, z = _samples.centered_alike(x=x, z=z)
+    _check_neighbors(k, min(x.shape[-2], z.shape[-2] + 1))
     search = _neighbors.choose(method)
-
-    def one(x, z):
-        within, across = (search.nearest(x, other, k, "euclidean")[0][:, -1] for other in (None, z))
-        return dim * (_log(search, across) - _log(search, within)).mean() + math.log(m / (n - 1))
-
-    return _problems(one, search, *as_floating(x=x, z=z))
+    return _problems(_divergence(search, k), search, *_samples.in_one_unit(x, z)[0])
 
 
 def _ksg(blocks: Sequence[jax.Array], k: int, algorithm: int, method: str) -> jax.Array:
@@ -270,7 +247,58 @@ def _ksg(blocks: Sequence[jax.Array], k: int, algorithm: int, method: str) -> ja
     if algorithm not in (1, 2):
         raise ValueError(f"algorithm must be 1 or 2, got algorithm = {algorithm!r}.")
     search = _neighbors.choose(method)
+    return _problems(_shared(search, k, algorithm), search, *_samples.in_one_unit(*blocks)[0])
 
+
+# What is done to one problem. The same options give the same function, so that what was compiled is found again.
+@functools.lru_cache(maxsize=64)
+def _entropy(search: _neighbors.Search, k: int, metric: str) -> Callable:
+    def one(x):
+        n, dim = x.shape
+        volume = dim * math.log(2) if metric == "chebyshev" else dim / 2 * math.log(math.pi) - math.lgamma(dim / 2 + 1)
+        distance, _ = search.nearest(x, None, k, metric)
+        return _psi(n) - _psi(k) + volume + dim * _log(search, distance[:, -1]).mean()
+
+    return one
+
+
+@functools.lru_cache(maxsize=64)
+def _conditional(search: _neighbors.Search, k: int) -> Callable:
+    def one(x, z, given):
+        distance, _ = search.nearest(search.xp.concatenate([x, z, given], axis=-1), None, k, "chebyshev")
+
+        def inside(*parts):
+            count = search.count(search.xp.concatenate(parts, axis=-1), distance[:, -1], True)
+            return digamma(jnp.asarray(count + 1.0))
+
+        return _psi(k) + (inside(given) - inside(x, given) - inside(z, given)).mean()
+
+    return one
+
+
+@functools.lru_cache(maxsize=64)
+def _nonuniformity(search: _neighbors.Search, k: int, alpha: float) -> Callable:
+    def one(*blocks):
+        x = search.xp.concatenate(blocks, axis=-1)
+        _, index = search.nearest(x, None, k, "chebyshev")
+        log_ratio = _log_volume_ratio(x[index] - x[:, None, :])
+        return -jnp.where(log_ratio < math.log(alpha), log_ratio, jnp.where(jnp.isnan(log_ratio), jnp.nan, 0.0)).mean()
+
+    return one
+
+
+@functools.lru_cache(maxsize=64)
+def _divergence(search: _neighbors.Search, k: int) -> Callable:
+    def one(x, z):
+        within, across = (search.nearest(x, other, k, "euclidean")[0][:, -1] for other in (None, z))
+        ratio = (_log(search, across) - _log(search, within)).mean()
+        return x.shape[1] * ratio + math.log(z.shape[0] / (x.shape[0] - 1))
+
+    return one
+
+
+@functools.lru_cache(maxsize=64)
+def _shared(search: _neighbors.Search, k: int, algorithm: int) -> Callable:
     def one(*blocks):
         n, more = blocks[0].shape[0], len(blocks) - 1
         distance, index = search.nearest(search.xp.concatenate(blocks, axis=-1), None, k, "chebyshev")
@@ -290,7 +318,7 @@ def _ksg(blocks: Sequence[jax.Array], k: int, algorithm: int, method: str) -> ja
             total = functools.reduce(jnp.add, [inside(block) for block in blocks])
         return _psi(k) - (more / k if algorithm == 2 else 0.0) + more * _psi(n) - total.mean()
 
-    return _problems(one, search, *blocks)
+    return one
 
 
 def _log(search: _neighbors.Search, distance):
@@ -301,6 +329,8 @@ def _log(search: _neighbors.Search, distance):
 
 def _log_volume_ratio(offset: jax.Array) -> jax.Array:
     """Log of the volume of the box of `[n, k, d]` neighbours along their principal axes, over that along the axes."""
+    offset = jnp.asarray(offset, floating_dtype(offset=offset))
+    offset = offset / _scale.unit(offset, axes=(-2, -1))  # each row by its own: neighbours are far apart in a tail
     scatter = products.matmul(products.transpose(offset), offset)
     _, axes = jnp.linalg.eigh(scatter)
     own = jnp.log(jnp.abs(products.matmul(offset, axes)).max(axis=-2)).sum(axis=-1)
@@ -313,17 +343,23 @@ def _problems(one: Callable, search: _neighbors.Search, *samples: jax.Array) -> 
     batch = samples[0].shape[:-2]
     if any(x.shape[:-2] != batch for x in samples):
         raise ValueError(f"Leading axes must agree, got {[x.shape for x in samples]}.")
-    arrays = as_floating(**{f"sample_{i}": x for i, x in enumerate(samples)})
-    dtype = arrays[0].dtype
+    named = {f"sample_{i}": x for i, x in enumerate(samples)}
+    if search.xp is jnp:
+        return _by_blocks(one, batch, *as_floating(**named))
+    if is_traced(samples):
+        raise TypeError('method "tree" runs on the host and cannot be traced by jit, vmap or grad; take "blocks".')
+    dtype = floating_dtype(**named)
+    hosts = [np.asarray(x, np.float64).reshape(-1, *x.shape[-2:]) for x in samples]
+    finite = [all(np.isfinite(x[i]).all() for x in hosts) for i in range(len(hosts[0]))]
+    values = [float(one(*(x[i] for x in hosts))) if finite[i] else math.nan for i in range(len(hosts[0]))]
+    return jnp.asarray(np.reshape(values, batch), dtype)
+
+
+@functools.partial(jax.jit, inline=True, static_argnums=(0, 1))
+def _by_blocks(one: Callable, batch: tuple[int, ...], *arrays: jax.Array) -> jax.Array:
     finite = functools.reduce(jnp.logical_and, [jnp.isfinite(x).all(axis=(-2, -1)) for x in arrays])
-    arrays = [jnp.where(finite[..., None, None], x, 0.0).reshape(-1, *x.shape[-2:]) for x in arrays]
-    if search.xp is np:
-        if any(isinstance(x, jax.core.Tracer) for x in arrays):
-            raise TypeError('method "tree" runs on the host and cannot be traced by jit, vmap or grad; take "blocks".')
-        hosts = [np.asarray(x, np.float64) for x in arrays]
-        value = jnp.asarray([float(one(*(x[i] for x in hosts))) for i in range(len(hosts[0]))], dtype)
-    else:
-        value = jax.lax.map(lambda problem: one(*problem), tuple(arrays))
+    flat = tuple(jnp.where(finite[..., None, None], x, 0.0).reshape(-1, *x.shape[-2:]) for x in arrays)
+    value = jax.lax.map(lambda problem: one(*problem), flat)
     return jnp.where(finite, value.reshape(batch), jnp.nan)
 
 

@@ -119,12 +119,13 @@ def sample(key: jax.Array, scatter: jax.Array, *, dof: float | jax.Array, num: i
 
 
 def _arguments(scatter, dof) -> tuple[jax.Array, jax.Array]:
+    scatter = _array.as_array(scatter)
     shape = jnp.shape(scatter)
     if len(shape) < 2 or shape[-1] != shape[-2] or shape[-1] == 0:
         raise ValueError(f"scatter must be [..., d, d] with d >= 1, got scatter.shape = {shape}.")
     _array.check_positive(dof=dof)
     (scatter,) = _array.as_floating(scatter=scatter)
-    return scatter, jnp.asarray(dof, scatter.dtype)
+    return scatter, jnp.asarray(_array.as_array(dof), scatter.dtype)
 
 
 def _excess(dim: int, dof: jax.Array) -> jax.Array:

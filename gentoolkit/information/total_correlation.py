@@ -2,9 +2,10 @@
 
 import jax
 
-from gentoolkit._array import check_samples
+from gentoolkit._array import is_traced
 from gentoolkit.information import _flow, _forms
-from gentoolkit.information._measures import Form, check_options, mean_of, null_key, over_problems, with_null
+from gentoolkit.information._measures import Form, Progress, check_options, mean_of, null_key, over_problems, with_null
+from gentoolkit.information._samples import centered, in_units
 from gentoolkit.information.estimate import Estimate, permuted_columns
 
 
@@ -17,6 +18,7 @@ def total_correlation(
     num_folds: int = _flow.NUM_FOLDS,
     max_components: int = _flow.MAX_COMPONENTS,
     num_permutations: int = 0,
+    progress: Progress | None = None,
 ) -> Estimate:
     """Total correlation: the information that the features share, `sum_j H(x_j) - H(x)`.
 
@@ -43,8 +45,11 @@ def total_correlation(
       num_folds: folds of the likelihood form (static): each row is evaluated by a fit to the other folds.
       max_components: of 2, 4 and 8 clusters to start with those up to this are tried (static); 1 compiles in half
         the time.
-      num_permutations: B (static) copies with permuted features, in one vmapped batch whose memory grows with B, for
-        `null_mean`, `null_std`, `p_value`, and with them `debiased`; 0 leaves these None.
+      num_permutations: B (static) copies with permuted features, for `null_mean`, `null_std`, `p_value`, and with
+        them `debiased`; 0 leaves these None. Traced, or off the CPU, they are one vmapped batch, whose memory grows
+        with B.
+      progress: static; called on the host after each estimate with how many are done, how many there will be, and the
+        `Estimate` on the data (without its null), if nothing is traced and `x` is one problem.
 
     Returns:
       `Estimate` in nats. The likelihood form has a standard error (of the mean over rows and of the shortfall); `trace`
@@ -60,7 +65,7 @@ def total_correlation(
       less T before, here its negative is meant. Laparra, Camps-Valls, Malo (2011) for the stopping rule. Akaike (1974),
       "A new look at the statistical model identification", for what a fit gains on its own rows and loses on others.
     """
-    check_samples(x=x)
+    (x,), _ = in_units(*centered(x=x))
     num_layers = check_options(form, num_layers, num_folds, num_permutations, x.shape[-2], max_components)
     if x.shape[-1] < 2:
         raise ValueError(f"x must have at least two features to share anything, got x.shape = {x.shape}.")
@@ -69,9 +74,10 @@ def total_correlation(
         def estimate(x):
             return _value(key, x, form, num_layers, num_folds, max_components)
 
-        if not num_permutations:
-            return estimate(x)
-        return with_null(estimate, x, permuted_columns(null_key(key), x, num=num_permutations))
+        def copies():
+            return permuted_columns(null_key(key), x, num=num_permutations)
+
+        return with_null(estimate, x, copies, num_permutations, progress, traced=is_traced((null_key(key), x)))
 
     return over_problems(one, key, x)
 

@@ -6,17 +6,20 @@ that of p. The estimator "vME" of the comparison in Johnson et al. (2019). The k
 exponentially with d, and on heavy tails the log-density of a lone row is very negative: the estimates of entropy come
 out too high, those of dependence too low.
 
-Bandwidths are in units of each feature's standard deviation. All pairs are taken, a block of rows at a time: O(n^2 d)
+Bandwidths are in units of each feature's standard deviation: the unit of the data changes nothing but entropy, by its
+logarithm. All pairs are taken, a block of rows at a time: O(n^2 d)
 time, O(n) memory. Entries that are not finite give NaN, and so do constant features.
 """
 
+import functools
 import math
 
 import jax
 import jax.numpy as jnp
 
-from gentoolkit._array import as_floating, check_positive, check_samples
-from gentoolkit.information import _neighbors
+from gentoolkit import _scale
+from gentoolkit._array import as_floating, check_positive
+from gentoolkit.information import _neighbors, _samples
 from gentoolkit.information.estimate import concatenated
 
 
@@ -39,15 +42,17 @@ def entropy(x: jax.Array, *, bandwidth: float | jax.Array | None = None, form: s
       Kandasamy, Krishnamurthy, Poczos, Wasserman, Robins (2015), "Nonparametric von Mises estimators for entropies,
       divergences and mutual informations", eqs. (3), (4) and table 1.
     """
-    check_samples(x=x)
+    (x,) = _samples.centered(x=x)
     if form not in ("leave_one_out", "split"):
         raise ValueError(f'form must be "leave_one_out" or "split", got {form!r}.')
     if x.shape[-2] < (2 if form == "leave_one_out" else 4):
         raise ValueError(f"Too few rows for {form}: x.shape = {x.shape}.")
     if bandwidth is not None:
         check_positive(bandwidth=bandwidth)
+    (x,), (log_unit,) = _samples.in_units(x)
     (x,) = as_floating(x=x)
-    return _problems(lambda x: _entropy(x, bandwidth, form), x)
+    value = _entropies(x, bandwidth, form)
+    return value if log_unit is None else value + jnp.asarray(log_unit.sum(axis=-1), value.dtype)
 
 
 def total_correlation(
@@ -69,7 +74,7 @@ def total_correlation(
     References:
       Kandasamy et al. (2015), table 1. Johnson et al. (2019), figure 2.
     """
-    check_samples(x=x)
+    (x,), _ = _samples.in_units(*_samples.centered(x=x))
     (x,) = as_floating(x=x)
     features = jnp.swapaxes(x, -1, -2)[..., None]
     single = entropy(features, bandwidth=bandwidth, form=form).sum(axis=-1)
@@ -96,6 +101,7 @@ def mutual_information(
     References:
       Kandasamy et al. (2015), table 1. Johnson et al. (2019), figure 3.
     """
+    (x, z), _ = _samples.in_units(*_samples.centered(x=x, z=z))
     joint = concatenated(x, z)
     entropies = [entropy(sample, bandwidth=bandwidth, form=form) for sample in (x, z, joint)]
     return entropies[0] + entropies[1] - entropies[2]
@@ -123,9 +129,9 @@ def kl_divergence(
     References:
       Kandasamy et al. (2015), table 1, without the terms of second order.
     """
-    check_samples(x=x, z=z)
+    (x, z), _ = _samples.in_units(*_samples.centered_alike(x=x, z=z), alike=True)
     x, z = as_floating(x=x, z=z)
-    cross = _problems(lambda x, z: -_log_density(x, z, bandwidth).mean(), x, z)
+    cross = _cross_entropies(x, z, bandwidth)
     return cross - entropy(x, bandwidth=bandwidth, form=form)
 
 
@@ -145,14 +151,25 @@ def likeliest_bandwidth(x: jax.Array, candidates: jax.Array) -> jax.Array:
     References:
       Kandasamy et al. (2015), section 5 (cross-validated bandwidths; here the folds are single rows).
     """
-    check_samples(x=x)
+    (x,), _ = _samples.in_units(*_samples.centered(x=x))
     check_positive(candidates=candidates)
-    if jnp.ndim(candidates) != 1:
-        raise ValueError(f"candidates must be [c], got shape {jnp.shape(candidates)}.")
     (x,) = as_floating(x=x)
     candidates = jnp.asarray(candidates, x.dtype)
-    score = jax.lax.map(lambda bandwidth: _problems(lambda x: _entropy(x, bandwidth, "leave_one_out"), x), candidates)
+    if candidates.ndim != 1:
+        raise ValueError(f"candidates must be [c], got shape {candidates.shape}.")
+    score = jax.lax.map(lambda bandwidth: _entropies(x, bandwidth, "leave_one_out"), candidates)
     return candidates[jnp.argmin(score, axis=0)]
+
+
+# Compiled once for a shape, where nothing is traced.
+@functools.partial(jax.jit, inline=True, static_argnames="form")
+def _entropies(x: jax.Array, bandwidth, form: str) -> jax.Array:
+    return _problems(lambda x: _entropy(x, bandwidth, form), x)
+
+
+@functools.partial(jax.jit, inline=True)
+def _cross_entropies(x: jax.Array, z: jax.Array, bandwidth) -> jax.Array:
+    return _problems(lambda x, z: -_log_density(x, z, bandwidth).mean(), x, z)
 
 
 def _entropy(x: jax.Array, bandwidth, form: str) -> jax.Array:
@@ -171,7 +188,8 @@ def _log_density(x: jax.Array, z: jax.Array | None, bandwidth) -> jax.Array:
         bandwidth = m ** (-1.0 / (dim + 4))
     bandwidth = jnp.asarray(bandwidth, x.dtype)
     center = others.mean(axis=0, keepdims=True)
-    scale = jnp.std(others, axis=0, ddof=1, keepdims=True)
+    unit = _scale.unit(others - center, axes=0)
+    scale = unit * jnp.std((others - center) / unit, axis=0, ddof=1, keepdims=True)
     width = scale * bandwidth
     points = (others - center) / width
 

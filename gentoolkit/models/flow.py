@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from gentoolkit.nn.bijections import bijection
 from gentoolkit.nn.bijections.affine import Affine
 from gentoolkit.nn.bijections.bijection import Bijection, Chain
 from gentoolkit.nn.bijections.divisive_normalization import DivisiveNormalization
@@ -49,15 +50,15 @@ class Flow(nnx.Module):
 
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Maps samples `[..., d]` to latent points `[..., d]`; returns them with the log-determinant `[...]`."""
-        return self.chain(x)
+        return self.chain(bijection.check_features(x, self.num_features))
 
     def inverse(self, z: jax.Array) -> jax.Array:
         """Maps latent points `[..., d]` to samples `[..., d]`."""
-        return self.chain.inverse(z)
+        return self.chain.inverse(bijection.check_features(z, self.num_features))
 
     def log_prob(self, x: jax.Array) -> jax.Array:
         """Log-density of samples `[..., d]`, in nats, `[...]`."""
-        z, log_det = self.chain(x)
+        z, log_det = self(x)
         return jnp.sum(jax.scipy.stats.norm.logpdf(z), axis=-1) + log_det
 
     def sample(self, key: jax.Array, num: int) -> jax.Array:

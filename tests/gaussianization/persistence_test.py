@@ -74,7 +74,7 @@ def test_a_missing_file_is_missing(tmp_path):
 def test_another_version_is_refused(saved):
     with np.load(saved) as file:
         arrays = dict(file)
-    arrays["header"] = np.array(str(arrays["header"]).replace('"version": 2', '"version": 3'))
+    arrays["header"] = np.array(str(arrays["header"]).replace('"version": 3', '"version": 4'))
     np.savez(saved, **arrays)
     with pytest.raises(ValueError, match="version 3"):
         persistence.load(saved)

@@ -3,12 +3,16 @@
 import jax
 import jax.numpy as jnp
 
-from gentoolkit._array import as_floating, check_univariate
+from gentoolkit import _scale
+from gentoolkit._array import as_array, as_floating, check_univariate
 from gentoolkit.distances import sorting
 
 
 def ascending(y: jax.Array, is_sorted: bool) -> jax.Array:
     """The rows of `y` sorted, after the checks that every fit makes; carries no derivative."""
+    y = as_array(y)
+    if not is_sorted:
+        _scale.refuse_rounding(axis=-1, y=y)
     check_univariate(y=y)
     if jnp.shape(y)[-1] < 2:
         raise ValueError(f"A marginal map needs at least 2 samples a row, got y.shape = {jnp.shape(y)}.")
@@ -17,10 +21,14 @@ def ascending(y: jax.Array, is_sorted: bool) -> jax.Array:
     return y if is_sorted else sorting.sort(y)
 
 
-def smallest_gap(ascending: jax.Array) -> jax.Array:
-    """Points of a row closer than this are one point, `[..., 1]`: four roundings of its largest entry."""
-    largest = jnp.maximum(jnp.abs(ascending[..., :1]), jnp.abs(ascending[..., -1:]))
-    return 4 * float(jnp.finfo(ascending.dtype).eps) * jnp.maximum(largest, 1e-20)
+def rounding(low: jax.Array, high: jax.Array) -> jax.Array:
+    """Points from `low` to `high` that are closer than this are one point: four roundings of the larger of the two.
+
+    Where both are 0 there is no rounding to go by, and 1e-20 is taken for their size.
+    """
+    size = jnp.maximum(jnp.abs(low), jnp.abs(high))
+    least = 2.0 ** (int(jnp.finfo(size.dtype).minexp) + 5)  # one over it is still finite, times some slope
+    return jnp.maximum(4 * float(jnp.finfo(size.dtype).eps) * jnp.where(size > 0, size, 1e-20), least)
 
 
 def nan_where_not_finite(ascending: jax.Array, fitted):

@@ -8,8 +8,10 @@ from typing import Literal, NamedTuple, get_args
 import jax
 import jax.numpy as jnp
 
+from gentoolkit import _scale
 from gentoolkit.distances.normality import tails as normal_tails
-from gentoolkit.gaussianization import _normal, _spline
+from gentoolkit.gaussianization import normal_law, splines
+from gentoolkit.gaussianization.marginal._rows import rounding
 from gentoolkit.gaussianization.marginal.variant import Compensated
 
 Rule = Literal["gaussian", "linear", "pareto", "clip"]
@@ -44,25 +46,33 @@ def check(rule: Rule) -> None:
         raise ValueError(f"tails must be one of {', '.join(map(repr, get_args(Rule)))}, got {rule!r}.")
 
 
-def fit(rule: Rule, ascending: jax.Array, x: jax.Array, z: jax.Array, last_slope: jax.Array, gap: jax.Array) -> Tails:
+def fit(rule: Rule, ascending: jax.Array, x: jax.Array, z: jax.Array, last_slope: jax.Array) -> Tails:
     """Fits both tails to sorted rows `[..., n]`, given the ends x, z `[..., 2]` and the slopes that "linear" takes."""
     n = ascending.shape[-1]
     outer = min(n - 1, max(round(_OUTER_SHARE * n), min(10, n // 2)))
     start = jnp.stack([ascending[..., outer], ascending[..., n - 1 - outer]], axis=-1)
     one = jnp.ones_like(x)
+    least = rounding(x, start)
     if rule != "pareto":
         if rule == "gaussian":
             inner = NormalDist().inv_cdf((n - outer - 0.5) / n)
             # The quantile may lie beyond the middle (a handful of samples): then the median's line is as good.
             inner_z = jnp.stack([-one[..., 0], one[..., 0]], axis=-1) * max(inner, 0.0)
             rise, run = jnp.abs(z - inner_z), jnp.abs(x - start)
-            slope = jnp.maximum(rise, 1e-3) / jnp.maximum(run, gap)
+            slope = jnp.maximum(rise, 1e-3) / jnp.maximum(run, least)
         else:
             slope = last_slope
         return Tails(x, z, slope, one, one)
     lower = start[..., :1] - ascending[..., :outer][..., ::-1]
     upper = ascending[..., n - outer :] - start[..., 1:]
     excess = jnp.stack([lower, upper], axis=-2)  # ascending outwards
+    # A single outlier must not set the scale of all the others: the largest excess of a law of the largest shape is so
+    # many times the median, and ten times that is left to chance.
+    reach = 10 * ((2 * outer) ** _SHAPES[1] - 1) / (2 ** _SHAPES[1] - 1)
+    median = excess[..., outer // 2, None]
+    excess = jnp.where((median > 0) & (excess / jnp.where(median > 0, median, 1) > reach), reach * median, excess)
+    unit = _scale.unit(excess, axes=-1)
+    excess = excess / unit
     mean = jnp.mean(excess, axis=-1)
     # The share above the i-th, as Hosking and Wallis (1987) take it.
     plotting = (outer - 0.65 - jnp.arange(outer, dtype=x.dtype)) / outer
@@ -70,7 +80,7 @@ def fit(rule: Rule, ascending: jax.Array, x: jax.Array, z: jax.Array, last_slope
     difference = mean - 2 * weighted
     shape = 2 - mean / jnp.where(difference > 0, difference, 1)
     shape = jnp.clip(jnp.where(difference > 0, shape, 0), *_SHAPES)
-    scale = jnp.maximum(mean * (1 - shape), gap)
+    scale = jnp.maximum(mean * (1 - shape) * unit[..., 0], least)
     # Above a higher threshold a generalised Pareto law keeps its shape, and its scale grows by shape times the step.
     scale = scale + shape * jnp.maximum(jnp.abs(x - start), 0)
     slope = 1 / (scale * normal_tails.hazard(jnp.maximum(jnp.abs(z), 0)))
@@ -87,7 +97,7 @@ def forward(rule: Rule, tails: Tails, side: int, x: jax.Array) -> tuple[jax.Arra
     if rule != "pareto":
         return z_end + sign * slope * excess, jnp.log(slope)
     stretched = jnp.log1p(shape * excess / scale)
-    z = _normal.from_log_tail(normal_tails.log_tail(jnp.abs(z_end)) - stretched / shape)
+    z = normal_law.from_log_tail(normal_tails.log_tail(jnp.abs(z_end)) - stretched / shape)
     # log f - log density(z), with f = tail probability / (scale + shape e) and tail / density = 1 / hazard.
     return sign * z, -jnp.log(scale) - stretched - jnp.log(normal_tails.hazard(z))
 
@@ -119,21 +129,21 @@ def extended(rule: Rule, tails: Tails, middle, y: jax.Array, *, of: Literal["x",
 
 
 def splined_forward(
-    rule: Rule, fitted: tuple[_spline.Spline, Tails], x: jax.Array, *, evenly: bool
+    rule: Rule, fitted: tuple[splines.Spline, Tails], x: jax.Array, *, evenly: bool
 ) -> tuple[jax.Array, jax.Array]:
     """Returns z and log dz/dx of a spline that meets its tails with their slopes."""
     spline, tails = fitted
     if rule in _STRAIGHT:
-        return _spline.forward(spline, x, evenly=evenly)
-    return extended(rule, tails, functools.partial(_spline.forward, spline, evenly=evenly), x, of="x")
+        return splines.forward(spline, x, evenly=evenly)
+    return extended(rule, tails, functools.partial(splines.forward, spline, evenly=evenly), x, of="x")
 
 
-def splined_inverse(rule: Rule, fitted: tuple[_spline.Spline, Tails], z: jax.Array) -> jax.Array:
+def splined_inverse(rule: Rule, fitted: tuple[splines.Spline, Tails], z: jax.Array) -> jax.Array:
     """Returns x of such a spline."""
     spline, tails = fitted
     if rule in _STRAIGHT:
-        return _spline.inverse(spline, z, evenly=False)
-    return extended(rule, tails, functools.partial(_spline.inverse, spline, evenly=False), z, of="z")
+        return splines.inverse(spline, z, evenly=False)
+    return extended(rule, tails, functools.partial(splines.inverse, spline, evenly=False), z, of="z")
 
 
 def splined_compensated(rule: Rule, *, evenly: bool) -> Compensated | None:
@@ -142,10 +152,10 @@ def splined_compensated(rule: Rule, *, evenly: bool) -> Compensated | None:
         return None
 
     def forward(fitted, x, rest):
-        return _spline.compensated_forward(fitted[0], x, rest, evenly=evenly)
+        return splines.compensated_forward(fitted[0], x, rest, evenly=evenly)
 
     def inverse(fitted, z, rest):
-        return _spline.compensated_inverse(fitted[0], z, rest, evenly=False)
+        return splines.compensated_inverse(fitted[0], z, rest, evenly=False)
 
     return Compensated(forward, inverse)
 

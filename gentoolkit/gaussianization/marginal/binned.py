@@ -6,11 +6,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gentoolkit._array import check_positive
+from gentoolkit import _scale
+from gentoolkit._array import as_floating, check_positive
 from gentoolkit.distances.normality import tails as normal_tails
-from gentoolkit.gaussianization import _normal, _spline
+from gentoolkit.gaussianization import normal_law, splines
 from gentoolkit.gaussianization.marginal import _tails
-from gentoolkit.gaussianization.marginal._rows import ascending, nan_where_not_finite, smallest_gap
+from gentoolkit.gaussianization.marginal._rows import ascending, nan_where_not_finite, rounding
 from gentoolkit.gaussianization.marginal.variant import Marginal
 
 _ROW_BLOCK = 1 << 22  # kernel matrix entries held at a time: 16 MiB in float32
@@ -76,15 +77,15 @@ def _histogram(num_bins: int | None, extension: float, pseudo_count: float, tail
         y = ascending(y, is_sorted)
         n = y.shape[-1]
         bins = min(max(round(n**0.5), 8), 1024) if num_bins is None else num_bins
-        gap = smallest_gap(y)
         least, largest = y[..., :1], y[..., -1:]
+        gap = rounding(least, largest)  # the bins are equal: where entries are largest they must be told apart too
         margin = jnp.maximum(extension * (largest - least), bins * gap)  # a constant row gets bins that are not empty
         width = (largest - least + 2 * margin) / bins
         start = least - margin
         if bins % 2 == 0:  # a constant row goes to the middle of a bin, and so to z = 0; at an edge it would not
             start = jnp.where(least == largest, start - width / 2, start)
         inner = start + width * jnp.broadcast_to(jnp.arange(1, bins, dtype=y.dtype), (*y.shape[:-1], bins - 1))
-        below = _spline.count_not_above(y, inner)
+        below = splines.count_not_above(y, inner)
         edges = ((0, 0),) * (y.ndim - 1) + ((1, 1),)
         below = jnp.pad(below, edges).at[..., -1].set(n)
         count = jnp.diff(below, axis=-1).astype(y.dtype) + pseudo_count
@@ -96,12 +97,14 @@ def _histogram(num_bins: int | None, extension: float, pseudo_count: float, tail
         z = jnp.concatenate([-z, z], axis=-1)
         x = jnp.concatenate([start, start + bins * width], axis=-1)
         slope = mass[..., jnp.array([0, -1])] / width / normal_tails.density(z)
-        return nan_where_not_finite(y, Histogram(start, width, cdf, sf, _tails.fit(tails, y, x, z, slope, gap)))
+        return nan_where_not_finite(y, Histogram(start, width, cdf, sf, _tails.fit(tails, y, x, z, slope)))
 
     def forward(fitted: Histogram, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+        (y,) = as_floating(y=y)
         return _tails.extended(tails, fitted.tails, functools.partial(_histogram_forward, fitted), y, of="x")
 
     def inverse(fitted: Histogram, z: jax.Array) -> jax.Array:
+        (z,) = as_floating(z=z)
         return _tails.extended(tails, fitted.tails, functools.partial(_histogram_inverse, fitted), z, of="z")
 
     options = (("num_bins", num_bins), ("extension", extension), ("pseudo_count", pseudo_count), ("tails", tails))
@@ -115,20 +118,20 @@ def _histogram_forward(fitted: Histogram, y: jax.Array) -> tuple[jax.Array, jax.
     t = place - at.astype(y.dtype)
     left, right, mass = _gather(at, fitted.cdf[..., :-1], fitted.sf[..., 1:], _mass(fitted))
     cdf, sf = left + mass * t, right + mass * (1 - t)
-    z = _normal.from_log_probabilities(jnp.log(cdf), jnp.log(sf))
-    return z, jnp.log(mass) - jnp.log(jnp.broadcast_to(fitted.width, y.shape)) - _normal.log_density(z)
+    z = normal_law.from_log_probabilities(jnp.log(cdf), jnp.log(sf))
+    return z, jnp.log(mass) - jnp.log(jnp.broadcast_to(fitted.width, y.shape)) - normal_law.log_density(z)
 
 
 def _histogram_inverse(fitted: Histogram, z: jax.Array) -> jax.Array:
     # A bin is found by probability, in the half where it is small; within the bin everything is a straight line.
     lower = z < 0
     small = normal_tails.tail(jnp.abs(z))
-    from_left = _spline.count_not_above(fitted.cdf, small) - 1
-    from_right = fitted.sf.shape[-1] - 1 - _spline.count_not_above(fitted.sf[..., ::-1], small)
+    from_left = splines.count_not_above(fitted.cdf, small) - 1
+    from_right = fitted.sf.shape[-1] - 1 - splines.count_not_above(fitted.sf[..., ::-1], small)
     at = jnp.clip(jnp.where(lower, from_left, from_right), 0, fitted.cdf.shape[-1] - 2)
     left, right, mass = _gather(at, fitted.cdf[..., :-1], fitted.sf[..., 1:], _mass(fitted))
     t = jnp.where(lower, (small - left) / mass, 1 - (small - right) / mass)
-    return fitted.start + fitted.width * (at.astype(z.dtype) + _spline.within_one(t))
+    return fitted.start + fitted.width * (at.astype(z.dtype) + splines.within_one(t))
 
 
 def _mass(fitted: Histogram) -> jax.Array:
@@ -180,13 +183,13 @@ def kernel_density(
 
 @functools.lru_cache(maxsize=64)
 def _kernel_density(bandwidth: float | None, num_points: int, tails: _tails.Rule) -> Marginal:
-    def fit(y: jax.Array, is_sorted: bool = False) -> tuple[_spline.Spline, _tails.Tails]:
+    def fit(y: jax.Array, is_sorted: bool = False) -> tuple[splines.Spline, _tails.Tails]:
         y = ascending(y, is_sorted)
         n = y.shape[-1]
-        gap = smallest_gap(y)
-        width = jnp.full_like(gap, bandwidth) if bandwidth is not None else _silverman(y)
+        width = jnp.full_like(y[..., :1], bandwidth) if bandwidth is not None else _silverman(y)
         aside = min(10, n // 20)
         low, high = y[..., aside : aside + 1], y[..., n - 1 - aside : n - aside]
+        gap = rounding(low, high)
         # Two cells a bandwidth: w >= 2 (high - low + 6 w) / (num_points - 1) solved for w.
         width = jnp.maximum(jnp.maximum(width, 2 * (high - low) / max(num_points - 13, 1)), num_points * gap)
         start, stop = low - 3 * width, high + 3 * width
@@ -195,23 +198,25 @@ def _kernel_density(bandwidth: float | None, num_points: int, tails: _tails.Rule
         x = start + cell * index
         inner = x[..., :-1] + cell / 2
         outside = jnp.stack([start[..., 0], stop[..., 0]], axis=-1) + jnp.concatenate([-cell, cell], axis=-1) / 2
-        below = _spline.count_not_above(y, jnp.concatenate([outside[..., :1], inner, outside[..., 1:]], axis=-1))
+        below = splines.count_not_above(y, jnp.concatenate([outside[..., :1], inner, outside[..., 1:]], axis=-1))
         count = jnp.diff(below, axis=-1).astype(y.dtype)
         beyond = jnp.stack([below[..., 0], n - below[..., -1]], axis=-1).astype(y.dtype)
         log_cdf, log_sf, log_density = _smoothed(count, beyond, cell, width, n)
-        z = _normal.from_log_probabilities(log_cdf, log_sf)
+        z = normal_law.from_log_probabilities(log_cdf, log_sf)
         eps = float(jnp.finfo(y.dtype).eps)
-        z = _spline.strictly_increasing(z, jnp.full_like(gap, 16 * eps))
-        log_slope = log_density - _normal.log_density(z)
+        z = splines.strictly_increasing(z, jnp.full_like(gap, 16 * eps))
+        log_slope = log_density - normal_law.log_density(z)
         ends = jnp.array([0, -1])
-        tail = _tails.fit(tails, y, x[..., ends], z[..., ends], jnp.exp(log_slope[..., ends]), gap)
+        tail = _tails.fit(tails, y, x[..., ends], z[..., ends], jnp.exp(log_slope[..., ends]))
         log_slope = log_slope.at[..., ends].set(jnp.log(tail.slope))
-        return nan_where_not_finite(y, (_spline.through(x, z, log_slope), tail))
+        return nan_where_not_finite(y, (splines.through(x, z, log_slope), tail))
 
     def forward(fitted, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+        (y,) = as_floating(y=y)
         return _tails.splined_forward(tails, fitted, y, evenly=True)
 
     def inverse(fitted, z: jax.Array) -> jax.Array:
+        (z,) = as_floating(z=z)
         return _tails.splined_inverse(tails, fitted, z)
 
     options = (("bandwidth", bandwidth), ("num_points", num_points), ("tails", tails))
@@ -222,7 +227,8 @@ def _kernel_density(bandwidth: float | None, num_points: int, tails: _tails.Rule
 def _silverman(ascending: jax.Array) -> jax.Array:
     n = ascending.shape[-1]
     center = ascending - ascending[..., n // 2, None]
-    deviation = jnp.std(center, axis=-1, keepdims=True)
+    unit = _scale.unit(center, axes=-1)
+    deviation = unit * jnp.std(center / unit, axis=-1, keepdims=True)
     quarter = (ascending[..., (3 * n) // 4, None] - ascending[..., n // 4, None]) / 1.349
     spread = jnp.where(quarter > 0, jnp.minimum(deviation, quarter), deviation)
     return 0.9 * spread * n**-0.2

@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gentoolkit._array import check_positive
-from gentoolkit.gaussianization import _normal
-from gentoolkit.gaussianization.marginal._rows import ascending, nan_where_not_finite, smallest_gap
+from gentoolkit import _scale
+from gentoolkit._array import as_floating, check_positive
+from gentoolkit.distances.normality import tails
+from gentoolkit.gaussianization import normal_law
+from gentoolkit.gaussianization.marginal._rows import ascending, nan_where_not_finite, rounding
 from gentoolkit.gaussianization.marginal.variant import Marginal
 
 _NUM_QUANTILES = 512  # what the sample is thinned to for fitting
@@ -68,9 +70,8 @@ def _mixture(num_components: int, num_steps: int, learning_rate: float) -> Margi
         n = y.shape[-1]
         num = min(n, _NUM_QUANTILES)
         thin = jnp.take(y, np.floor((np.arange(num) + 0.5) * (n / num)).astype(np.int32), axis=-1)
-        gap = smallest_gap(y)
         center = thin[..., num // 2, None]
-        spread = jnp.maximum(jnp.mean(jnp.abs(thin - center), axis=-1, keepdims=True), gap)
+        spread = jnp.maximum(_spread(thin, center), rounding(center, center))
         standard = (thin - center) / spread
         at = np.floor((np.arange(num_components) + 0.5) * (num / num_components)).astype(np.int32)
         location = jnp.take(standard, np.minimum(at, num - 1), axis=-1)
@@ -82,43 +83,82 @@ def _mixture(num_components: int, num_steps: int, learning_rate: float) -> Margi
         return nan_where_not_finite(y, Mixture(fitted.log_weight, center + spread * fitted.location, log_scale))
 
     def forward(fitted: Mixture, y: jax.Array) -> tuple[jax.Array, jax.Array]:
-        log_cdf, log_sf, log_density = _logs(fitted, y)
-        z = _normal.from_log_probabilities(log_cdf, log_sf)
-        return z, log_density - _normal.log_density(z)
+        (y,) = as_floating(y=y)
+        log_cdf, log_sf, log_hazard = _logs(fitted, y)
+        z = normal_law.from_log_probabilities(log_cdf, log_sf)
+        return z, log_hazard - jnp.log(tails.hazard(jnp.abs(z)))
 
     def inverse(fitted: Mixture, z: jax.Array) -> jax.Array:
-        log_cdf, log_sf = (part[..., None, :] for part in _normal.log_probabilities(z))
-        by_component = fitted.location[..., :, None] + jnp.exp(fitted.log_scale)[..., :, None] * (log_cdf - log_sf)
+        (z,) = as_floating(z=z)
+        log_cdf, log_sf = normal_law.log_probabilities(z)
+        logit = (log_cdf - log_sf)[..., None, :]
+        by_component = fitted.location[..., :, None] + jnp.exp(fitted.log_scale)[..., :, None] * logit
         low, high = jax.lax.stop_gradient((jnp.min(by_component, axis=-2), jnp.max(by_component, axis=-2)))
-        fixed, target = jax.lax.stop_gradient((fitted, z))
+        # By the smaller of the two probabilities, as a logarithm: it has all its digits however far out.
+        lower = z < 0
+        target = jnp.where(lower, log_cdf, -log_sf)
+        fixed, fixed_target = jax.lax.stop_gradient((fitted, target))
 
         def halve(_, bracket):
             low, high = bracket
             middle = low + (high - low) / 2
-            above = forward(fixed, middle)[0] > target
+            above = _ascending_logs(fixed, middle, lower) > fixed_target
             return jnp.where(above, low, middle), jnp.where(above, middle, high)
 
         low, high = jax.lax.fori_loop(0, _NUM_BISECTIONS, halve, (low, high))
-        x = low + (high - low) / 2
-        # One Newton step outside the loop: it adds a digit, and carries the derivative of the root.
-        value, log_derivative = forward(fitted, x)
-        step = (value - z) * jnp.exp(-jax.lax.stop_gradient(log_derivative))
-        return x - jnp.where(jnp.isfinite(step), step, 0) + 0 * z
+        x = jnp.where(low < high, low + (high - low) / 2, low)
+        # A Newton step outside the loop, kept within the bracket: it adds a digit, and carries the root's derivative.
+        hazard = jax.lax.stop_gradient(jnp.exp(_logs(fitted, x)[2]))
+        inside_gap = hazard < float(jnp.finfo(hazard.dtype).tiny)
+        step = (target - _ascending_logs(fitted, x, lower)) / jnp.where(inside_gap, 1, hazard)
+        step = jnp.where(inside_gap | ~jnp.isfinite(jax.lax.stop_gradient(step)), 0, step)
+        root = jax.lax.stop_gradient(jnp.clip(x + step, low, high))
+        return root + (step - jax.lax.stop_gradient(step)) + 0 * z
 
     options = (("num_components", num_components), ("num_steps", num_steps), ("learning_rate", learning_rate))
     return Marginal(fit, forward, inverse, "mixture", options)
 
 
-def _logs(fitted: Mixture, y: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Log cdf, log survival function and log density at `y` `[..., m]`."""
+def _spread(thin: jax.Array, center: jax.Array) -> jax.Array:
+    """Mean distance from the center, or twice the interquartile range where a heavy tail makes that the smaller."""
+    unit = _scale.unit(thin - center, axes=-1)
+    mean = unit * jnp.mean(jnp.abs((thin - center) / unit), axis=-1, keepdims=True)
+    num = thin.shape[-1]
+    quartiles = thin[..., (3 * num) // 4, None] - thin[..., num // 4, None]
+    return jnp.where(quartiles > 0, jnp.minimum(mean, 2 * quartiles), mean)
+
+
+def _by_component(fitted: Mixture, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Log weight times cdf, and times survival function, of each component at `y` `[..., m]`: `[..., k, m]`."""
     log_weight, location, log_scale = (leaf[..., :, None] for leaf in fitted)
     t = (y[..., None, :] - location) * jnp.exp(-log_scale)
-    below, above = jax.nn.log_sigmoid(t), jax.nn.log_sigmoid(-t)
-    return (
-        jax.nn.logsumexp(log_weight + below, axis=-2),
-        jax.nn.logsumexp(log_weight + above, axis=-2),
-        jax.nn.logsumexp(log_weight + below + above - log_scale, axis=-2),
-    )
+    return log_weight + jax.nn.log_sigmoid(t), log_weight + jax.nn.log_sigmoid(-t)
+
+
+def _logs(fitted: Mixture, y: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Log cdf, log survival function, and log of the density over the smaller of the two, at `y` `[..., m]`.
+
+    The last is a mean of what each component says, `f_i = F_i S_i / scale_i`. As a difference of the logarithms of a
+    density and of a probability, of -1e9 each far out, it would be noise.
+    """
+    below, above = _by_component(fitted, y)
+    log_cdf, log_sf = jax.nn.logsumexp(below, axis=-2), jax.nn.logsumexp(above, axis=-2)
+    lower = (log_cdf < log_sf)[..., None, :]
+    share = jnp.where(lower, below - log_cdf[..., None, :], above - log_sf[..., None, :])
+    other = jnp.where(lower, above, below) - fitted.log_weight[..., :, None]
+    return log_cdf, log_sf, jax.nn.logsumexp(share + other - fitted.log_scale[..., :, None], axis=-2)
+
+
+def _ascending_logs(fitted: Mixture, y: jax.Array, lower: jax.Array) -> jax.Array:
+    """Log cdf where `lower`, minus the log survival function elsewhere: ascending in y on either side."""
+    below, above = _by_component(fitted, y)
+    return jnp.where(lower, jax.nn.logsumexp(below, axis=-2), -jax.nn.logsumexp(above, axis=-2))
+
+
+def _log_density(fitted: Mixture, y: jax.Array) -> jax.Array:
+    below, above = _by_component(fitted, y)
+    each = below + above - fitted.log_weight[..., :, None] - fitted.log_scale[..., :, None]
+    return jax.nn.logsumexp(each, axis=-2)
 
 
 def _normalized(fitted: Mixture) -> Mixture:
@@ -126,7 +166,7 @@ def _normalized(fitted: Mixture) -> Mixture:
 
 
 def _negative_log_likelihood(y: jax.Array):
-    return lambda fitted: -jnp.sum(jnp.mean(_logs(_normalized(fitted), y)[2], axis=-1))
+    return lambda fitted: -jnp.sum(jnp.mean(_log_density(_normalized(fitted), y), axis=-1))
 
 
 def _adam(loss, start: Mixture, num_steps: int, learning_rate: float) -> Mixture:

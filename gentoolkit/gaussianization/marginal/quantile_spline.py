@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gentoolkit.gaussianization import _spline
+from gentoolkit._array import as_floating
+from gentoolkit.gaussianization import splines
 from gentoolkit.gaussianization.marginal import _tails
-from gentoolkit.gaussianization.marginal._rows import ascending, nan_where_not_finite, smallest_gap
+from gentoolkit.gaussianization.marginal._rows import ascending, nan_where_not_finite
 from gentoolkit.gaussianization.marginal.variant import Marginal
 
 _LEAST_COUNT = 16  # samples between neighbouring knots
@@ -50,24 +51,25 @@ def quantile(*, num_knots: int | None = None, tails: _tails.Rule = "gaussian") -
 
 @functools.lru_cache(maxsize=64)
 def _quantile(num_knots: int | None, tails: _tails.Rule) -> Marginal:
-    def fit(y: jax.Array, is_sorted: bool = False) -> tuple[_spline.Spline, _tails.Tails]:
+    def fit(y: jax.Array, is_sorted: bool = False) -> tuple[splines.Spline, _tails.Tails]:
         y = ascending(y, is_sorted)
         index, upper_weight, levels = _knots(y.shape[-1], num_knots, tails != "pareto")
-        gap = smallest_gap(y)
         weight = jnp.broadcast_to(jnp.asarray(upper_weight, y.dtype), y.shape[:-1] + upper_weight.shape)
         below, above = jnp.take(y, index, axis=-1), jnp.take(y, index + 1, axis=-1)
-        x = _spline.strictly_increasing(_spread_ties(below + weight * (above - below), gap), gap)
+        x = splines.distinct(below + weight * (above - below))
         z = jnp.broadcast_to(jnp.asarray(levels, y.dtype), x.shape)
-        slope = _spline.log_segment_slopes(x, z)
+        slope = splines.log_segment_slopes(x, z)
         ends = jnp.exp(slope[..., jnp.array([0, -1])])
-        tail = _tails.fit(tails, y, _ends(x), _ends(z), ends, gap)
-        log_slope = _spline.log_knot_slopes(x, z, jnp.log(tail.slope[..., 0]), jnp.log(tail.slope[..., 1]))
-        return nan_where_not_finite(y, (_spline.through(x, z, log_slope), tail))
+        tail = _tails.fit(tails, y, _ends(x), _ends(z), ends)
+        log_slope = splines.log_knot_slopes(x, z, jnp.log(tail.slope[..., 0]), jnp.log(tail.slope[..., 1]))
+        return nan_where_not_finite(y, (splines.through(x, z, log_slope), tail))
 
     def forward(fitted, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+        (y,) = as_floating(y=y)
         return _tails.splined_forward(tails, fitted, y, evenly=False)
 
     def inverse(fitted, z: jax.Array) -> jax.Array:
+        (z,) = as_floating(z=z)
         return _tails.splined_inverse(tails, fitted, z)
 
     options = (("num_knots", num_knots), ("tails", tails))
@@ -102,13 +104,3 @@ def _knots(n: int, num_knots: int | None, to_extremes: bool) -> tuple[np.ndarray
     below, above = (np.array([law.inv_cdf((i + 0.5) / n) for i in index + up]) for up in (0, 1))
     weight = np.clip((levels - below) / (above - below), 0.0, 1.0)
     return index, weight, levels
-
-
-def _spread_ties(x: jax.Array, gap: jax.Array) -> jax.Array:
-    """Sets knots with one value two gaps apart, around that value: a tied sample maps to the middle of its knots."""
-    place = jnp.arange(x.shape[-1], dtype=x.dtype)
-    place = jnp.broadcast_to(place, x.shape)
-    less = jnp.sum(x[..., None, :] < x[..., :, None], axis=-1, dtype=jnp.int32)
-    not_above = jnp.sum(x[..., None, :] <= x[..., :, None], axis=-1, dtype=jnp.int32)
-    middle = (less + not_above - 1).astype(x.dtype) / 2
-    return x + 2 * gap * (place - middle)

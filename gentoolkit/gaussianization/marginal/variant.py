@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gentoolkit._array import as_floating, check_positive, check_univariate
+from gentoolkit import _scale
+from gentoolkit._array import as_array, as_floating, check_positive, check_univariate
 from gentoolkit.distances import sorting
 
 
@@ -59,10 +60,12 @@ def dither(key: jax.Array, y: jax.Array, *, width: float | None = None) -> jax.A
       `[..., n]`, float32 or wider; NaN stays NaN.
 
     Raises:
-      ValueError: an empty sample, or `width` not above 0.
+      ValueError: an empty sample, `width` not above 0, or wide data of which float32 keeps too few digits.
       TypeError: `y` is not real.
     """
+    y = as_array(y)
     check_univariate(y=y)
+    _scale.refuse_rounding(axis=-1, y=y)
     (y,) = as_floating(y=y)
     if width is not None:
         check_positive(width=width)

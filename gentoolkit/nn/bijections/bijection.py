@@ -54,6 +54,7 @@ class Chain(nnx.Module):
 
 def check_features(x: jax.Array, num_features: int) -> jax.Array:
     """Returns `x` as float32 or wider; refuses what is not `[..., num_features]` (`ValueError`)."""
+    x = jnp.asarray(x)
     if jnp.ndim(x) < 1 or jnp.shape(x)[-1] != num_features:
         raise ValueError(f"This layer takes samples [..., {num_features}], got shape {jnp.shape(x)}.")
     return jnp.asarray(x, jnp.promote_types(jnp.result_type(x), jnp.float32))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from gentoolkit.gaussianization import _spline
+from gentoolkit.gaussianization import splines
 from gentoolkit.nn.bijections import bijection
 
 _LEAST = 1e-3  # of a bin's width and height, as a share of an even one
@@ -64,17 +64,17 @@ class SplineCoupling(nnx.Module):
         """Maps samples `[..., d]`; returns them with the log-determinant `[...]`."""
         x = bijection.check_features(x, self.num_features)
         spline = self._spline(x[..., np.array(self.deciding)])
-        moved, log_derivative = _spline.forward(spline, x[..., np.array(self.moving), None], evenly=False)
+        moved, log_derivative = splines.forward(spline, x[..., np.array(self.moving), None], evenly=False)
         return x.at[..., np.array(self.moving)].set(moved[..., 0]), jnp.sum(log_derivative[..., 0], axis=-1)
 
     def inverse(self, z: jax.Array) -> jax.Array:
         """Maps back."""
         z = bijection.check_features(z, self.num_features)
         spline = self._spline(z[..., np.array(self.deciding)])
-        moved = _spline.inverse(spline, z[..., np.array(self.moving), None], evenly=False)
+        moved = splines.inverse(spline, z[..., np.array(self.moving), None], evenly=False)
         return z.at[..., np.array(self.moving)].set(moved[..., 0])
 
-    def _spline(self, deciding: jax.Array) -> _spline.Spline:
+    def _spline(self, deciding: jax.Array) -> splines.Spline:
         """Knots `[..., moving features, bins + 1]` from the features that stay."""
         h = deciding / self.bound  # of order one, whatever the range
         for layer in self.hidden:
@@ -83,7 +83,7 @@ class SplineCoupling(nnx.Module):
         widths, heights, slopes = jnp.split(raw, [self.num_bins, 2 * self.num_bins], axis=-1)
         ends = ((0, 0),) * (slopes.ndim - 1) + ((1, 1),)
         # The slope at the outer knots is one: the spline goes on by the identity.
-        return _spline.through(self._knots(widths), self._knots(heights), jnp.pad(slopes, ends))
+        return splines.through(self._knots(widths), self._knots(heights), jnp.pad(slopes, ends))
 
     def _knots(self, raw: jax.Array) -> jax.Array:
         share = _LEAST + (1 - _LEAST) * jax.nn.softmax(raw, axis=-1) * self.num_bins  # mean one

@@ -1,4 +1,7 @@
-"""The quantile of N(0, 1) from the logarithm of a tail probability, in float32 as far out as the logarithm goes."""
+"""N(0, 1) by logarithms: density, probabilities, and quantiles from them, in float32 as far out as the logarithm goes.
+
+All functions work entry by entry.
+"""
 
 import math
 
@@ -12,7 +15,14 @@ _SWITCH = -60.0  # exp(-60) is still a normal float32; below it the logarithm al
 
 
 def log_density(z: jax.Array) -> jax.Array:
-    """Returns the log-density of N(0, 1)."""
+    """The log-density of N(0, 1).
+
+    Args:
+      z: `[...]`.
+
+    Returns:
+      `[...]`.
+    """
     return -0.5 * z * z - LOG_SQRT_2PI
 
 
@@ -20,7 +30,14 @@ def log_density(z: jax.Array) -> jax.Array:
 # differentiating the steps would go through `ndtri` of a clipped probability.
 @jax.custom_jvp
 def from_log_tail(log_tail: jax.Array) -> jax.Array:
-    """Returns z >= 0 with log P(Z > z) = `log_tail`, for `log_tail` <= log(1/2); 0 where rounding puts it above."""
+    """The upper quantile of a tail probability up to 1/2.
+
+    Args:
+      log_tail: `[...]`, <= log(1/2).
+
+    Returns:
+      `[...]`, z >= 0 with log P(Z > z) = `log_tail`; 0 where rounding puts that above log(1/2).
+    """
     near = -jax.scipy.special.ndtri(jnp.exp(jnp.maximum(log_tail, _SWITCH)))
     square = -2 * jnp.minimum(log_tail, _SWITCH)
     far = jnp.sqrt(square - 2 * LOG_SQRT_2PI - jnp.log(square - 2 * LOG_SQRT_2PI))
@@ -37,14 +54,29 @@ def _from_log_tail_jvp(primals, tangents):
 
 
 def from_log_probabilities(log_cdf: jax.Array, log_sf: jax.Array) -> jax.Array:
-    """Returns z with P(Z <= z) and P(Z > z) given by logarithms; only the smaller of the two is read."""
+    """The quantile of two probabilities that sum to one, of which the smaller is read.
+
+    Args:
+      log_cdf: `[...]`, log P(Z <= z).
+      log_sf: `[...]`, log P(Z > z).
+
+    Returns:
+      `[...]`, z.
+    """
     lower = log_cdf < log_sf
     z = from_log_tail(jnp.where(lower, log_cdf, log_sf))
     return jnp.where(lower, -z, z)
 
 
 def log_probabilities(z: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Returns log P(Z <= z) and log P(Z > z)."""
+    """The logarithms of both probabilities.
+
+    Args:
+      z: `[...]`.
+
+    Returns:
+      log P(Z <= z) and log P(Z > z), `[...]` each.
+    """
     small = tails.log_tail(jnp.abs(z))
     large = jnp.log1p(-jnp.exp(small))
     return jnp.where(z < 0, small, large), jnp.where(z < 0, large, small)
