@@ -104,6 +104,8 @@ def test_a_page_of_anything(tmp_path):
     assert "Empty" not in page and "python -m x --name=&#x27;a b&#x27;" in page and "commit abc" in page
     assert "prefers-color-scheme: dark" in page
     assert list(tmp_path.glob("new/*")) == [path]  # no file beside it is left
+    (tmp_path / "plain").write_text("")
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode  # for others to read, as any file
     with pytest.raises(TypeError, match="A block is text, HTML, a Table or a Chart, got dict"):
         report.write_page(path, {"a": 1}, title="x")
     with pytest.raises(ValueError, match="Row 2 of a table has 1 cells, not 2"):
