@@ -9,13 +9,13 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from gentoolkit.gaussian_process import _blocks, _nearest
+from gentoolkit.gaussian_process import _blocks, _means, _nearest
 
 # Rounds of k-means||, each of as many draws as there are clusters, and steps of Lloyd over what was drawn. Bahmani et
 # al. find five rounds enough for draws of half to twice that number; with three, and these steps, what Lloyd ends with
 # on pairs of patches is as good as from greedy k-means++.
 _ROUNDS, _STEPS = 3, 5
-# Up to so many draws have all their distances taken at once, from products, as those to the points are.
+# Up to so many draws have all their distances taken at once.
 _MOST_IN_TABLE = 1024
 
 
@@ -55,61 +55,45 @@ def choose(
 
 
 def in_parallel(
-    key: jax.Array,
-    x: jax.Array,
-    weights: jax.Array,
-    num: int,
-    num_candidates: int,
-    block_size: int | None,
-    laid_out: jax.Array | None = None,
+    key: jax.Array, points: _nearest.Points, weights: jax.Array, num: int, num_candidates: int
 ) -> jax.Array:
     """Seeds `[num, d]` by k-means||: a few rounds of many draws, and the best of these by weighted k-means.
 
     Args:
       key: PRNG key.
-      x: `[n, d]` centred points.
+      points: `[n, d]` of them, from `_nearest.lay_out`.
       weights: `[n]`.
       num: k.
       num_candidates: of each step of k-means++ over the draws.
-      block_size: points at a time, None to choose.
-      laid_out: the points from `_nearest.lay_out`, if there are; read if their blocks are as large.
     """
     key_first, key_rounds, key_choice = jax.random.split(key, 3)
-    n = x.shape[0]
-    size = _nearest.rows_of_block(num, n, x.shape[1], block_size, scored=True)
-    if laid_out is None or laid_out.shape[-1] != size:
-        laid_out = _nearest.lay_out(x, size)
-    norms = jnp.sum(x * x, axis=1)
+    x = points.rows
     first = draw(_uniforms(key_first, (1,), x.dtype), weights)
 
     def add(state, round_):
-        best, label = state
+        squared, label = state
         uniforms, before = round_
-        odds = weights * jnp.maximum(norms - 2.0 * best, 0.0)
+        odds = weights * squared
         # Where points are fewer than draws nothing is left to gain, and any point will do.
         drawn = draw(uniforms, jnp.where(jnp.any(odds > 0), odds, weights))
-        score, winner = _nearest.best_scores(laid_out, n, x[drawn])
-        return (jnp.maximum(best, score), jnp.where(score > best, before + winner, label)), drawn
+        winner, distance = _nearest.assign(points, x[drawn], exactly=False)
+        return (jnp.minimum(squared, distance), jnp.where(distance < squared, before + winner, label)), drawn
 
-    # The scores of `best_scores`, from the rows: with another reader beside the loop, XLA lays the points out twice.
-    center = x[first]
-    start = _blocks.matmul(x, center.T)[:, 0] - 0.5 * jnp.sum(center * center), jnp.zeros((n,), jnp.int32)
+    start = jnp.sum((x - x[first]) ** 2, axis=1), jnp.zeros(x.shape[:1], jnp.int32)
     before = 1 + num * jnp.arange(_ROUNDS, dtype=jnp.int32)
     (_, label), drawn = jax.lax.scan(add, start, (_uniforms(key_rounds, (_ROUNDS, num), x.dtype), before))
     drawn = x[jnp.concatenate([first, drawn.reshape(-1)])]
     # Each stands for the points next to it; of equal ones the first does.
-    shares = jax.ops.segment_sum(weights, label, drawn.shape[0])
+    shares = _means.counts(weights, label, drawn.shape[0])
     squared = None
     if drawn.shape[0] <= _MOST_IN_TABLE:
-        products = _blocks.matmul(drawn, drawn.T)
-        squares = jnp.diagonal(products)
-        table = jnp.maximum(squares[:, None] + squares[None, :] - 2.0 * products, 0.0)
-        squared = table.__getitem__
+        squared = _squared(drawn.T, jnp.arange(drawn.shape[0])).__getitem__
     seeds = drawn[choose(key_choice, drawn, shares, num, num_candidates, squared=squared)]
-    drawn_laid_out = _nearest.lay_out(drawn, _nearest.rows_of_block(num, drawn.shape[0], drawn.shape[1], block_size))
+    weighted = _means.weigh(_nearest.lay_out(drawn, num), shares)
 
     def step(_, seeds):
-        return _nearest.means(drawn, shares, _nearest.assign(drawn_laid_out, drawn.shape[0], seeds), seeds)[0]
+        labels, _ = _nearest.assign(weighted.points, seeds, exactly=False)
+        return _means.means(weighted, labels, seeds)[0]
 
     return jax.lax.fori_loop(0, _STEPS, step, seeds)
 

@@ -1,6 +1,9 @@
 """k-means: seeding by k-means++ or k-means||, Lloyd's iteration and its minibatch form.
 
-Memory beyond the points: the points once more, and the scores of one block of them, at most 20 MiB on CPU unless
+Labels are those of the nearest centres to the rounding of differences, whatever else lies how far out, and neither they
+nor the centres depend on the unit of the points (`_nearest.py`, `_means.py`, `_units.py`).
+
+Memory beyond the points: the points twice more, and the scores of one block of them, at most 20 MiB on CPU unless
 `block_size` asks for more.
 """
 
@@ -12,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from gentoolkit import _array
-from gentoolkit.gaussian_process import _blocks, _nearest, _seeding
+from gentoolkit import _array, _scale, _sums
+from gentoolkit.gaussian_process import _blocks, _means, _nearest, _seeding, _units
 
 INITS = ("greedy", "plain", "parallel")
 _SEQUENTIAL = INITS[:2]
@@ -25,7 +28,7 @@ class _Search(NamedTuple):
     max_iterations: int
     tolerance: float
     min_decrease: float
-    block_size: int
+    block_size: int | None
 
 
 class KMeans(NamedTuple):
@@ -35,7 +38,8 @@ class KMeans(NamedTuple):
       centers: `[k, d]`.
       labels: `[n]` int32, the nearest centre of each point, the first of several; -1 where the input is not finite.
       counts: `[k]`, sum of the weights of the points of each centre (their number without weights), 0 if empty.
-      inertia: `[]`, weighted sum of squared distances to the nearest centres, the objective.
+      inertia: `[]`, weighted sum of squared distances to the nearest centres, the objective. In squared units of the
+        points: 0 or infinite where its dtype does not hold it, for float32 with coordinates near 1e-23 or 1e19.
       num_iterations: `[]` int32.
     """
 
@@ -67,10 +71,12 @@ def kmeans(
 
     Args:
       key: PRNG key of the seeding.
-      x: `[n, d]` points.
+      x: `[n, d]` points, in any unit. Of float64 host data (timestamps, say) that is to become float32 the median goes
+        first, and the centres come back rounded to float32: labels, counts and inertia are those of the data.
       num_clusters: k (static). More than there are distinct points leaves clusters empty: their centres are copies of
         points, their counts 0, and the objective is 0.
-      weights: `[n]`, >= 0, None for 1: a weight of 2 counts as two equal points, one of 0 as none.
+      weights: `[n]`, >= 0, None for 1: a weight of 2 counts as two equal points, one of 0 as none. Of any size; one
+        below 1e-38 of the largest may count as 0.
       init: `"greedy"` k-means++ (best of 2 + log k candidates for each centre), `"plain"` k-means++, `"parallel"` for
         k-means||, whose passes over the points are 4 instead of k (static), or the first centres `[k, d]` themselves.
         Greedy is the choice for clusters of several scales, a thousandfold apart: 4 passes do not see them all.
@@ -85,10 +91,10 @@ def kmeans(
 
     Returns:
       `KMeans(centers, labels, counts, inertia, num_iterations)`, labels and counts being those of these centres. NaN
-      (labels -1) where a point or weight is not finite.
+      (labels -1) where a point or weight is not finite, and where traced weights are all 0.
 
     Raises:
-      ValueError: shapes disagree, a count is < 1, a weight is negative, the init is unknown, or k > n.
+      ValueError: shapes disagree, a count is < 1, a weight is negative or all are 0, the init is unknown, or k > n.
 
     References:
       Lloyd, Least squares quantization in PCM, IEEE Transactions on Information Theory 1982.
@@ -98,18 +104,15 @@ def kmeans(
     _check_counts(num_restarts=num_restarts, max_iterations=max_iterations)
     if not 0 <= min_decrease < 1:
         raise ValueError(f"min_decrease must be in [0, 1), got min_decrease = {min_decrease!r}.")
-    x, weights = _points(x, weights)
+    x, weights, frame = _points(x, weights)
     _check_clusters(num_clusters, x)
+    search = _Search(max_iterations, float(tolerance), float(min_decrease), block_size)
     if isinstance(init, str):
         _check_init(init)
+        found = _from_seeds(key, x, weights, num_clusters, init, num_restarts, search)
     else:
-        if jnp.shape(init) != (num_clusters, x.shape[1]):
-            raise ValueError(f"init must be [k, d] = {(num_clusters, x.shape[1])}, got init.shape = {jnp.shape(init)}.")
-    size = _block(x, num_clusters, block_size)
-    search = _Search(max_iterations, float(tolerance), float(min_decrease), size)
-    if not isinstance(init, str):
-        return _from_centers(x, weights, jax.lax.stop_gradient(jnp.asarray(init, x.dtype)), search)
-    return _from_seeds(key, x, weights, (num_clusters, init, block_size), num_restarts, search)
+        found = _from_centers(x, weights, _first(init, num_clusters, x, frame), search)
+    return _as_given(found, frame)
 
 
 def kmeans_plus_plus(
@@ -128,21 +131,23 @@ def kmeans_plus_plus(
       init: `"greedy"`: of 2 + log k draws the one that leaves the smallest objective; `"plain"`: the one draw (static).
 
     Returns:
-      `[k, d]`, rows of `x`; copies where there are fewer than k distinct points. NaN where a point is not finite.
+      `[k, d]`, rows of `x`; copies where there are fewer than k distinct points. NaN where a point is not finite, or
+      traced weights are all 0.
 
     Raises:
-      ValueError: shapes disagree, a weight is negative, the init is unknown, or k > n.
+      ValueError: shapes disagree, a weight is negative or all are 0, the init is unknown, or k > n.
 
     References:
       Arthur, Vassilvitskii, k-means++: the advantages of careful seeding, SODA 2007, sections 2.2 and 5.
     """
-    x, weights = _points(x, weights)
+    given = _array.as_array(x)
+    x, weights, _ = _points(given, weights)
     if init not in _SEQUENTIAL:
         raise ValueError(f"init must be one of {_SEQUENTIAL}, got init = {init!r}.")
     _check_clusters(num_clusters, x)
-    seeds = _seed(key, x, weights, num_clusters, init, None)
+    seeds = jax.lax.stop_gradient(jnp.asarray(given, x.dtype))[_choose(key, x, weights, num_clusters, init)]
     # A point that is not finite makes the draw meaningless: say so.
-    return jnp.where(jnp.all(jnp.isfinite(x)) & jnp.all(jnp.isfinite(weights)), seeds, jnp.nan)
+    return jnp.where(jnp.all(jnp.isfinite(x)) & _is_usable(weights), seeds, jnp.nan)
 
 
 def minibatch(
@@ -174,28 +179,21 @@ def minibatch(
       `KMeans`, of all the points.
 
     Raises:
-      ValueError: shapes disagree, a count is < 1, a weight is negative, the init is unknown, or k > n.
+      ValueError: shapes disagree, a count is < 1, a weight is negative or all are 0, the init is unknown, or k > n.
 
     References:
       Sculley, Web-scale k-means clustering, WWW 2010, algorithm 1.
     """
     _check_counts(batch_size=batch_size, num_steps=num_steps)
-    x, weights = _points(x, weights)
-    n, dim = x.shape
-    key_sample, key_seed, key_steps = jax.random.split(key, 3)
+    x, weights, frame = _points(x, weights)
     _check_clusters(num_clusters, x)
-    x, shift = _centered(x, weights)
     if isinstance(init, str):
         _check_init(init)
-        num = min(n, max(3 * batch_size, 10 * num_clusters))
-        chosen = jax.random.choice(key_sample, n, (num,), replace=False)
-        centers = _seed(key_seed, x[chosen], weights[chosen], num_clusters, init, block_size)
     else:
-        if jnp.shape(init) != (num_clusters, dim):
-            raise ValueError(f"init must be [k, d] = {(num_clusters, dim)}, got init.shape = {jnp.shape(init)}.")
-        centers = jax.lax.stop_gradient(jnp.asarray(init, x.dtype)) - shift
-    size = _block(x, num_clusters, block_size)
-    return _minibatch(key_steps, x, weights, centers, shift, batch_size, num_steps, size)
+        init = _first(init, num_clusters, x, frame)
+    seeding, first = (init, None) if isinstance(init, str) else (None, init)
+    found = _minibatch(key, x, weights, first, seeding, num_clusters, batch_size, num_steps, block_size)
+    return _as_given(found, frame)
 
 
 def assign(x: jax.Array, centers: jax.Array, *, block_size: int | None = None) -> tuple[jax.Array, jax.Array]:
@@ -207,58 +205,79 @@ def assign(x: jax.Array, centers: jax.Array, *, block_size: int | None = None) -
       block_size: points at a time (static), None to choose.
 
     Returns:
-      labels `[n]` int32 (the first of equally near centres up to rounding; -1 where something is not finite), and
-      squared distances `[n]`, exact to rounding.
+      labels `[n]` int32 (the first of equally near centres, up to the rounding of differences; -1 where something is
+      not finite), and squared distances `[n]`, of differences; 0 or infinite where their dtype does not hold them, for
+      float32 with distances near 1e-23 or 1e19.
 
     Raises:
       ValueError: shapes disagree or `block_size` < 1.
     """
+    x, centers = (_array.as_array(array) for array in (x, centers))
     _blocks.check_points(x=x, centers=centers)
     _array.check_samples(x=x, centers=centers)
+    x, centers, frame = _units.together(x, centers)
     x, centers = _array.as_floating(x=x, centers=centers)
-    shift = jax.lax.stop_gradient(jnp.mean(centers, axis=0, keepdims=True))
-    x, centers = x - shift, centers - shift
-    laid_out = _nearest.lay_out(x, _block(x, centers.shape[0], block_size))
-    labels = _nearest.assign(laid_out, x.shape[0], centers)
-    return labels, _nearest.squared_distance(x, centers, labels)
+    labels, squared = _assign(x, centers, block_size)
+    return labels, jnp.asarray(_units.scaled_by(squared, 2 * frame.exponent))
 
 
-# An untraced caller would otherwise compile the loops at every call; to a traced one these are no boundaries.
+# Here and below: an untraced caller would otherwise compile the loops at every call; to a traced one these are no
+# boundaries.
+@functools.partial(jax.jit, static_argnums=2, inline=True)
+def _assign(x, centers, block_size):
+    # A constant unit: distances keep their derivatives.
+    unit = _units.unit(*jax.lax.stop_gradient((x, centers)))
+    x, centers = unit.of(x), unit.of(centers)
+    fixed, fixed_centers = jax.lax.stop_gradient((x, centers))
+    points = _nearest.lay_out(fixed, centers.shape[0], block_size=block_size, near=fixed_centers)
+    labels, _ = _nearest.assign(points, fixed_centers, exactly=True)
+    return labels, unit.areas(_nearest.squared_distance(x, centers, labels))
+
+
 @functools.partial(jax.jit, static_argnums=3, inline=True)
 def _from_centers(x, weights, centers, search) -> KMeans:
-    x, shift = _centered(x, weights)
-    return _lloyd(x, weights, centers - shift, shift, _nearest.lay_out(x, search.block_size), search)
+    unit = _units.unit(x, centers)
+    weights, heaviest = _in_unit(weights)
+    points = _nearest.lay_out(unit.of(x), centers.shape[0], block_size=search.block_size)
+    return _in_units(_lloyd(points, weights, unit.of(centers), search), unit, heaviest)
 
 
-@functools.partial(jax.jit, static_argnums=(3, 4, 5), inline=True)
-def _from_seeds(key, x, weights, seeding, num_restarts, search) -> KMeans:
-    x, shift = _centered(x, weights)
+@functools.partial(jax.jit, static_argnums=(3, 4, 5, 6), inline=True)
+def _from_seeds(key, x, weights, num_clusters, init, num_restarts, search) -> KMeans:
+    unit = _units.unit(x)
+    weights, heaviest = _in_unit(weights)
     # Once for both: XLA would lay them out for the one and again for the other.
-    laid_out = _nearest.lay_out(x, search.block_size)
+    points = _nearest.lay_out(unit.of(x), num_clusters, block_size=search.block_size)
 
     def once(key):
-        return _lloyd(x, weights, _seed(key, x, weights, *seeding, laid_out), shift, laid_out, search)
+        return _lloyd(points, weights, _seed(key, points, weights, num_clusters, init), search)
 
     if num_restarts == 1:
-        return once(key)
+        return _in_units(once(key), unit, heaviest)
     results = jax.lax.map(once, jax.random.split(key, num_restarts))
     best = jnp.argmin(results.inertia)
-    return jax.tree.map(lambda leaf: leaf[best], results)
+    return _in_units(jax.tree.map(lambda leaf: leaf[best], results), unit, heaviest)
 
 
-def _centered(x, weights):
-    """Points less their mean, in which distances are differences of inner products of small numbers, and that mean."""
-    shift = jnp.sum(weights[:, None] * x, axis=0, keepdims=True) / jnp.sum(weights)
-    return x - shift, shift
+@functools.partial(jax.jit, static_argnums=(3, 4), inline=True)
+def _choose(key, x, weights, num_clusters, init):
+    x = _units.unit(x).of(x)
+    return _seeding.choose(key, x, _in_unit(weights)[0], num_clusters, _num_candidates(init, num_clusters))
 
 
-def _lloyd(x, weights, centers, shift, laid_out, search) -> KMeans:
-    total = jnp.sum(weights)
-    norms = jnp.sum(x * x, axis=1)
+def _lloyd(points, weights, centers, search) -> KMeans:
+    x = points.rows
+    weighted = _means.weigh(points, weights)
     # Asked once, of the points: to ask their labels takes a pass over them in every step.
-    centers = jnp.where(jnp.all(jnp.isfinite(norms)), centers, jnp.nan)
-    spread = jnp.sum(weights * norms)
-    enough = search.tolerance * spread / (total * x.shape[1])
+    is_finite = jnp.isfinite(jnp.sum(points.reach))
+    centers = jnp.where(is_finite & _is_usable(weights), centers, jnp.nan)
+    if search.tolerance > 0:
+        total = jnp.sum(weights)
+        mean = _sums.weighted(weights, x)[None, :] / total
+        variance = jnp.mean(_sums.weighted(weights, (x - mean) ** 2) / total)
+        enough = search.tolerance * variance
+    else:
+        enough = jnp.zeros((), x.dtype)
 
     def pending(state):
         iteration, _, _, moving = state
@@ -266,8 +285,8 @@ def _lloyd(x, weights, centers, shift, laid_out, search) -> KMeans:
 
     def step(state):
         iteration, centers, old_labels, _ = state
-        labels = _nearest.assign(laid_out, x.shape[0], centers)
-        new, counts = _nearest.means(x, weights, labels, centers)
+        labels, squared = _nearest.assign(points, centers, exactly=False)
+        new, counts = _means.means(weighted, labels, centers)
         moving = jnp.ones((), bool)
         if search.tolerance >= 0:
             moving = jnp.sum((new - centers) ** 2) > enough
@@ -275,66 +294,107 @@ def _lloyd(x, weights, centers, shift, laid_out, search) -> KMeans:
             # Equal labels have equal means, but for rounding, which another tolerance is above.
             moving &= jnp.any(labels != old_labels)
         if search.min_decrease > 0:
-            # Both from the centres alone: no pass over the points.
             decrease = jnp.sum(counts[:, None] * (new - centers) ** 2)
-            objective = spread - jnp.sum(counts[:, None] * new * new)
+            objective = jnp.sum(weights * squared) - decrease
             moving &= decrease > search.min_decrease * objective
         return iteration + 1, new, labels, moving
 
     start = (jnp.zeros((), jnp.int32), centers, jnp.full(x.shape[:1], -2, jnp.int32), jnp.ones((), bool))
     iteration, centers, _, _ = jax.lax.while_loop(pending, step, start)
-    return _result(x, weights, centers, shift, iteration, laid_out)
+    return _result(points, weights, centers, iteration)
 
 
-@functools.partial(jax.jit, static_argnums=(5, 6, 7), inline=True)
-def _minibatch(key, x, weights, centers, shift, batch_size, num_steps, size) -> KMeans:
-    num_clusters = centers.shape[0]
+@functools.partial(jax.jit, static_argnums=(4, 5, 6, 7, 8), inline=True)
+def _minibatch(key, x, weights, first, seeding, num_clusters, batch_size, num_steps, block_size) -> KMeans:
+    key_sample, key_seed, key_steps = jax.random.split(key, 3)
+    unit = _units.unit(x) if first is None else _units.unit(x, first)
+    x = unit.of(x)
+    weights, heaviest = _in_unit(weights)
+    points = _nearest.lay_out(x, num_clusters, block_size=block_size)
+    if first is None:
+        num = min(x.shape[0], max(3 * batch_size, 10 * num_clusters))
+        chosen = jax.random.choice(key_sample, x.shape[0], (num,), replace=False)
+        sample = _nearest.lay_out(x[chosen], num_clusters)
+        centers = _seed(key_seed, sample, weights[chosen], num_clusters, seeding)
+    else:
+        centers = unit.of(first)
 
     def step(state, key):
         centers, counts = state
         chosen = jax.random.randint(key, (batch_size,), 0, x.shape[0])
         batch, share = x[chosen], weights[chosen]
-        labels = _nearest.assign(_nearest.lay_out(batch, min(size, batch_size)), batch_size, centers)
-        sums, added = _nearest.sums(batch, share, labels, num_clusters)
+        laid_out = _nearest.lay_out(batch, num_clusters, block_size=block_size, near=points.origin)
+        labels, _ = _nearest.assign(laid_out, centers, exactly=False)
+        total, added = _means.sums(_means.weigh(laid_out, share), labels, centers)
         counts = counts + added
-        rate = 1.0 / jnp.where(counts > 0, counts, 1.0)[:, None]
-        return (centers + rate * (sums - added[:, None] * centers), counts), None
+        return (centers + total / jnp.where(counts > 0, counts, 1.0)[:, None], counts), None
 
     start = (centers, jnp.zeros((num_clusters,), x.dtype))
-    (centers, _), _ = jax.lax.scan(step, start, jax.random.split(key, num_steps))
-    iterations = jnp.full((), num_steps, jnp.int32)
-    return _result(x, weights, centers, shift, iterations, _nearest.lay_out(x, size))
+    (centers, _), _ = jax.lax.scan(step, start, jax.random.split(key_steps, num_steps))
+    is_finite = jnp.all(jnp.isfinite(x)) & _is_usable(weights)
+    centers = jnp.where(is_finite, centers, jnp.nan)
+    found = _result(points, weights, centers, jnp.full((), num_steps, jnp.int32))
+    return _in_units(found, unit, heaviest)
 
 
-def _result(x, weights, centers, shift, iterations, laid_out) -> KMeans:
-    labels = _nearest.assign(laid_out, x.shape[0], centers)
-    counts = jax.ops.segment_sum(weights, labels, centers.shape[0])
-    inertia = jnp.sum(weights * _nearest.squared_distance(x, centers, labels))
-    return KMeans(centers + shift, labels, counts, inertia, iterations)
+def _result(points, weights, centers, iterations) -> KMeans:
+    labels, _ = _nearest.assign(points, centers, exactly=True)
+    counts = _means.counts(weights, labels, centers.shape[0])
+    inertia = jnp.sum(weights * _nearest.squared_distance(points.rows, centers, labels))
+    return KMeans(centers, labels, counts, inertia, iterations)
 
 
-@functools.partial(jax.jit, static_argnums=(3, 4, 5), inline=True)
-def _seed(key, x, weights, num_clusters, init, block_size, laid_out=None):
-    """First centres; for `"parallel"` of points that are centred, and which may be laid out already."""
-    # The best of several candidates at each step, except in the plain form.
-    num_candidates = 1 if init == "plain" else 2 + int(np.log(num_clusters))
+def _seed(key, points, weights, num_clusters, init):
+    num_candidates = _num_candidates(init, num_clusters)
     if init == "parallel":
-        return _seeding.in_parallel(key, x, weights, num_clusters, num_candidates, block_size, laid_out)
-    return x[_seeding.choose(key, x, weights, num_clusters, num_candidates)]
+        return _seeding.in_parallel(key, points, weights, num_clusters, num_candidates)
+    return points.rows[_seeding.choose(key, points.rows, weights, num_clusters, num_candidates)]
 
 
-def _points(x, weights) -> list[jax.Array]:
+def _num_candidates(init: str, num_clusters: int) -> int:
+    # The best of several candidates at each step, except in the plain form.
+    return 1 if init == "plain" else 2 + int(np.log(num_clusters))
+
+
+def _points(x, weights) -> tuple[jax.Array, jax.Array, _units.Frame]:
+    x = _array.as_array(x)
     _blocks.check_points(x=x)
-    n = jnp.shape(x)[0]
-    if weights is None:
-        weights = np.ones(n, np.float32)
-    if jnp.shape(weights) != (n,):
-        raise ValueError(f"weights must be [n] with n = {n} points, got weights.shape = {jnp.shape(weights)}.")
-    if not isinstance(weights, jax.core.Tracer) and np.any(np.asarray(weights) < 0):
-        raise ValueError("weights must be >= 0.")
-    (x,) = _array.as_floating(x=x)
-    weights = jnp.asarray(weights, x.dtype)
-    return [jax.lax.stop_gradient(x), jax.lax.stop_gradient(jnp.where(weights >= 0, weights, jnp.nan))]
+    return _units.prepare(x, weights)
+
+
+def _in_unit(weights: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Weights of at most 1, and the power of two that they were divided by."""
+    heaviest = _scale.unit(weights)[0]
+    return weights / heaviest, heaviest
+
+
+def _is_usable(weights: jax.Array) -> jax.Array:
+    return jnp.all(jnp.isfinite(weights)) & jnp.any(weights > 0)
+
+
+def _in_units(found: KMeans, unit: _units.Unit, heaviest: jax.Array) -> KMeans:
+    """The result in the units of points and weights, instead of those that it was computed in."""
+    return found._replace(
+        centers=unit.lengths(found.centers),
+        counts=found.counts * heaviest,
+        inertia=unit.areas(found.inertia) * heaviest,
+    )
+
+
+def _as_given(found: KMeans, frame: _units.Frame) -> KMeans:
+    """The result in the units and about the origin of the points and weights that were given."""
+    return found._replace(
+        centers=_units.moved_back(found.centers, frame),
+        counts=jnp.asarray(_units.scaled_by(found.counts, frame.weight_exponent)),
+        inertia=jnp.asarray(_units.scaled_by(found.inertia, 2 * frame.exponent + frame.weight_exponent)),
+    )
+
+
+def _first(init, num_clusters, x, frame) -> jax.Array:
+    init = _array.as_array(init)
+    if init.shape != (num_clusters, x.shape[1]):
+        raise ValueError(f"init must be [k, d] = {(num_clusters, x.shape[1])}, got init.shape = {init.shape}.")
+    return jax.lax.stop_gradient(_units.moved(init, frame, x.dtype))
 
 
 def _check_init(init: str) -> None:
@@ -352,8 +412,3 @@ def _check_counts(**counts) -> None:
     for name, count in counts.items():
         if not isinstance(count, int | np.integer) or count < 1:
             raise ValueError(f"{name} must be a positive integer, got {name} = {count!r}.")
-
-
-def _block(x: jax.Array, num_clusters: int, block_size: int | None) -> int:
-    num, dim = x.shape
-    return _nearest.rows_of_block(num_clusters, num, dim, block_size)

@@ -9,7 +9,7 @@ import jax.scipy.fft
 import numpy as np
 from jax.typing import ArrayLike
 
-from gentoolkit import _array
+from gentoolkit import _array, _scale
 from gentoolkit.imaging import _images, _multigrid
 
 _PRECONDITIONERS = ("jacobi", "cosine", "multigrid")
@@ -230,7 +230,8 @@ def conjugate_gradients(
       max_iterations: stop after so many at the latest (static).
 
     Returns:
-      The solution and the number of iterations, int32. b = 0 gives 0 after no iteration; NaN in `b` gives NaN.
+      The solution and the number of iterations, int32. b = 0 gives 0 after no iteration; NaN in `b` gives NaN. A
+      solution follows the unit of `b`: its squares are taken in a unit in which they neither overflow nor vanish.
 
     Raises:
       ValueError: an option is out of range.
@@ -240,6 +241,8 @@ def conjugate_gradients(
       Hestenes, Stiefel, Methods of conjugate gradients for solving linear systems, 1952.
     """
     (b,) = _array.as_floating(b=b)
+    unit = _scale.unit(b)
+    b = b / unit
     _array.check_positive(tolerance=tolerance)
     _images.check_whole(max_iterations=max_iterations)
     apply_m = preconditioner if preconditioner is not None else lambda r: r
@@ -268,7 +271,7 @@ def conjugate_gradients(
     energy = jnp.where(size == 0, -1.0, jnp.where(jnp.isnan(size), jnp.nan, jnp.inf)).astype(b.dtype)
     start = nothing, b, nothing, energy, jnp.asarray(-1.0, b.dtype), jnp.zeros((), jnp.int32)
     u, _, _, energy, _, count = jax.lax.while_loop(unfinished, step, start)
-    return jnp.where(jnp.isnan(energy), jnp.nan, u), count
+    return jnp.where(jnp.isnan(energy), jnp.nan, u * unit), count
 
 
 def _solve_one(b, initial, diagonal, weights, preconditioner, tolerance, max_iterations):
@@ -287,8 +290,9 @@ def _solve_one(b, initial, diagonal, weights, preconditioner, tolerance, max_ite
         operator, b - operator(initial), solve, symmetric=True, has_aux=True
     )
     value = initial + correction
-    left = jnp.sqrt(jnp.sum(jax.lax.stop_gradient(b - operator(value)) ** 2))
-    size = jnp.sqrt(jnp.sum(jax.lax.stop_gradient(b) ** 2))
+    unit = _scale.unit(b)
+    left = jnp.sqrt(jnp.sum(jax.lax.stop_gradient((b - operator(value)) / unit) ** 2))
+    size = jnp.sqrt(jnp.sum(jax.lax.stop_gradient(b / unit) ** 2))
     residual = jnp.where(size == 0, left, left / jnp.where(size == 0, 1.0, size))
     return Solution(value, residual, count)
 

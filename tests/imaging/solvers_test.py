@@ -95,6 +95,17 @@ def test_a_zero_residual_returns_its_start(preconditioner):
 
 
 @pytest.mark.fast
+@pytest.mark.parametrize("exponent", [-100, -70, 70, 100])
+def test_a_solution_follows_the_unit_of_its_right_hand_side(exponent):
+    b, weights = draw(0, 2, 9, 9), draw(1, 2, 2, 9, 9)
+    one = solve("jacobi", b, 1.0, weights)
+    there = solve("jacobi", jnp.ldexp(b, exponent), 1.0, weights)
+    np.testing.assert_array_equal(np.ldexp(np.asarray(there.value), -exponent), one.value)
+    np.testing.assert_array_equal(there.num_iterations, one.num_iterations)
+    np.testing.assert_allclose(there.residual, one.residual, rtol=1e-3)
+
+
+@pytest.mark.fast
 def test_nan_makes_its_own_field_nan():
     b = draw(0, 2, 9, 9).at[1, 3, 3].set(jnp.nan)
     value = solve("multigrid", b, 1.0, 3.0).value

@@ -137,7 +137,7 @@ def fit_unique_pairs(
     dark, bright = (_mean_levels(one, patch_size) for one in (image, reference))
     occupied = jnp.zeros((_LEVELS * _LEVELS,), image.dtype).at[dark * _LEVELS + bright].add(1.0)
     num = jnp.sum((occupied > 0).astype(jnp.int32))
-    # The rank of a cell among the occupied ones; with too many, every so-manieth is taken.
+    # The rank of a cell among the occupied ones; of too many, some evenly spread ones are taken.
     cells = jnp.nonzero(occupied > 0, size=_LEVELS * _LEVELS, fill_value=0)[0]
     step = jnp.maximum(num.astype(image.dtype) / max_pairs, 1.0)
     rank = jnp.floor(jnp.arange(max_pairs, dtype=image.dtype) * step).astype(jnp.int32)
