@@ -31,11 +31,17 @@ class Pair(NamedTuple):
     notes: Sequence[str]
 
 
-def pair(name: str, before: np.ndarray, after: np.ndarray, notes: Sequence[str]) -> Pair:
-    """Reduces a photograph before and after so that its longer side is 480 pixels at most."""
+def pair(
+    name: str, before: np.ndarray, after: np.ndarray, notes: Sequence[str], *, alpha: np.ndarray | None = None
+) -> Pair:
+    """Reduces a photograph before and after so that its longer side is 480 pixels at most, and lays it over white."""
     scale = min(1.0, _SIDE / max(before.shape[:2]))
     shape = tuple(max(1, round(side * scale)) for side in before.shape[:2])
-    return Pair(name, tiles.reduced(before, shape), tiles.reduced(after, shape), notes)
+    small = [tiles.reduced(image, shape) for image in (before, after)]
+    if alpha is not None:
+        share = tiles.reduced(alpha[..., None], shape)
+        small = [share * image + 1 - share for image in small]
+    return Pair(name, small[0], small[1], notes)
 
 
 def write(
@@ -59,7 +65,11 @@ def write(
         ),
         report.section(
             "Mean brightness",
-            report.Table(["photograph", "before", "after", ""], brightness, "Of all channels, in [0, 1]."),
+            report.Table(
+                ["photograph", "before", "after", ""],
+                brightness,
+                "Of all channels, in [0, 1], transparent parts as white.",
+            ),
         ),
         report.section("Failed", report.bullets([f"{name}: {why}" for name, why in failed.items()])),
         report.provenance(f"python -m experiments.low_light.enhance {arguments}"),

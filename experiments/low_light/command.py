@@ -76,10 +76,10 @@ def main(argv: list[str]) -> int:
     references = methods.References(values.weights)
     _check_places(found, values.page)
     if found.passed_over:
-        print(found.passed_over)
+        _say(found.passed_over)
     failed: dict[str, str] = {}
     shown: list[before_after.Pair] = []
-    done = 0
+    done, page_failed = 0, ""
     with _interruptible() as interrupted:
         try:
             for number, job in enumerate(found.jobs, 1):
@@ -96,18 +96,20 @@ def main(argv: list[str]) -> int:
             if shown:
                 names = ("input", "output", "method", "num_clusters", "strength", "white_balance", "weights")
                 settings = {name: files.shown(str(values[name].value)) for name in names}
-                print(f"Page: {files.shown(before_after.write(found.page, settings, shown, failed))}")
+                _say(f"Page: {files.shown(before_after.write(found.page, settings, shown, failed))}")
         except KeyboardInterrupt:
             print(f"\nInterrupted: {done} of {len(found.jobs)} are done and stay.", file=sys.stderr)
             return 130
         except OSError as error:
-            failed[f"the page in {files.shown(found.page)}"] = files.reason(error)
-    print(_peak_memory())
+            page_failed = f"The page {files.shown(found.page)} could not be written: {files.reason(error)}."
+    _say(_peak_memory())
     if failed:
         print(f"\n{len(failed)} of {len(found.jobs)} could not be enhanced:", file=sys.stderr)
         for name, why in failed.items():
             print(f"  {name}: {why}", file=sys.stderr)
-    return 1 if failed else 0
+    if page_failed:
+        print(page_failed, file=sys.stderr)
+    return 1 if failed or page_failed else 0
 
 
 def find(source: pathlib.Path, target: pathlib.Path) -> Jobs:
@@ -200,9 +202,15 @@ def _enhance(job: Job, references: methods.References, chosen: options.Options, 
         notes.append(f"without {', '.join(lost)}, which {job.target.suffix} has no place for")
     height, width = made.shape[:2]
     size = f"{width} x {height}, {picture.depth}, {time.perf_counter() - start:.1f} s"
-    # A name that is written over a line of progress.
-    print(f"\r{files.shown(job.source)} -> {files.shown(job.target)}  {'; '.join([size, *notes])}", flush=True)
-    return before_after.pair(name, picture.pixels, made, notes)
+    # Over the line of progress.
+    _say(f"\r{files.shown(job.source)} -> {files.shown(job.target)}  {'; '.join([size, *notes])}")
+    return before_after.pair(name, picture.pixels, made, notes, alpha=picture.alpha)
+
+
+def _say(line: str) -> None:
+    # The photographs are what counts: they are made also where nobody listens any more (`... | head -1`).
+    with contextlib.suppress(OSError):
+        print(line, flush=True)
 
 
 def _tell(what: str, share: float) -> None:

@@ -9,12 +9,16 @@ program for each size; the others take tiles. A file that fails does not stop th
 exit status is 1.
 """
 
-import sys
+import os
+import signal
 
 if __name__ == "__main__":
-    try:
-        # Loading takes seconds, in which Ctrl-C is told in a line too.
-        from experiments.low_light import command
-    except KeyboardInterrupt:
-        sys.exit(130)
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:
+        # Loading takes seconds. Ctrl-C then ends the process at once: extension modules that were loaded in part crash
+        # where Python tidies up.
+        signal.signal(signal.SIGINT, lambda number, frame: os._exit(128 + number))
+    from experiments.low_light import command
+
+    signal.signal(signal.SIGINT, before)
     command.run()

@@ -72,22 +72,26 @@ def main() -> None:
     values = flags.FLAGS
     references = methods.References(values.weights)
     figures: dict[tuple[str, str], list[dict[str, float]]] = {}
-    shown: dict[str, list[np.ndarray]] = {}
+    sheets = []
     for seed, (name, bright) in enumerate(photographs.load(values.photographs, size=values.size).items()):
+        columns = {}
         for condition, dark in conditions(bright, seed).items():
             images = [methods.enhance(dark, references, options).image for options in VARIANTS.values()]
             for label, image in zip(VARIANTS, images, strict=True):
                 found = measure.figures(image, bright) | {"skew": skew(image, bright)}
                 figures.setdefault((condition, label), []).append(found)
-            shown[f"{name}, {condition}"] = [dark, *images, bright]
+            columns[condition] = [dark, *images, bright]
+        rows = list(zip(*columns.values(), strict=True))
+        sheets.append(
+            report.section(name, report.sheet(rows, columns=list(columns), labels=["dark", *VARIANTS, "truth"]))
+        )
         print(f"{name} done", file=sys.stderr)
     table, claims = tabulate(figures)
-    sheet = report.sheet(list(shown.values()), columns=["dark", *VARIANTS, "truth"], labels=list(shown))
     config = {"cast": CAST, "gamma": NOISE_GAMMA, "peak": PEAK, "read_noise": READ_NOISE}
     study.publish(
         values.workdir,
         "figure_failures",
-        report.section("Pictures", sheet),
+        *sheets,
         title="Low light: failures and remedies",
         table=table,
         claims=claims,

@@ -100,6 +100,17 @@ def test_tiff_files_that_are_not_understood_are_refused_by_name(kind, tmp_path):
         _tiff(tmp_path / "a.tif", array, **options)
 
 
+def test_a_tiff_file_without_all_of_its_pixels_is_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", RGB16, photometric="rgb", metadata=None)
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        place = file.pages[0].tags[279].valueoffset
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    struct.pack_into("<I", data, place, 0)  # an empty strip, which readers take for black
+    (tmp_path / "a.tif").write_bytes(data)
+    with pytest.raises(pictures.Unreadable, match="pixels are missing"):
+        pictures.read(tmp_path / "a.tif")
+
+
 def test_small_copies_in_a_tiff_file_are_passed_over_aloud(tmp_path):
     with tifffile.TiffWriter(tmp_path / "a.tif") as file:
         file.write(RGB16, photometric="rgb", metadata=None)
@@ -389,18 +400,19 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     path.chmod(0o640)
     (tmp_path / "link").symlink_to(path)
 
-    def full(number):
+    def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    with monkeypatch.context() as patched:
-        patched.setattr(files.os, "fsync", full)
-        with pytest.raises(OSError, match="No space"):
-            files.write(path, b"half")
+    for step in ("fsync", "replace"):
+        with monkeypatch.context() as patched:
+            patched.setattr(files.os, step, full)
+            with pytest.raises(OSError, match="No space"):
+                files.write(path, b"half")
     assert path.read_bytes() == b"good" and len(list(tmp_path.iterdir())) == 2
     files.write(tmp_path / "link", b"better")
     assert path.read_bytes() == b"better" and path.stat().st_mode & 0o777 == 0o640 and (tmp_path / "link").is_symlink()
     files.check_writable(tmp_path / "new" / "b.jpg")
-    assert not list((tmp_path / "new").iterdir())
+    assert not (tmp_path / "new").exists()
     for bad in (path / "b.jpg", tmp_path / ("x" * 300)):
         with pytest.raises(OSError):
             files.check_writable(bad)

@@ -86,8 +86,10 @@ def read(path: pathlib.Path) -> Picture:
         raise
     except Exception as error:  # decoders raise all kinds of errors at broken files
         other = _name(data)
-        reason = f"it is {other}" if other else f"{error}".rstrip(".") or type(error).__name__
-        raise Unreadable(f"It cannot be read as an image ({', '.join(SUFFIXES)}): {reason}.") from error
+        if other or isinstance(error, general.UNKNOWN):
+            known = "and only JPEG, PNG, TIFF, WebP, BMP and GIF files are understood"
+            raise Unreadable(f"It cannot be read: it is {other or 'of an unknown kind'}, {known}.") from error
+        raise Unreadable(f"It cannot be read: {files.reason(error).rstrip('.')}.") from error
 
 
 def check_suffix(path: pathlib.Path) -> None:

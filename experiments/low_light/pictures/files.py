@@ -1,6 +1,7 @@
 """Files under names of any bytes, and written whole or not at all."""
 
 import contextlib
+import errno
 import os
 import pathlib
 import secrets
@@ -21,20 +22,25 @@ def reason(error: BaseException) -> str:
 
 
 def check_writable(path: pathlib.Path) -> None:
-    """Tries whether a file of this name could be written, and leaves nothing behind but its folder.
+    """Tries whether a file of this name could be written, and leaves nothing behind.
 
     Raises:
       OSError: it could not.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileNotFoundError):
-        os.stat(path)  # a name that is too long
+    for folder in path.parents:
+        if folder.exists() and not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{shown(folder)} is not a folder")
     beside = _beside(path)
+    made = [folder for folder in path.parents if not folder.exists()]
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.stat(path)  # a name that is too long
         os.close(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     finally:
-        with contextlib.suppress(OSError):
-            beside.unlink()
+        for remove in (beside.unlink, *[folder.rmdir for folder in made]):
+            with contextlib.suppress(OSError):
+                remove()
 
 
 def write(path: pathlib.Path, data: bytes) -> None:
@@ -45,6 +51,7 @@ def write(path: pathlib.Path, data: bytes) -> None:
     """
     if path.is_symlink():
         path = path.resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
     beside = _beside(path)
     try:
         with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:

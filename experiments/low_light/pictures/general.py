@@ -4,12 +4,13 @@ import io
 import warnings
 
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 from experiments.low_light.pictures import exif, picture
 from experiments.low_light.pictures.picture import Metadata, Picture, Unreadable
 
 _FORMATS = ("JPEG", "WEBP", "BMP", "GIF")  # JPEG files of several pictures open as "MPO"
+UNKNOWN = UnidentifiedImageError
 _SEGMENT = 65000  # bytes that fit into a segment of a JPEG file
 
 

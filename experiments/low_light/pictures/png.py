@@ -60,7 +60,9 @@ def write(shown: Picture) -> bytes:
     import imagecodecs
 
     channels = picture.to_channels(shown)
-    encoded = imagecodecs.png_encode(channels[..., 0] if channels.shape[-1] == 1 else channels, level=6)
+    # The encoder's own guess of the size is too small for thin images, which a byte for each row makes longer.
+    room = 2 * channels.nbytes + len(channels) + 4096
+    encoded = imagecodecs.png_encode(channels[..., 0] if channels.shape[-1] == 1 else channels, level=6, out=room)
     chunks = [(name, content) for name, content in _chunks(encoded) if name in (b"IHDR", b"IDAT", b"IEND")]
     said = shown.metadata
     kept = list(said.chunks)

@@ -211,8 +211,8 @@ def _full_range(channels: np.ndarray, bits: int) -> np.ndarray:
 
 def _palette(page, indices: np.ndarray) -> np.ndarray:
     colormap = np.asarray(page.colormap).T
-    # Some programs write 8 bits where 16 belong.
-    colors = colormap if colormap.max() < 256 else (colormap.astype(np.uint32) * 255 + 32767) // 65535
+    # Of 8 bits programs make 16 by 256 or by 257, and some leave them as they are.
+    colors = colormap if colormap.max() < 256 else colormap >> 8
     return colors.astype(np.uint8)[indices.astype(np.intp)]
 
 
