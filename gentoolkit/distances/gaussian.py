@@ -165,7 +165,10 @@ def frechet(mean_a: jax.Array, cov_a: jax.Array, mean_b: jax.Array, cov_b: jax.A
     """
     mean_a, cov_a, mean_b, cov_b = _aligned(mean_a, cov_a, mean_b, cov_b)
     offset = mean_a - mean_b
-    distance = jnp.sum(offset * offset, axis=-1) + _bures(cov_a, cov_b)
+    variances = jnp.maximum(*(jnp.diagonal(cov, axis1=-2, axis2=-1) for cov in (cov_a, cov_b)))
+    unit = _scale.unit(jnp.sqrt(variances), axes=-1)
+    scaled = (cov / unit[..., None] / unit[..., None] for cov in (cov_a, cov_b))
+    distance = jnp.sum(offset * offset, axis=-1) + _bures(*scaled) * unit[..., 0] * unit[..., 0]
     finite = _numerics.all_finite(mean_a, mean_b, axes=1) & _numerics.all_finite(cov_a, cov_b, axes=2)
     return jnp.where(finite, distance, jnp.nan)
 

@@ -224,6 +224,7 @@ def mardia(x: jax.Array, *, affine_invariant: bool = False) -> Mardia:
         jnp.broadcast_to(jnp.asarray(value, x.dtype), tuple(batch)) for value in null
     )
     skewness = jax.vmap(_mean_cubed_products)(y.reshape(math.prod(batch), n, dim)).reshape(batch)
+    skewness = jnp.where(jnp.isnan(skewness), jnp.inf, skewness)  # of finite samples: infinities of both signs met
     squares = jnp.sum(y * y, axis=-1)
     kurtosis = jnp.mean(squares * squares, axis=-1)
     normalized = jnp.mean(squares * squares - (d * (d + 2))[..., None], axis=-1)
