@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gentoolkit import _array, _pytree
-from gentoolkit.gaussian_process import _blocks
+from gentoolkit.gaussian_process import _blocks, _origin
 
 FromOne = Callable[[jax.Array], jax.Array]
 
@@ -27,7 +27,7 @@ class Covariance:
         Raises:
           ValueError: shapes disagree.
         """
-        return self._gram(*points(x=x, z=z))
+        return self._gram(*close_points(self._shift_invariant, x=x, z=z))
 
     def diagonal(self, x: jax.Array) -> jax.Array:
         """Prior variances `[n]` at `x` `[n, d]`.
@@ -66,6 +66,10 @@ class Covariance:
         """
         return lambda z: self.gram(z[None], x)[0]
 
+    def _shift_invariant(self, num: int) -> np.ndarray:
+        """Which of `num` features may be shifted, at both points alike, without a change of the covariance, `[num]`."""
+        return np.full(num, type(self)._spectrum is not Covariance._spectrum)
+
     def _spectrum(self, key: jax.Array, num: int, dim: int) -> tuple[jax.Array, jax.Array]:
         raise ValueError(f"{type(self).__name__} is not stationary and has no spectrum: sample with method='joint'.")
 
@@ -87,6 +91,9 @@ class Sum(Covariance):
     def _from_one(self, x: jax.Array) -> FromOne:
         first, second = self.first._from_one(x), self.second._from_one(x)
         return lambda z: first(z) + second(z)
+
+    def _shift_invariant(self, num: int) -> np.ndarray:
+        return self.first._shift_invariant(num) & self.second._shift_invariant(num)
 
     def _spectrum(self, key: jax.Array, num: int, dim: int) -> tuple[jax.Array, jax.Array]:
         if num < 2:
@@ -116,6 +123,9 @@ class Product(Covariance):
     def _from_one(self, x: jax.Array) -> FromOne:
         first, second = self.first._from_one(x), self.second._from_one(x)
         return lambda z: first(z) * second(z)
+
+    def _shift_invariant(self, num: int) -> np.ndarray:
+        return self.first._shift_invariant(num) & self.second._shift_invariant(num)
 
     def _spectrum(self, key: jax.Array, num: int, dim: int) -> tuple[jax.Array, jax.Array]:
         key_first, key_second = jax.random.split(key)
@@ -147,11 +157,30 @@ class OnFeatures(Covariance):
         inner = self.covariance._from_one(self._select(x))
         return lambda z: inner(z[np.array(self.features)])
 
+    def _shift_invariant(self, num: int) -> np.ndarray:
+        result = np.ones(num, bool)
+        if max(self.features) < num:
+            result[np.array(self.features)] = self.covariance._shift_invariant(len(self.features))
+        return result
+
     def _spectrum(self, key: jax.Array, num: int, dim: int) -> tuple[jax.Array, jax.Array]:
         inner, power = self.covariance.spectrum(key, num, len(self.features))
         return jnp.zeros((num, dim), inner.dtype).at[:, np.array(self.features)].set(inner), power
 
 
 def points(**arrays) -> list[jax.Array]:
+    arrays = dict(zip(arrays, _origin.arrays(**arrays), strict=True))
     _blocks.check_points(**arrays)
     return _array.as_floating(**arrays)
+
+
+def close_points(shift_invariant: Callable[[int], np.ndarray], **arrays) -> list[jax.Array]:
+    """`points`, those of the host less an origin where `shift_invariant` of the number of features allows it."""
+    arrays = dict(zip(arrays, _origin.arrays(**arrays), strict=True))
+    _blocks.check_points(**arrays)
+    dtype = _array.floating_dtype(**arrays)
+    origin = None
+    for array in arrays.values():
+        if origin is None:
+            origin = _origin.choose(array, dtype, shift_invariant)
+    return [jnp.asarray(_origin.less(_origin.split(array, dtype), origin)) for array in arrays.values()]

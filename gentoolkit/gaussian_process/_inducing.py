@@ -1,12 +1,12 @@
 """What n data say about m inducing points, gathered in blocks of data: O(n m^2) time, O(m^2) memory."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from gentoolkit import _array
-from gentoolkit.gaussian_process import _blocks, _data, cholesky
+from gentoolkit.gaussian_process import _blocks, _data, _origin, cholesky
 from gentoolkit.gaussian_process.covariance import Covariance
 
 # Always added to the covariance of the inducing points, in units of eps times each diagonal entry: the data are seen
@@ -38,18 +38,25 @@ class Statistics(NamedTuple):
     num: jax.Array
 
 
-def points(data: _data.Data, inducing: jax.Array) -> jax.Array:
-    """Inducing points `[m, d]`, checked; integers `[m]` name data."""
-    if jnp.ndim(inducing) == 1 and jnp.issubdtype(jnp.result_type(inducing), jnp.integer):
-        inducing = data.x[jnp.asarray(inducing)]
+def points(given: _data.Given, inducing: Any) -> _origin.Wide | jax.Array:
+    """Inducing points `[m, d]`, checked, or integers `[m]` that name data."""
+    (inducing,) = _origin.arrays(inducing=inducing)
+    if jnp.ndim(inducing) == 1 and jnp.issubdtype(jnp.result_type(inducing), jnp.integer) and jnp.size(inducing):
+        return jnp.asarray(inducing)
     _blocks.check_points(inducing=inducing)
-    _array.check_samples(x=data.x, inducing=inducing)
-    return jnp.asarray(inducing, data.x.dtype)
+    _array.check_samples(x=given.x.high, inducing=inducing)
+    return _origin.split(inducing, given.x.high.dtype)
 
 
-def block(data: _data.Data, inducing: jax.Array, block_size: int | None) -> int:
+def located(data: _data.Data, inducing: _origin.Wide | jax.Array) -> jax.Array:
+    """Inducing points `[m, d]` less the origin of the data."""
+    return _origin.less(inducing, data.origin) if isinstance(inducing, _origin.Wide) else data.x[inducing]
+
+
+def block(given: _data.Given, inducing: _origin.Wide | jax.Array, block_size: int | None) -> int:
     """How many data at a time."""
-    return _blocks.rows_of_block(inducing.shape[0], data.x.shape[0], block_size)
+    num = jax.tree.leaves(inducing)[0].shape[0]
+    return _blocks.rows_of_block(num, given.x.high.shape[0], block_size)
 
 
 def statistics(

@@ -27,14 +27,14 @@ def draw(key: jax.Array, p: Any, num_samples: int, num_features: int) -> Functio
     targets = jnp.tile(p.whitened, (1, num_samples))
     if p.degenerate:
         empty = jnp.zeros((0, columns), dtype)
-        waves = Function(jnp.zeros((0, p.points.shape[1]), dtype), empty, empty, empty)
+        waves = Function(jnp.zeros((0, p.centered.shape[1]), dtype), empty, empty, empty)
         at_points = jnp.zeros((n, columns), dtype)
     else:
-        frequencies, power = p.covariance.spectrum(key_waves, num_features, p.points.shape[1])
+        frequencies, power = p.covariance.spectrum(key_waves, num_features, p.centered.shape[1])
         amplitude = jnp.sqrt(power.astype(dtype))[:, None]
         cos, sin = (amplitude * jax.random.normal(k, (num_features, columns), dtype) for k in (key_cos, key_sin))
         waves = Function(frequencies.astype(dtype), cos, sin, targets)
-        at_points = prior(waves, p.points)
+        at_points = prior(waves, p.centered)
     if p.reduced is None:
         # y - f(X) - noise, solved with the factor that holds the noise.
         missing = p.used[:, None] * (at_points + jnp.sqrt(p.noise)[:, None] * noise)

@@ -5,11 +5,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from gentoolkit import _array, _pytree
 from gentoolkit.gaussian_process import _blocks
-from gentoolkit.gaussian_process._composition import Covariance, FromOne, points
+from gentoolkit.gaussian_process._composition import Covariance, FromOne, close_points
 
+# Squared distance in lengthscales beyond which every covariance is 0; capped, so that derivatives stay finite.
+_FARTHEST = 1e30
 # Up to this many features differences are taken directly: exact for close points wherever they lie.
 _DIRECT_FEATURES = 16
 
@@ -30,15 +33,17 @@ class _Stationary(Covariance):
         raise NotImplementedError
 
     def _gram(self, x: jax.Array, z: jax.Array) -> jax.Array:
-        scale = self._lengthscale(x)
-        if jnp.ndim(self.lengthscale):
+        several = jnp.ndim(self.lengthscale) > 0
+        # In units of the points, lengthscales can be squared, as their derivative does it too.
+        unit = _unit(z, 0 if several else None)
+        least = 2.0 * float(jnp.finfo(x.dtype).max) ** -0.5
+        scale = jnp.maximum(self._lengthscale(x) / unit, least)
+        x, z = x / unit, z / unit
+        if several:
             return self._variance(x) * self._profile(squared_distance(x / scale, z / scale))
         # One lengthscale is a factor of all distances. Behind them, its derivative takes one pass instead of one for
         # each feature, and in a loop over lengthscales the distances are computed once.
-        unit = _unit(z)
-        largest = float(jnp.finfo(x.dtype).max) ** 0.5
-        factor = jnp.minimum(unit / scale[:, :1], largest) ** 2
-        return self._variance(x) * self._profile(squared_distance(x / unit, z / unit) * factor)
+        return self._variance(x) * self._profile(squared_distance(x, z) * (1.0 / scale[:, :1]) ** 2)
 
     def _diagonal(self, x: jax.Array) -> jax.Array:
         # A lengthscale that is not positive is NaN here too, and so are the values at a NaN.
@@ -57,6 +62,10 @@ class _Stationary(Covariance):
             return variance * self._profile(sum((column - z[i]) ** 2 for i, column in enumerate(features)))
 
         return function
+
+    def _shift_invariant(self, num: int) -> np.ndarray:
+        # A class that derives from one of these may have made it another function.
+        return np.full(num, type(self)._gram is _Stationary._gram)
 
     def _spectrum(self, key: jax.Array, num: int, dim: int) -> tuple[jax.Array, jax.Array]:
         dtype = _array.floating_dtype(lengthscale=self.lengthscale, variance=self.variance)
@@ -130,6 +139,7 @@ class RationalQuadratic(_Stationary):
 
     def _profile(self, r2):
         alpha = self._alpha(r2.dtype)
+        r2 = jnp.minimum(r2, _FARTHEST)
         return jnp.exp(-alpha * jnp.log1p(r2 / (2.0 * alpha)))
 
     def _mixing(self, key, num, dtype):
@@ -141,8 +151,8 @@ def squared_distance(x: jax.Array, z: jax.Array) -> jax.Array:
     """Squared Euclidean distances of all pairs.
 
     Up to 16 features the differences are squared and summed, exact to rounding wherever the points lie. Beyond that
-    they come from one matrix product of the centred points, with an absolute error of about eps times the squared
-    diameter, never negative.
+    they come from one matrix product of the centred points, with an absolute error of about eps times the squares of
+    how far both points are from the centre of most, never negative.
 
     Args:
       x: `[n, d]`.
@@ -154,7 +164,7 @@ def squared_distance(x: jax.Array, z: jax.Array) -> jax.Array:
     Raises:
       ValueError: shapes disagree or are empty.
     """
-    x, z = points(x=x, z=z)
+    x, z = close_points(lambda num: np.ones(num, bool), x=x, z=z)
     if x.shape[1] <= _DIRECT_FEATURES:
         # A feature of z is read once for every row of the result: laid out in one piece, which XLA on CPU takes back
         # into the loop unless told not to, all takes a third of the time.
@@ -165,25 +175,45 @@ def squared_distance(x: jax.Array, z: jax.Array) -> jax.Array:
             r2 = r2 + difference * difference
         return r2
     # The centre has no derivative: a distance does not depend on it.
-    center = jax.lax.stop_gradient(jnp.mean(z, axis=0, keepdims=True))
+    center = jax.lax.stop_gradient(_center(z))
     x, z = x - center, z - center
     norms = jnp.sum(x * x, axis=1)[:, None] + jnp.sum(z * z, axis=1)[None, :]
     return jnp.maximum(norms - 2.0 * _blocks.matmul(x, z.T), 0.0)
 
 
-def _unit(z: jax.Array) -> jax.Array:
-    """A power of two of the size of the points' largest finite entry: in it, no square is too large or too small."""
-    size = jnp.max(jnp.where(jnp.isfinite(z), jnp.abs(z), 0.0))
+def _center(z: jax.Array) -> jax.Array:
+    """Mean `[1, d]` of the points that are as close to the mean of all as the closest is, within a factor of four.
+
+    A few points far away move the mean of all, but not this one.
+    """
+    usable = jnp.all(jnp.isfinite(z), axis=1, keepdims=True)
+    z = jnp.where(usable, z, 0.0)
+    size = jnp.max(jnp.abs(z))
+    z = z / jnp.where(size > 0, size, 1.0)
+    mean = jnp.sum(z, axis=0, keepdims=True) / jnp.maximum(jnp.sum(usable.astype(z.dtype)), 1.0)
+    distance = jnp.where(usable, jnp.sum((z - mean) ** 2, axis=1, keepdims=True), jnp.inf)
+    close = (distance <= 16.0 * jnp.min(distance)) & usable
+    number = jnp.maximum(jnp.sum(close.astype(z.dtype)), 1.0)
+    return jnp.sum(jnp.where(close, z, 0.0), axis=0, keepdims=True) / number * size
+
+
+def _unit(z: jax.Array, axis: int | None) -> jax.Array:
+    """A power of two, 2^-40 of the largest finite entry: in it, no square is too large or too small.
+
+    Next to one point far away, up to 1e30 times as far as others from one another, these keep their distances.
+    """
+    size = jnp.max(jnp.where(jnp.isfinite(z), jnp.abs(z), 0.0), axis=axis, keepdims=True)
     # Halved, so that the largest of all numbers is not rounded to infinity.
     power = jax.lax.reduce_precision(0.5 * size, jnp.finfo(z.dtype).nexp, 0)
-    return jax.lax.stop_gradient(jnp.where(power > 0, power, 1.0))
+    least = float(jnp.finfo(z.dtype).tiny)
+    return jax.lax.stop_gradient(jnp.where(power > 0, jnp.maximum(power * 2.0**-40, least), 1.0))
 
 
 def _root(r2: jax.Array) -> jax.Array:
     """Square root whose derivative at 0 is 0, not infinite."""
     # The usual `where(r2 > 0, sqrt(where(r2 > 0, r2, 1)), 0)` is compiled wrongly by XLA on CPU (jax 0.10.2): beside a
     # reduction of the profile, entries at r2 = 0 come out as another number.
-    return jnp.sqrt(jnp.maximum(r2, float(jnp.finfo(r2.dtype).tiny)))
+    return jnp.sqrt(jnp.clip(r2, float(jnp.finfo(r2.dtype).tiny), _FARTHEST))
 
 
 # The derivatives of the Matérn profiles by r^2 are finite at 0, but the chain rule reaches them as 0 / 0 through the

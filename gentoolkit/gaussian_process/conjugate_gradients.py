@@ -8,9 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from gentoolkit import _array
-from gentoolkit.gaussian_process import _blocks, _data, cholesky
+from gentoolkit import _array, _scale
+from gentoolkit.gaussian_process import _blocks, _data, _origin, cholesky
+from gentoolkit.gaussian_process._composition import close_points
 from gentoolkit.gaussian_process.covariance import Covariance
+
+# Share of the largest noise that the unit of the matrix is at least: in it, the noise is no infinite number.
+_LEAST_SHARE = 1e-30
 
 
 class PivotedCholesky(NamedTuple):
@@ -90,32 +94,38 @@ def solve(
     if not isinstance(noise, jax.core.Tracer) and np.any(np.asarray(noise) <= 0):
         raise ValueError(f"noise must be > 0 for conjugate gradients, got noise = {noise}.")
     _array.check_positive(max_iterations=max_iterations)
-    data = _data.prepare(x, b, noise, 0.0)
-    n = data.x.shape[0]
+    given = _data.prepare(covariance, x, b, noise, 0.0)
+    n = given.x.high.shape[0]
     if not 0 <= rank <= n:
         raise ValueError(f"rank must be in 0 ... n = {n}, got rank = {rank}.")
     if tolerance is None:
-        tolerance = 1e-5 if data.x.dtype == jnp.float32 else 1e-10
+        tolerance = 1e-5 if given.x.high.dtype == jnp.float32 else 1e-10
     size = _blocks.rows_of_block(n, n, block_size)
-    value, residual, steps = _solve(covariance, data, rank, float(tolerance), int(max_iterations), size)
-    return Solution(value[:, 0] if data.single else value, residual, steps)
+    value, residual, steps = _solve(covariance, given, rank, float(tolerance), int(max_iterations), size)
+    return Solution(value[:, 0] if given.single else value, residual, steps)
 
 
 # An untraced caller would otherwise compile the loops of these at every call; to a traced one they are no boundaries.
 @functools.partial(jax.jit, static_argnums=(2, 3, 4, 5), inline=True)
-def _solve(covariance, data, rank, tolerance, max_iterations, size):
-    product = _product(covariance, data.x, data.noise, size)
-    precondition = _preconditioner(jax.lax.stop_gradient((covariance, data.x, data.noise)), rank)
+def _solve(covariance, given, rank, tolerance, max_iterations, size):
+    data = _data.ready(given)
+    # In the units of the matrix and of each column, so that the squares of both are normal numbers.
+    level = _scale.unit(covariance.diagonal(data.x))
+    level = jax.lax.stop_gradient(jnp.maximum(level, _LEAST_SHARE * jnp.max(data.noise))[0])
+    unit = _scale.unit(data.residual, axes=0)
+    right = data.residual / unit
+    product = _product(covariance, data.x, data.noise, level, size)
+    precondition = _preconditioner(jax.lax.stop_gradient((covariance, data.x, data.noise)), level, rank)
 
     def iterate(matvec, right):
         return _iterate(matvec, precondition, right, tolerance, max_iterations)
 
-    value, (steps,) = jax.lax.custom_linear_solve(product, data.residual, iterate, symmetric=True, has_aux=True)
-    left = jax.lax.stop_gradient(data.residual - product(value))
-    norm = jnp.sqrt(jnp.sum(jax.lax.stop_gradient(data.residual) ** 2, axis=0))
+    value, (steps,) = jax.lax.custom_linear_solve(product, right, iterate, symmetric=True, has_aux=True)
+    left = jax.lax.stop_gradient(right - product(value))
+    norm = jnp.sqrt(jnp.sum(jax.lax.stop_gradient(right) ** 2, axis=0))
     # A column of zeros is solved exactly.
     reached = jnp.sqrt(jnp.sum(left**2, axis=0)) / jnp.where(norm > 0, norm, 1.0)
-    return value, jnp.max(reached), steps
+    return value * (unit / level), jnp.max(reached), steps
 
 
 def pivoted_cholesky(covariance: Covariance, x: jax.Array, *, rank: int) -> PivotedCholesky:
@@ -136,25 +146,24 @@ def pivoted_cholesky(covariance: Covariance, x: jax.Array, *, rank: int) -> Pivo
       Harbrecht, Peters, Schneider, On the low-rank approximation by the pivoted Cholesky decomposition, Applied
       Numerical Mathematics 2012, algorithm 1.
     """
-    _blocks.check_points(x=x)
-    (x,) = _array.as_floating(x=x)
+    (x,) = close_points(covariance._shift_invariant, x=x)
     n = x.shape[0]
     if not 1 <= rank <= n:
         raise ValueError(f"rank must be in 1 ... n = {n}, got rank = {rank}.")
-    return _pivoted_cholesky(covariance, x, rank)
+    return _pivoted_cholesky(covariance, x, jnp.ones_like(x[:, 0]), rank)
 
 
-@functools.partial(jax.jit, static_argnums=2, inline=True)
-def _pivoted_cholesky(covariance, x, rank):
+@functools.partial(jax.jit, static_argnums=3, inline=True)
+def _pivoted_cholesky(covariance, x, weights, rank):
     n = x.shape[0]
     diagonal = covariance.diagonal(x)
-    # What is left at a pivot this small is rounding.
-    least = 4.0 * float(jnp.finfo(x.dtype).eps) * jnp.max(diagonal)
+    # What is left of a diagonal entry below this is rounding.
+    least = 4.0 * float(jnp.finfo(x.dtype).eps) * diagonal
 
     def add(step, state):
         factor, pivots, left = state
-        pivot = jnp.argmax(left).astype(jnp.int32)
-        usable = left[pivot] > least
+        pivot = jnp.argmax(jnp.where(left > least, left * weights, -1.0)).astype(jnp.int32)
+        usable = left[pivot] > least[pivot]
         column = covariance.gram(x, x[pivot][None, :])[:, 0]
         column = column - _blocks.matmul(factor, factor[pivot][:, None])[:, 0]
         column = jnp.where(usable, column / jnp.sqrt(jnp.where(usable, left[pivot], 1.0)), 0.0)
@@ -196,46 +205,63 @@ def log_det(
       Ubaru, Chen, Saad, Fast estimation of tr(f(A)) via stochastic Lanczos quadrature, SIAM J. Matrix Anal. 2017,
       algorithm 1.
     """
-    data = _data.prepare(x, jnp.zeros(jnp.shape(x)[:1], jnp.float32), noise, 0.0)
-    n = data.x.shape[0]
+    x, probes = _origin.arrays(x=x, probes=probes)
+    given = _data.prepare(covariance, x, jnp.zeros(jnp.shape(x)[:1], jnp.float32), noise, 0.0)
+    n = given.x.high.shape[0]
     if jnp.ndim(probes) != 2 or jnp.shape(probes)[1] != n:
         raise ValueError(f"probes must be [q, n] with n = {n} points, got probes.shape = {jnp.shape(probes)}.")
     if not 1 <= num_steps <= n:
         raise ValueError(f"num_steps must be in 1 ... n = {n}, got num_steps = {num_steps}.")
     size = _blocks.rows_of_block(n, n, block_size)
-    return _log_det(covariance, data, jnp.asarray(probes, data.x.dtype), num_steps, size)
+    return _log_det(covariance, given, jnp.asarray(probes, given.x.high.dtype), num_steps, size)
 
 
 @functools.partial(jax.jit, static_argnums=(3, 4), inline=True)
-def _log_det(covariance, data, probes, num_steps, size):
+def _log_det(covariance, given, probes, num_steps, size):
+    data = _data.ready(given)
     dtype = data.x.dtype
-    product = _product(covariance, data.x, data.noise, size)
+    # Eigenvalues next to the largest one are lost to rounding: rows in units that make all diagonal entries of order 1,
+    # powers of two, whose logarithms are added again.
+    _, exponent = jnp.frexp(jax.lax.stop_gradient(covariance.diagonal(data.x) + data.noise))
+    unit = jnp.ldexp(jnp.ones_like(data.noise), -(exponent // 2))[:, None]
+    unscaled = _product(covariance, data.x, data.noise, jnp.ones((), dtype), size)
+
+    def product(v):
+        return unit * unscaled(unit * v)
+
+    least = jnp.min(data.noise[:, None] * unit * unit)
     norms = jnp.sum(probes**2, axis=1)
     diagonal, beside = _lanczos(product, (probes / jnp.sqrt(norms)[:, None]).T, num_steps)
     middle = jax.vmap(jnp.diag)(diagonal)
     off = jax.vmap(lambda entries: jnp.diag(entries, 1))(beside)
     values, vectors = jnp.linalg.eigh(middle + off + jnp.swapaxes(off, 1, 2), symmetrize_input=False)
     weight = vectors[:, 0, :] ** 2
-    logs = jnp.log(jnp.where(weight > 0, values, 1.0))
-    estimates = norms * jnp.sum(weight * logs, axis=1)
+    # No eigenvalue is below the smallest noise, but for rounding.
+    logs = jnp.log(jnp.where(weight > 0, jnp.maximum(values, least), 1.0))
+    estimates = norms * jnp.sum(weight * logs, axis=1) - 2.0 * jnp.sum(jnp.log(unit))
     error = jnp.std(estimates, ddof=1) / len(probes) ** 0.5 if len(probes) > 1 else jnp.full((), jnp.nan, dtype)
     return LogDet(jnp.mean(estimates), error)
 
 
-def _product(covariance, x, noise, size):
+def _product(covariance, x, noise, level, size):
+    """The function v -> (K + noise) v / level."""
+
     def times(v):
-        return _blocks.map_rows(lambda rows: _blocks.matmul(covariance.gram(rows, x), v), x, size) + noise[:, None] * v
+        signal = _blocks.map_rows(lambda rows: _blocks.matmul(covariance.gram(rows, x), v), x, size)
+        return (signal + noise[:, None] * v) / level
 
     return times
 
 
-def _preconditioner(system, rank):
-    """Inverse of `factor factor^T + noise` by the Woodbury identity."""
+def _preconditioner(system, level, rank):
+    """Inverse of `(factor factor^T + noise) / level` by the Woodbury identity."""
     covariance, x, noise = system
     if rank == 0:
-        diagonal = covariance.diagonal(x) + noise
+        diagonal = (covariance.diagonal(x) + noise) / level
         return lambda v: v / diagonal[:, None]
-    factor = pivoted_cholesky(covariance, x, rank=rank).factor
+    # Points are explained for the sake of their noise: what is left is to be small next to it.
+    factor = _pivoted_cholesky(covariance, x, jnp.min(noise) / noise, rank).factor / jnp.sqrt(level)
+    noise = noise / level
     scaled = factor / jnp.sqrt(noise)[:, None]
     inner = _blocks.matmul(scaled.T, scaled) + jnp.eye(rank, dtype=x.dtype)
     lower = cholesky.factorize(inner, min_pivot=0.0).lower

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from gentoolkit import _array, _pytree
-from gentoolkit.gaussian_process import _blocks
+from gentoolkit import _array, _pytree, _scale
+from gentoolkit.gaussian_process import _blocks, _data, _origin
 from gentoolkit.gaussian_process._composition import FromOne
 from gentoolkit.gaussian_process.covariance import Covariance
 
@@ -49,6 +49,9 @@ class Coregionalized(Covariance):
 
         return function
 
+    def _shift_invariant(self, num: int) -> np.ndarray:
+        return np.append(self.covariance._shift_invariant(num - 1), False)
+
 
 @_pytree.register
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +62,8 @@ class Posterior:
       covariance: over points.
       prior_mean: `[p]`.
       outputs: `[p, p]`, covariance of the outputs.
-      points: `[n, d]`.
+      centered: `[n, d]`, the points less `origin`; `points` has them whole.
+      origin: None or `[2, d]`, see `posterior.Posterior`.
       weights: `[n, p]`.
       point_vectors: `[n, n]` eigenvectors over points; `output_vectors` `[p, p]` over outputs, scaled by the noise.
       output_vectors: `[p, p]`.
@@ -70,12 +74,18 @@ class Posterior:
     covariance: Covariance
     prior_mean: jax.Array
     outputs: jax.Array
-    points: jax.Array
+    centered: jax.Array
+    origin: jax.Array | None
     weights: jax.Array
     point_vectors: jax.Array
     output_vectors: jax.Array
     gain: jax.Array
     log_marginal_likelihood: jax.Array
+
+    @property
+    def points(self) -> jax.Array:
+        """`[n, d]` points, rounded to the dtype computed in."""
+        return _origin.restored(self.centered, self.origin)
 
 
 def coregionalized(covariance: Covariance, outputs: jax.Array) -> Covariance:
@@ -153,6 +163,7 @@ def condition(
       Rakitsch, Lippert, Borgwardt, Stegle, It is all in the noise: efficient multi-task Gaussian process inference with
       structured residuals, NeurIPS 2013, section 2.1 (diagonal residuals).
     """
+    x, y, outputs, noise, mean = _origin.arrays(x=x, y=y, outputs=outputs, noise=noise, mean=mean)
     _blocks.check_points(x=x)
     n = jnp.shape(x)[0]
     _check_square(outputs)
@@ -163,28 +174,35 @@ def condition(
         if jnp.shape(value) not in ((), (num,)):
             raise ValueError(f"{name} must be a scalar or [p] with p = {num}, got shape {jnp.shape(value)}.")
     _array.check_positive(noise=noise)
-    x, y, outputs = _array.as_floating(x=x, y=y, outputs=outputs)
-    noise, mean = (jnp.broadcast_to(jnp.asarray(value, x.dtype), (num,)) for value in (noise, mean))
-    return _condition(covariance, x, y, outputs, noise, mean)
+    dtype = _array.floating_dtype(x=x, y=y, outputs=outputs)
+    outputs, noise = jnp.asarray(outputs, dtype), jnp.broadcast_to(jnp.asarray(noise, dtype), (num,))
+    given = _data.prepare(covariance, x, y, 0.0, mean, also=[outputs])
+    mean = jnp.broadcast_to(jnp.asarray(mean, dtype), (num,))
+    return _condition(covariance, given, outputs, noise, mean)
 
 
 # An untraced caller would otherwise compile the loops of these at every call; to a traced one they are no boundaries.
 @functools.partial(jax.jit, inline=True)
-def _condition(covariance, x, y, outputs, noise, mean):
-    n, num = y.shape
+def _condition(covariance, given, outputs, noise, mean):
+    data = _data.ready(given)
+    x, (n, num) = data.x, data.residual.shape
     root = jnp.sqrt(noise)
-    over_points, point_vectors = jnp.linalg.eigh(covariance.gram(x, x), symmetrize_input=False)
-    over_outputs, output_vectors = jnp.linalg.eigh(outputs / (root[:, None] * root[None, :]), symmetrize_input=False)
+    level = _level(covariance, x)
+    over_points, point_vectors = jnp.linalg.eigh(covariance.gram(x, x) / level, symmetrize_input=False)
+    scaled = level * (outputs / root[:, None]) / root[None, :]
+    over_outputs, output_vectors = jnp.linalg.eigh(scaled, symmetrize_input=False)
     # Rounding makes small eigenvalues negative.
     power = 1.0 + jnp.maximum(over_points, 0.0)[:, None] * jnp.maximum(over_outputs, 0.0)[None, :]
-    turned = _blocks.matmul(_blocks.matmul(point_vectors.T, (y - mean[None, :]) / root[None, :]), output_vectors)
+    turned = _blocks.matmul(_blocks.matmul(point_vectors.T, data.residual / root[None, :]), output_vectors)
     output_vectors = output_vectors / root[:, None]
     weights = _blocks.matmul(_blocks.matmul(point_vectors, turned / power), output_vectors.T)
     size = n * num
     evidence = -0.5 * (
         jnp.sum(turned**2 / power) + jnp.sum(jnp.log(power)) + n * jnp.sum(jnp.log(noise)) + size * np.log(2.0 * np.pi)
     )
-    return Posterior(covariance, mean, outputs, x, weights, point_vectors, output_vectors, 1.0 / power, evidence)
+    return Posterior(
+        covariance, mean, outputs, x, data.origin, weights, point_vectors, output_vectors, 1.0 / power, evidence
+    )
 
 
 def mean(p: Posterior, x: jax.Array, *, block_size: int | None = None) -> jax.Array:
@@ -209,7 +227,7 @@ def mean(p: Posterior, x: jax.Array, *, block_size: int | None = None) -> jax.Ar
 def _mean(p, x, size):
     weights = _blocks.matmul(p.weights, p.outputs)
     return p.prior_mean[None, :] + _blocks.map_rows(
-        lambda rows: _blocks.matmul(p.covariance.gram(rows, p.points), weights), x, size
+        lambda rows: _blocks.matmul(p.covariance.gram(_origin.less(rows, p.origin), p.centered), weights), x, size
     )
 
 
@@ -233,10 +251,12 @@ def variance(p: Posterior, x: jax.Array, *, block_size: int | None = None) -> ja
 
 @functools.partial(jax.jit, static_argnums=2, inline=True)
 def _variance(p, x, size):
-    over_outputs = _blocks.matmul(p.outputs, p.output_vectors) ** 2
+    level = _level(p.covariance, p.centered)
+    over_outputs = _blocks.matmul(level * p.outputs, p.output_vectors) ** 2
 
     def block(rows):
-        over_points = _blocks.matmul(p.covariance.gram(rows, p.points), p.point_vectors) ** 2
+        rows = _origin.less(rows, p.origin)
+        over_points = _blocks.matmul(p.covariance.gram(rows, p.centered) / level, p.point_vectors) ** 2
         explained = _blocks.matmul(_blocks.matmul(over_points, p.gain), over_outputs.T)
         prior = p.covariance.diagonal(rows)[:, None] * jnp.diagonal(p.outputs)[None, :]
         return jnp.maximum(prior - explained, 0.0)
@@ -244,11 +264,14 @@ def _variance(p, x, size):
     return _blocks.map_rows(block, x, size)
 
 
+def _level(covariance, x):
+    """The unit of a covariance over points, `[1, 1]`: in it, its squares are normal numbers."""
+    return _scale.unit(covariance.diagonal(x)[:, None])
+
+
 def _new_points(p, x, block_size):
-    _blocks.check_points(x=x)
-    _array.check_samples(x=x, points=p.points)
-    x, _ = _array.as_floating(x=x, points=p.points)
-    return x, _blocks.rows_of_block(p.points.shape[0], x.shape[0], block_size)
+    x = _origin.new_points(x, p.centered, p.origin)
+    return x, _blocks.rows_of_block(p.centered.shape[0], x.high.shape[0], block_size)
 
 
 def _check_square(outputs):

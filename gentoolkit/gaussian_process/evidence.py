@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from gentoolkit import _array
+from gentoolkit import _array, _scale
 from gentoolkit.gaussian_process import _blocks, _data, _descent, _inducing, cholesky
 from gentoolkit.gaussian_process.covariance import Covariance, squared_exponential
 
@@ -25,6 +25,8 @@ _LEAST_LENGTHSCALE, _LARGEST_LENGTHSCALE = 5e-3, 100.0
 _LARGEST_RATIO = 1e2
 # Valleys of a grid of some of the data, at least, that are compared on all of them.
 _VALLEYS = 4
+# Logarithm of noise weights, in the mean, up to which they are taken as they are.
+_USUAL_WEIGHTS = float(np.log(1e3))
 
 
 class LeaveOneOut(NamedTuple):
@@ -98,8 +100,7 @@ def log_marginal_likelihood(
     References:
       Rasmussen, Williams, Gaussian processes for machine learning, MIT Press 2006, eq. (2.30).
     """
-    data = _data.prepare(x, y, noise, mean)
-    return _log_marginal_likelihood(covariance, data)
+    return _log_marginal_likelihood(covariance, _data.prepare(covariance, x, y, noise, mean))
 
 
 def elbo(
@@ -136,9 +137,9 @@ def elbo(
     References:
       Titsias, Variational learning of inducing variables in sparse Gaussian processes, AISTATS 2009, eq. (9).
     """
-    data = _data.prepare(x, y, noise, mean, divides=True)
-    inducing = _inducing.points(data, inducing)
-    return _elbo(covariance, data, inducing, _inducing.block(data, inducing, block_size))
+    given = _data.prepare(covariance, x, y, noise, mean, divides=True)
+    places = _inducing.points(given, inducing)
+    return _elbo(covariance, given, places, _inducing.block(given, places, block_size))
 
 
 def leave_one_out(
@@ -163,30 +164,32 @@ def leave_one_out(
     References:
       Rasmussen, Williams, Gaussian processes for machine learning, MIT Press 2006, eq. (5.12).
     """
-    return _leave_one_out(covariance, _data.prepare(x, y, noise, mean))
+    return _leave_one_out(covariance, _data.prepare(covariance, x, y, noise, mean))
 
 
 # An untraced caller would otherwise compile the loops of these at every call; to a traced one they are no boundaries.
 @functools.partial(jax.jit, inline=True)
-def _log_marginal_likelihood(covariance, data):
+def _log_marginal_likelihood(covariance, given):
+    data = _data.ready(given)
     return _value(_exact_terms(covariance, data), data.residual.shape[1])
 
 
 @functools.partial(jax.jit, static_argnums=3, inline=True)
-def _elbo(covariance, data, inducing, size):
-    return _value(_sparse_terms(covariance, data, inducing, size), data.residual.shape[1])
+def _elbo(covariance, given, inducing, size):
+    data = _data.ready(given)
+    return _value(_sparse_terms(covariance, data, _inducing.located(data, inducing), size), data.residual.shape[1])
 
 
 @functools.partial(jax.jit, inline=True)
-def _leave_one_out(covariance, data):
+def _leave_one_out(covariance, given):
+    data = _data.ready(given)
     lower = cholesky.factorize(_data.system(covariance, data)).lower
     half = cholesky.half_inverse(lower)
     precision = jnp.sum(half * half, axis=0)
     error = _blocks.matmul(half.T, _blocks.matmul(half, data.residual)) / precision[:, None]
     density = -0.5 * jnp.sum(error**2 * precision[:, None] + jnp.log(2.0 * jnp.pi / precision)[:, None], axis=1)
     used = data.used > 0
-    prior = _data.evaluate(data.prior_mean, data.x, error.shape[1])
-    means = prior + data.residual - error
+    means = data.prior + data.residual - error
     return LeaveOneOut(
         mean=means[:, 0] if data.single else means,
         variance=jnp.where(used, 1.0 / precision, jnp.inf),
@@ -239,7 +242,9 @@ def fit(
       block_size: data at a time of a sparse fit (static), None to choose.
 
     Returns:
-      `Fit(covariance, noise, log_marginal_likelihood)`. For targets that are 0 throughout, a variance of rounding size.
+      `Fit(covariance, noise, log_marginal_likelihood)`, which follow the units of points and targets. For targets that
+      are 0 throughout, a variance of rounding size. Variance and noise are NaN where one of them is no normal number in
+      float32, for targets beyond about 1e-16 ... 1e18: give them in another unit.
 
     Raises:
       ValueError: shapes disagree, noise weights are not positive, or a count is < 1.
@@ -249,32 +254,33 @@ def fit(
       Rasmussen, Williams, Gaussian processes for machine learning, MIT Press 2006, section 5.4.1 and figure 5.5.
     """
     _array.check_positive(num_starts=num_starts, num_steps=num_steps, max_grid_points=max_grid_points)
-    data = _data.prepare(x, y, noise_weights, mean, divides=True)
+
+    def of_any_scale():
+        return family(np.ones(np.shape(x)[1]) if ard else np.ones(()), np.ones(()))
+
+    given = _data.prepare(of_any_scale, x, y, noise_weights, mean, divides=True)
     if min_noise_ratio is None:
-        min_noise_ratio = 1e-6 if data.x.dtype == jnp.float32 else 1e-9
+        min_noise_ratio = 1e-6 if given.x.high.dtype == jnp.float32 else 1e-9
     _array.check_positive(min_noise_ratio=min_noise_ratio)
-    size = None
+    places, size = None, None
     if inducing is not None:
-        inducing = _inducing.points(data, inducing)
-        size = _inducing.block(data, inducing, block_size)
+        places = _inducing.points(given, inducing)
+        size = _inducing.block(given, places, block_size)
     search = _Search(family, ard, float(min_noise_ratio), num_starts, num_steps, max_grid_points, size)
-    return _fit(key, *jax.lax.stop_gradient((data, inducing)), search)
+    return _fit(key, given, places, search)
 
 
 @functools.partial(jax.jit, static_argnums=3, inline=True)
-def _fit(key, data, inducing, search):
+def _fit(key, given, inducing, search):
+    data = jax.lax.stop_gradient(_data.ready(given))
+    if inducing is not None:
+        inducing = jax.lax.stop_gradient(_inducing.located(data, inducing))
     n, dtype, outputs = data.x.shape[0], data.x.dtype, data.residual.shape[1]
-
-    # Distances of the data that are used, for all features together and for each.
-    share = (data.used / jnp.maximum(jnp.sum(data.used), 1.0))[:, None]
-    spread = jnp.sqrt(jnp.sum(share * (data.x - jnp.sum(share * data.x, axis=0, keepdims=True)) ** 2, axis=0))
-    distance = jnp.sqrt(2.0 * jnp.sum(spread**2))
-    distance = jnp.where(distance > 0, distance, 1.0)
-    if search.ard:
-        root = jnp.sqrt(jnp.mean(spread**2))
-        unit = distance * jnp.where(spread > 0, spread / jnp.where(root > 0, root, 1.0), 1.0)
-    else:
-        unit = distance[None]
+    # Everything is searched for in units in which squares neither overflow nor vanish.
+    unit = _lengthscale_unit(data, search.ard)
+    of_targets, of_noise = _scale.unit(data.residual)[0, 0], _noise_unit(data)
+    data = dataclasses.replace(data, residual=data.residual / of_targets, noise=data.noise / of_noise)
+    least_variance = float(jnp.finfo(dtype).tiny) / search.min_noise_ratio
 
     def terms(theta, data, inducing):
         scale = unit * jnp.exp(theta[:-1])
@@ -286,7 +292,7 @@ def _fit(key, data, inducing, search):
 
     def amplitude(found):
         power = found.quadratic / (jnp.maximum(found.num, 1.0) * outputs)
-        return jnp.maximum(power, jnp.finfo(dtype).tiny)
+        return jnp.maximum(power, least_variance)
 
     def loss(theta, data=data, inducing=inducing):
         found = terms(theta, data, inducing)
@@ -326,11 +332,30 @@ def _fit(key, data, inducing, search):
     at_variance = found._replace(
         quadratic=found.quadratic / variance, log_det=found.log_det + found.num * jnp.log(variance)
     )
-    return Fit(
-        covariance=search.family(scale if search.ard else scale[0], variance),
-        noise=variance * jnp.exp(best[-1]),
-        log_marginal_likelihood=_value(at_variance, outputs),
-    )
+    value = _value(at_variance, outputs) - found.num * outputs * jnp.log(of_targets)
+    variance = variance * of_targets * of_targets
+    noise = variance * jnp.exp(best[-1]) / of_noise
+    normal = (noise > 0) & (noise < jnp.inf) & (variance < jnp.inf)
+    variance, noise = (jnp.where(normal, size, jnp.nan) for size in (variance, noise))
+    return Fit(search.family(scale if search.ard else scale[0], variance), noise, value)
+
+
+def _lengthscale_unit(data, ard):
+    """Root mean squared distance of two points that are used, `[1]`, or what each feature adds to it, `[d]`."""
+    x = jnp.where(data.used[:, None] > 0, data.x, 0.0)
+    unit = _scale.unit(x, axes=0 if ard else None)
+    share = (data.used / jnp.maximum(jnp.sum(data.used), 1.0))[:, None]
+    from_mean = (x - jnp.sum(share * x, axis=0, keepdims=True)) / unit
+    square = 2.0 * jnp.sum(share * from_mean * from_mean, axis=0, keepdims=True)
+    square = square * x.shape[1] if ard else jnp.sum(square, axis=1, keepdims=True)
+    return (unit * jnp.where(square > 0, jnp.sqrt(square), 1.0))[0]
+
+
+def _noise_unit(data):
+    """1 for noise weights around 1, else the power of two next to their harmonic mean."""
+    precision = jnp.sum(data.used / data.noise, keepdims=True) / jnp.maximum(jnp.sum(data.used), 1.0)
+    unit = 1.0 / _scale.unit(precision)[0]
+    return jnp.where(jnp.abs(jnp.log(unit)) < _USUAL_WEIGHTS, 1.0, unit)
 
 
 def _exact_terms(covariance, data):

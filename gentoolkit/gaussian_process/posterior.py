@@ -10,7 +10,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from gentoolkit import _array, _pytree
-from gentoolkit.gaussian_process import _blocks, _data, _pathwise, cholesky
+from gentoolkit.gaussian_process import _blocks, _data, _origin, _pathwise, cholesky
 from gentoolkit.gaussian_process.covariance import Covariance
 
 Mean = _data.Mean
@@ -30,11 +30,14 @@ class Posterior:
     """What is known of a process after some of its values were seen; a pytree, batched by `jax.vmap`.
 
     The values at new points are governed by `points`: n data of an exact posterior, m inducing points of a sparse one.
+    Those that came as float64 or integers of the host are held less an origin, so that 1.7e9 s and 1.7e9 s + 1 stay two
+    points in float32, where the covariance does not change with it.
 
     Attributes:
       covariance: of the prior.
       prior_mean: function of points `[n, d]`, a pytree.
-      points: `[n, d]`.
+      centered: `[n, d]`, the points less `origin`; `points` has them whole.
+      origin: None, or `[2, d]`, a number and what its rounding leaves, whose sum was taken off the points.
       lower: `[n, n]` Cholesky factor of the covariance at the points, noise included if exact.
       reduced: None if exact, else `[n, n]` Cholesky factor of what the data add, in whitened coordinates.
       whitened: `[n, p]` whitened targets; `weights` `[n, p]` is what the covariance with the points is multiplied by.
@@ -49,7 +52,8 @@ class Posterior:
 
     covariance: Covariance
     prior_mean: Any
-    points: jax.Array
+    centered: jax.Array
+    origin: jax.Array | None
     lower: jax.Array
     reduced: jax.Array | None
     whitened: jax.Array
@@ -59,6 +63,11 @@ class Posterior:
     jitter: jax.Array
     single: bool = dataclasses.field(metadata={"static": True})
     degenerate: bool = dataclasses.field(default=False, metadata={"static": True})
+
+    @property
+    def points(self) -> jax.Array:
+        """`[n, d]` points, rounded to the dtype computed in."""
+        return _origin.restored(self.centered, self.origin)
 
 
 def condition(covariance: Covariance, x: jax.Array, y: jax.Array, *, noise: ArrayLike, mean: Mean = 0.0) -> Posterior:
@@ -70,6 +79,11 @@ def condition(covariance: Covariance, x: jax.Array, y: jax.Array, *, noise: Arra
     are within 5e-5 of the same in float64 at a noise variance of 1e-2, and within 5e-4 at 1e-4. The error is that of
     rounding the covariance, about 1e-7 times the root of the sum of squares of `weights`: data that miss the mean by
     ten times the noise cost ten times as much.
+
+    Points and values that come as float64 or integers of the host, NumPy's or lists, are rounded to float32 (without
+    x64) after an origin, or a constant prior mean, was taken off them, points if the covariance is stationary. Their
+    differences keep their digits, timestamps may come as they are. What is traced or on a device is taken as it is,
+    and a prior mean that is a function, or another covariance, is handed the rounded points.
 
     Args:
       covariance: prior covariance, see `covariance`.
@@ -91,19 +105,21 @@ def condition(covariance: Covariance, x: jax.Array, y: jax.Array, *, noise: Arra
     References:
       Rasmussen, Williams, Gaussian processes for machine learning, MIT Press 2006, algorithm 2.1.
     """
-    return _condition(covariance, _data.prepare(x, y, noise, mean))
+    return _condition(covariance, _data.prepare(covariance, x, y, noise, mean))
 
 
 # An untraced caller would otherwise compile the loops of this and what follows at every call; to a traced one these
 # are no boundaries.
 @functools.partial(jax.jit, inline=True)
-def _condition(covariance, data):
+def _condition(covariance, given):
+    data = _data.ready(given)
     factor = cholesky.factorize(_data.system(covariance, data))
     whitened = cholesky.half_solve(factor.lower, data.residual)
     return Posterior(
         covariance=covariance,
         prior_mean=data.prior_mean,
-        points=data.x,
+        centered=data.x,
+        origin=data.origin,
         lower=factor.lower,
         reduced=None,
         whitened=whitened,
@@ -129,11 +145,12 @@ def mean(p: Posterior, x: jax.Array, *, block_size: int | None = None) -> jax.Ar
     Raises:
       ValueError: shapes disagree or `block_size` < 1.
     """
-    x, size = _new_points(p, x, block_size)
-    few = p.points.shape[0] <= _MOST_DATA and x.shape[1] <= _FEW_FEATURES and p.single
-    if block_size is None and few and x.shape[0] >= _MANY_ROWS and jax.default_backend() == "cpu":
-        return _means_by_passes(p, x)
-    return _means(p, x, size)
+    rows, size = _new_points(p, x, block_size)
+    (num, num_features), few = rows.high.shape, p.centered.shape[0] <= _MOST_DATA and p.single
+    if block_size is None and few and num_features <= _FEW_FEATURES and num >= _MANY_ROWS:
+        if jax.default_backend() == "cpu":
+            return _means_by_passes(p, rows)
+    return _means(p, rows, size)
 
 
 def variance(p: Posterior, x: jax.Array, *, block_size: int | None = None) -> jax.Array:
@@ -191,8 +208,9 @@ def covariance(p: Posterior, x: jax.Array) -> jax.Array:
 
 
 @functools.partial(jax.jit, inline=True)
-def _covariance(p, x):
-    explained = cholesky.half_solve(p.lower, _cross(p, x).T)
+def _covariance(p, rows):
+    x = _origin.less(rows, p.origin)
+    explained = cholesky.half_solve(p.lower, _cross(p, rows).T)
     result = _blocks.matmul(explained.T, explained)
     result = jnp.zeros_like(result) if p.degenerate else p.covariance.gram(x, x) - result
     if p.reduced is not None:
@@ -250,7 +268,7 @@ def _sample(key, p, x, num_samples, num_features, size):
     outputs = p.whitened.shape[1]
     if num_features is None:
         # A difference: what is left near the data is known to the rounding of the prior.
-        scale = None if p.degenerate else p.covariance.diagonal(x)
+        scale = None if p.degenerate else p.covariance.diagonal(_origin.less(x, p.origin))
         lower = cholesky.factorize(_covariance(p, x), scale=scale, min_pivot=0.0).lower
         normal = jax.random.normal(key, (lower.shape[0], num_samples * outputs), lower.dtype)
         draws = _blocks.matmul(lower, normal).reshape(-1, num_samples, outputs)
@@ -259,9 +277,9 @@ def _sample(key, p, x, num_samples, num_features, size):
         function = _pathwise.draw(key, p, num_samples, num_features)
 
         def evaluate(rows):
-            waves = _pathwise.prior(function, rows) if not p.degenerate else 0.0
+            waves = _pathwise.prior(function, _origin.less(rows, p.origin)) if not p.degenerate else 0.0
             update = _blocks.matmul(_cross(p, rows), function.update)
-            values = (waves + update).reshape(rows.shape[0], num_samples, outputs)
+            values = (waves + update).reshape(rows.high.shape[0], num_samples, outputs)
             return values + _prior_mean(p, rows)[:, None, :]
 
         result = _blocks.map_rows(evaluate, x, size)
@@ -273,12 +291,12 @@ def _sample(key, p, x, num_samples, num_features, size):
 def _means(p, x, size):
     # Points of no weight fill the rows of the covariance up to whole vectors: what is left over at the end of a row is
     # computed entry by entry, exponentials too.
-    missing = -p.points.shape[0] % _VECTOR
-    points = jnp.concatenate([p.points, jnp.broadcast_to(p.points[:1], (missing, p.points.shape[1]))])
+    missing = -p.centered.shape[0] % _VECTOR
+    points = jnp.concatenate([p.centered, jnp.broadcast_to(p.centered[:1], (missing, p.centered.shape[1]))])
     weights = jnp.pad(p.used[:, None] * p.weights, ((0, missing), (0, 0)))
 
     def block(rows):
-        return _prior_mean(p, rows) + _blocks.matmul(p.covariance.gram(rows, points), weights)
+        return _prior_mean(p, rows) + _blocks.matmul(p.covariance.gram(_origin.less(rows, p.origin), points), weights)
 
     values = _blocks.map_rows(block, x, size)
     return values[:, 0] if p.single else values
@@ -286,15 +304,15 @@ def _means(p, x, size):
 
 @functools.partial(jax.jit, inline=True)
 def _means_by_passes(p, x):
-    num = p.points.shape[0]
+    num = p.centered.shape[0]
     # One pass alone would not be a loop, and XLA on CPU would then compute the features anew in it.
     passes = max(2, -(-num // _IN_A_PASS))
     in_a_pass = -(-num // passes)
     missing = passes * in_a_pass - num
-    points = jnp.concatenate([p.points, jnp.broadcast_to(p.points[:1], (missing, p.points.shape[1]))])
+    points = jnp.concatenate([p.centered, jnp.broadcast_to(p.centered[:1], (missing, p.centered.shape[1]))])
     weights = jnp.pad(p.used * p.weights[:, 0], (0, missing))
 
-    covariances = p.covariance._from_one(x)
+    covariances = p.covariance._from_one(_origin.less(x, p.origin))
 
     # The derivative computes the covariances anew, so that it needs no more memory than the value.
     @jax.checkpoint
@@ -306,19 +324,17 @@ def _means_by_passes(p, x):
 
 
 def _prior_mean(p, x):
-    return _data.evaluate(p.prior_mean, x, p.whitened.shape[1])
+    return _data.evaluate(p.prior_mean, x.high, p.whitened.shape[1])
 
 
 def _new_points(p, x, block_size, num_columns=0):
-    _blocks.check_points(x=x)
-    _array.check_samples(x=x, points=p.points)
-    (x, _) = _array.as_floating(x=x, points=p.points)
-    return x, _blocks.rows_of_block(max(p.points.shape[0], num_columns), x.shape[0], block_size)
+    x = _origin.new_points(x, p.centered, p.origin)
+    return x, _blocks.rows_of_block(max(p.centered.shape[0], num_columns), x.high.shape[0], block_size)
 
 
 def _cross(p, x):
     """Covariance `[m, n]` of new points with those that govern the posterior."""
-    return p.covariance.gram(x, p.points) * p.used[None, :]
+    return p.covariance.gram(_origin.less(x, p.origin), p.centered) * p.used[None, :]
 
 
 def _mean(p):
@@ -330,7 +346,7 @@ def _variance(p):
 
     def variance(x, cross):
         explained = half_solve(cross.T)
-        result = 0.0 if p.degenerate else p.covariance.diagonal(x) - _sum_of_squares(explained)
+        result = 0.0 if p.degenerate else p.covariance.diagonal(_origin.less(x, p.origin)) - _sum_of_squares(explained)
         for reduced_half_solve in of_reduced:
             result = result + _sum_of_squares(reduced_half_solve(explained))
         # Rounding may go below 0; jnp.maximum keeps NaN.

@@ -1,12 +1,13 @@
 """Sparse approximations with m inducing points, streamed over n data in blocks: O(n m^2) time, O(m^2) memory."""
 
+import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from gentoolkit.gaussian_process import _data, _inducing, cholesky, posterior
+from gentoolkit.gaussian_process import _data, _inducing, _origin, cholesky, posterior
 from gentoolkit.gaussian_process.covariance import Covariance
 
 METHODS = ("subset", "sor", "dtc", "fitc", "vfe")
@@ -60,31 +61,38 @@ def condition(
     """
     if method not in METHODS:
         raise ValueError(f"method must be one of {METHODS}, got method = {method!r}.")
+    x, y, inducing, noise = _origin.arrays(x=x, y=y, inducing=inducing, noise=noise)
     if method == "subset":
         if jnp.ndim(inducing) != 1 or not jnp.issubdtype(jnp.result_type(inducing), jnp.integer):
             raise ValueError(
                 "method 'subset' discards data: inducing must be [m] integers that say which to keep, "
                 f"got shape {jnp.shape(inducing)} and dtype {jnp.result_type(inducing)}."
             )
-        _data.prepare(x, y, noise, mean)
-        chosen = jnp.asarray(inducing)
-        noise = jnp.asarray(noise)
-        kept = noise[chosen] if noise.ndim else noise
-        return posterior.condition(covariance, jnp.asarray(x)[chosen], jnp.asarray(y)[chosen], noise=kept, mean=mean)
-    data = _data.prepare(x, y, noise, mean, divides=True)
-    inducing = _inducing.points(data, inducing)
-    return _condition(covariance, data, inducing, method, _inducing.block(data, inducing, block_size))
+        given = _data.prepare(covariance, x, y, noise, mean)
+        return posterior._condition(covariance, _chosen(given, jnp.asarray(inducing)))
+    given = _data.prepare(covariance, x, y, noise, mean, divides=True)
+    places = _inducing.points(given, inducing)
+    return _condition(covariance, given, places, method, _inducing.block(given, places, block_size))
+
+
+def _chosen(given, chosen):
+    noise = jnp.asarray(given.noise)[chosen] if jnp.ndim(given.noise) else given.noise
+    x, y = (jax.tree.map(lambda leaf: jnp.asarray(leaf)[chosen], leaves) for leaves in (given.x, given.y))
+    return dataclasses.replace(given, x=x, y=y, noise=noise)
 
 
 # An untraced caller would otherwise compile the loop at every call; to a traced one this is no boundary.
 @functools.partial(jax.jit, static_argnums=(3, 4), inline=True)
-def _condition(covariance, data, inducing, method, size):
+def _condition(covariance, given, inducing, method, size):
+    data = _data.ready(given)
+    inducing = _inducing.located(data, inducing)
     found = _inducing.statistics(covariance, data, inducing, size, fitc=method == "fitc")
     values = cholesky.transposed_half_solve(found.reduced, found.whitened)
     return posterior.Posterior(
         covariance=covariance,
         prior_mean=data.prior_mean,
-        points=found.inducing,
+        centered=found.inducing,
+        origin=data.origin,
         lower=found.lower,
         reduced=found.reduced,
         whitened=found.whitened,

@@ -64,6 +64,7 @@ def test_the_evidence_has_a_derivative_by_the_outputs(x64):
     x, y, _ = data(n=6)
     flat, noise = y.T.reshape(-1), np.repeat(NOISE, 6)
 
+    @jax.jit
     def loss(t):
         factor = jnp.asarray([[1.0], [-0.5], [0.2]]) + t
         model = coregionalization.coregionalized(MODEL, coregionalization.outputs_covariance(factor, 0.2))

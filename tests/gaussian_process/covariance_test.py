@@ -70,10 +70,11 @@ def test_gradients_are_those_of_finite_differences(x64, name, dim):
     weights = draw(7, 4, 3)
     leaves, tree = jax.tree.flatten(model)
 
+    @jax.jit
     def loss(leaves, x):
         return jnp.sum(jax.tree.unflatten(tree, leaves).gram(x, jnp.asarray(z)) * weights)
 
-    of_leaves, of_x = jax.grad(loss, argnums=(0, 1))(leaves, jnp.asarray(x))
+    of_leaves, of_x = jax.jit(jax.grad(loss, argnums=(0, 1)))(leaves, jnp.asarray(x))
     step = 1e-6
     for place, leaf in enumerate(leaves):
         ways = [[*leaves[:place], leaf + sign * step, *leaves[place + 1 :]] for sign in (1.0, -1.0)]
@@ -93,7 +94,7 @@ def test_the_gradient_is_finite_where_points_coincide(name):
     def loss(model, x):
         return jnp.sum(model.gram(x, x) * jnp.arange(16.0).reshape(4, 4))
 
-    gradient = jax.grad(loss, argnums=(0, 1))(ALL[name], x)
+    gradient = jax.jit(jax.grad(loss, argnums=(0, 1)))(ALL[name], x)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
 
 
@@ -206,8 +207,10 @@ def test_one_lengthscale_is_the_same_for_every_feature(x64, name, dim):
         def total(lengthscale, x, z):
             return jnp.sum(jnp.sin(1.0 + family(jnp.broadcast_to(lengthscale, shape), 1.3).gram(x, z)))
 
-        first = jax.value_and_grad(total, argnums=(0, 1, 2))(1.7, x, z)
-        return first, jax.grad(jax.grad(total))(1.7, x, z)
+        def all_of(*at):
+            return jax.value_and_grad(total, argnums=(0, 1, 2))(*at), jax.grad(jax.grad(total))(*at)
+
+        return jax.jit(all_of)(1.7, x, z)
 
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-9, atol=1e-12), results(()), results((dim,)))
 
