@@ -328,5 +328,8 @@ class Boxes(Field):
 def _from_bytes(values: Any, image_range: tuple[float, float]) -> Any:
     low, high = image_range
     # Divided, not multiplied by the rounded 1 / 255: so 255 becomes exactly `high`.
-    values = values / np.float32(255)
-    return values if (low, high) == (0, 1) else values * np.float32(high - low) + np.float32(low)
+    scaled = values / np.float32(255)
+    if (low, high) != (0, 1):
+        scaled = scaled * np.float32(high - low) + np.float32(low)
+    # A compiler multiplies by 1 / 255 all the same, and may end one bit beyond.
+    return scaled if isinstance(values, np.ndarray) else scaled.clip(low, high)
