@@ -212,7 +212,7 @@ OF_ONE_SAMPLE = [
 ]
 
 
-@pytest.mark.parametrize("function", OF_ONE_ROW + OF_ONE_SAMPLE, ids=str)
+@pytest.mark.parametrize("function", OF_ONE_ROW + OF_ONE_SAMPLE)
 def test_a_list_is_an_array(function):
     array = np.float64(np.abs(ROWS[0][:20]) / 4) if function in OF_ONE_ROW else np.float64(X[:8])
     listed, plain = jax.tree.leaves(function(array.tolist())), jax.tree.leaves(function(array))
