@@ -121,7 +121,7 @@ def _draw_panel(axis, title: str, sweep: str, curves: dict[str, list[Row]]) -> N
             linestyle="--" if name.endswith(_YARDSTICK) else "-",
         )
         axis.fill_between(n, low, high, color=color, alpha=0.2, linewidth=0)
-        # A curve that stops early (skipped sizes) is continued in thought, for the place of its label only.
+        # A curve that stops early (skipped sizes) is extrapolated, but only to find a place for its label.
         slope = 1.5 if len(curve) > 1 else 1.0
         ends.append((seconds[-1] * (last_n / n[-1]) ** slope, name, color, ours))
     axis.set_xscale("log", base=2)

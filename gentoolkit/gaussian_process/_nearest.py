@@ -22,7 +22,7 @@ from gentoolkit.gaussian_process import _blocks
 _MOST_SCORES, _SCORES_OF_BLOCK = 5 << 20, 51_200
 # Centres whose scores are compared in one loop over the points, all in registers; of more, so many at a time.
 _MOST_AT_ONCE, _GROUP = 256, 64
-# So few features and centres have their differences taken within that loop: a product is not worth its result's place.
+# With so few features and centres, differences are taken within that loop: storing a product costs more than it saves.
 _FEW_FEATURES, _FEW_CENTERS = 12, 16
 # Many centres in so few features have their scores taken within the loop too, so many at a time, of so many points.
 _GROUP_OF_FEW, _POINTS_OF_FEW = 8, 512
