@@ -110,6 +110,13 @@ def between(
 
     References:
       Knop, Tabor, Spurek, Podolak, Mazur, Jastrzębski, Cramer-Wold auto-encoder, 2018, theorem 1 and section 4.
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> from gentoolkit.distances import cramer_wold
+      >>> x = jnp.float32([[0, 0], [1, 2]])
+      >>> float(cramer_wold.between(x, x)), bool(cramer_wold.between(x, x + 1) > 0)
+      (0.0, True)
     """
     _array.check_samples(x=x, z=z)
     x, z = _array.as_floating(**dict(zip("xz", _scale.center_together(x, z), strict=True)))

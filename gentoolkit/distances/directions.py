@@ -62,6 +62,13 @@ def orthogonal(key: jax.Array, num: int, dim: int, *, dtype=jnp.float32) -> jax.
     References:
       Mezzadri (2007), "How to generate random matrices from the classical compact groups", section 5 (the sign fix).
       Rowland, Hron, Tang, Choromanski, Sarlos, Weller (2019), "Orthogonal estimation of Wasserstein distances".
+
+    Examples:
+      >>> import jax
+      >>> from gentoolkit.distances import directions
+      >>> v = directions.orthogonal(jax.random.key(0), 3, 3)
+      >>> abs((v @ v.T).round(4)).tolist()
+      [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
     num, dim, wide = _check(num, dim, dtype)
     rows = min(num, dim)

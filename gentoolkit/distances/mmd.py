@@ -63,6 +63,13 @@ def squared(
     References:
       Gretton, Borgwardt, Rasch, Schölkopf, Smola, A kernel two-sample test, JMLR 2012, eq. (3) and (5).
       Tolstikhin, Bousquet, Gelly, Schölkopf, Wasserstein auto-encoders, ICLR 2018, algorithm 2 (the unbiased form).
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> from gentoolkit.distances import mmd
+      >>> x, z = jnp.float32([[0]]), jnp.float32([[1]])
+      >>> float(mmd.squared(x, z, mmd.energy(), estimator="biased"))
+      2.0
     """
     _array.check_samples(x=x, z=z)
     if estimator not in _ESTIMATORS:

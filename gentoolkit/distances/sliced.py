@@ -142,6 +142,15 @@ def distance(
     References:
       Knop, Mazur, Tabor, Podolak, Spurek, "Sliced generative models", eq. 3.
       Bonneel, Rabin, Peyre, Pfister (2015), "Sliced and Radon Wasserstein barycenters of measures".
+
+    Examples:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from gentoolkit.distances import directions, sliced, two_sample
+      >>> x = jnp.zeros((4, 2))
+      >>> v = directions.orthogonal(jax.random.key(0), 2, 2)
+      >>> round(float(sliced.distance(two_sample.wasserstein, x, x + 3, directions=v)), 4)  # 3^2, on average
+      9.0
     """
     if reduction not in ("mean", "max", None):
         raise ValueError(f'reduction must be "mean", "max" or None, got {reduction!r}.')

@@ -47,6 +47,12 @@ def sort(y: jax.Array, *, method: Method | None = None) -> jax.Array:
 
     References:
       Batcher, Sorting networks and their applications, AFIPS 1968 (the network).
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> from gentoolkit.distances import sorting
+      >>> sorting.sort(jnp.float32([3, 1, 2])).tolist()
+      [1.0, 2.0, 3.0]
     """
     method = _check(y, method)
     (y,) = as_floating(y=y)
@@ -70,6 +76,12 @@ def ranks(y: jax.Array, *, method: Method | None = None) -> jax.Array:
     Raises:
       ValueError: `y` is a scalar or empty along the last axis, or `method` is unknown.
       TypeError: `y` is not real.
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> from gentoolkit.distances import sorting
+      >>> sorting.ranks(jnp.float32([3, 1, 2])).tolist()
+      [2, 0, 1]
     """
     method = _check(y, method)
     (y,) = as_floating(y=_scale.center_on_host(y, axes=-1)[0])

@@ -45,6 +45,12 @@ def wasserstein(y: jax.Array, w: jax.Array, *, order: float = 2) -> jax.Array:
     References:
       Peyre and Cuturi (2019), "Computational optimal transport", remarks 2.28 and 2.30.
       Kolouri, Pope, Martin, Rohde (2019), "Sliced Wasserstein auto-encoders" (p = 2, equal sizes).
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> from gentoolkit.distances import two_sample
+      >>> float(two_sample.wasserstein(jnp.float32([0, 1]), jnp.float32([3, 4])))  # shifted by 3, squared
+      9.0
     """
     if not isinstance(order, numbers.Real):
         raise TypeError(f"order must be a static real number, got {type(order).__name__}.")
@@ -82,6 +88,12 @@ def energy(y: jax.Array, w: jax.Array) -> jax.Array:
 
     References:
       Szekely and Rizzo (2013), "Energy statistics: a class of statistics based on distances".
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> from gentoolkit.distances import two_sample
+      >>> float(two_sample.energy(jnp.float32([0]), jnp.float32([1])))
+      2.0
     """
     y, w = _as_pair(y, w)
     merged = sorting.sort(jnp.concatenate([y, w], axis=-1))

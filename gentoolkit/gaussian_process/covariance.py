@@ -72,6 +72,13 @@ def squared_exponential(lengthscale: ArrayLike, variance: ArrayLike) -> Covarian
 
     References:
       Rasmussen, Williams, Gaussian processes for machine learning, MIT Press 2006, eq. (4.9).
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> from gentoolkit.gaussian_process import covariance
+      >>> k = covariance.squared_exponential(1.0, 2.0)
+      >>> [round(float(value), 4) for value in k.gram(jnp.zeros((1, 1)), jnp.float32([[0], [1]]))[0]]
+      [2.0, 1.2131]
     """
     return SquaredExponential(*_hyper(lengthscale, variance))
 

@@ -100,6 +100,14 @@ def kmeans(
       Lloyd, Least squares quantization in PCM, IEEE Transactions on Information Theory 1982.
       Arthur, Vassilvitskii, k-means++: the advantages of careful seeding, SODA 2007, sections 2.2 and 5 (greedy).
       Bahmani, Moseley, Vattani, Kumar, Vassilvitskii, Scalable k-means++, VLDB 2012, algorithm 2 (k-means||).
+
+    Examples:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from gentoolkit.gaussian_process import kmeans
+      >>> found = kmeans.kmeans(jax.random.key(0), jnp.float32([[0], [1], [10], [12]]), 2)
+      >>> sorted(found.centers[:, 0].tolist()), float(found.inertia)
+      ([0.5, 11.0], 2.5)
     """
     _check_counts(num_restarts=num_restarts, max_iterations=max_iterations)
     if not 0 <= min_decrease < 1:

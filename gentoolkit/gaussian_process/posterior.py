@@ -104,6 +104,14 @@ def condition(covariance: Covariance, x: jax.Array, y: jax.Array, *, noise: Arra
 
     References:
       Rasmussen, Williams, Gaussian processes for machine learning, MIT Press 2006, algorithm 2.1.
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> from gentoolkit.gaussian_process import covariance, posterior
+      >>> x, y = jnp.float32([[0], [1]]), jnp.float32([1, 3])
+      >>> p = posterior.condition(covariance.squared_exponential(1.0, 1.0), x, y, noise=1e-6)
+      >>> posterior.mean(p, x).round(2).tolist()
+      [1.0, 3.0]
     """
     return _condition(covariance, _data.prepare(covariance, x, y, noise, mean))
 

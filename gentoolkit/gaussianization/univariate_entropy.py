@@ -66,6 +66,13 @@ def spacing(y: jax.Array, *, num_spacings: int | None = None, is_sorted: bool = 
       Vasicek (1976), "A test for normality based on sample entropy".
       Ebrahimi, Pflughoeft, Soofi (1994), "Two measures of sample entropy" (the ends).
       Miller and Fisher III (2003), "ICA using spacings estimates of entropy".
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> from gentoolkit.gaussianization import univariate_entropy
+      >>> y = (jnp.arange(1000.0) + 0.5) / 1000  # evenly in [0, 1], whose entropy is 0
+      >>> round(float(univariate_entropy.spacing(y)), 1) + 0.0
+      0.0
     """
     (y,) = _prepare(y)
     plan = spacing_plan(y.shape[-1], num_spacings=num_spacings)

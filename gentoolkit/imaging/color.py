@@ -37,6 +37,12 @@ def luma(image: jax.Array) -> jax.Array:
 
     References:
       ITU-R BT.601, section 2.5.1; JFIF 1.02.
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> from gentoolkit.imaging import color
+      >>> round(float(color.luma(jnp.float32([[[0, 1, 0]]]))[0, 0, 0]), 4)
+      0.587
     """
     image = _images.as_image(image, channels=3)
     return _RED * image[..., 0:1] + _GREEN * image[..., 1:2] + _BLUE * image[..., 2:3]

@@ -78,6 +78,12 @@ def quantize(image: jax.Array, *, num_bits: int = 8) -> jax.Array:
     Raises:
       ValueError: the image is empty or `num_bits` out of range.
       TypeError: the image holds integers.
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> from gentoolkit.imaging import degradation
+      >>> float(degradation.quantize(jnp.full((1, 1, 1), 0.6), num_bits=1)[0, 0, 0])
+      1.0
     """
     image = _images.as_image(image)
     _images.check_whole(least=1, num_bits=num_bits)

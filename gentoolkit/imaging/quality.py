@@ -27,6 +27,12 @@ def psnr(image: jax.Array, reference: jax.Array, *, smallest_error: float = 0.5 
     Raises:
       ValueError: shapes disagree or an image is empty.
       TypeError: an image holds integers.
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> from gentoolkit.imaging import quality
+      >>> round(float(quality.psnr(jnp.full((4, 4, 1), 0.6), jnp.full((4, 4, 1), 0.5))), 2)
+      20.0
     """
     image, reference = _pair(image, reference)
     error = jnp.mean((image - reference) ** 2, axis=(-3, -2, -1))

@@ -44,6 +44,12 @@ def total_correlation(cov: jax.Array) -> jax.Array:
 
     References:
       Studeny and Vejnarova (1998), "The multiinformation function as a tool for measuring stochastic dependence".
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> from gentoolkit.information import gaussian
+      >>> round(float(gaussian.total_correlation(jnp.float32([[1, 0.6], [0.6, 1]]))), 4)  # -log(1 - 0.6^2) / 2
+      0.2231
     """
     # From the correlation matrix: the scales cancel exactly, not in a difference of logarithms.
     return -_half_log_det(_correlation(_square(cov)))

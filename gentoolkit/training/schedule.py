@@ -28,6 +28,11 @@ def num_steps(
 
     Raises:
       OptionError: not exactly one length given, no `steps_per_epoch` for epochs, or a length that is not positive.
+
+    Examples:
+      >>> from gentoolkit import training
+      >>> training.num_steps(epochs=1.5, steps_per_epoch=10)
+      15
     """
     if (steps is None) == (epochs is None):
         raise errors.OptionError(f"Give exactly one of steps and epochs, got steps={steps} and epochs={epochs}.")
@@ -69,6 +74,12 @@ def learning_rate(
 
     Raises:
       OptionError: an unknown form, a negative peak, or a warm-up that leaves no step.
+
+    Examples:
+      >>> from gentoolkit import training
+      >>> rate = training.learning_rate(0.1, num_steps=100, decay="cosine", warmup_steps=10)
+      >>> round(float(rate(5)), 4), round(float(rate(10)), 4), round(float(rate(100)), 4)
+      (0.05, 0.1, 0.001)
     """
     if not 0 <= warmup_steps < num_steps:
         raise errors.OptionError(f"warmup_steps must be in [0, num_steps), got {warmup_steps} of {num_steps}.")

@@ -71,6 +71,12 @@ def kolmogorov_smirnov(y: jax.Array) -> jax.Array:
 
     References:
       Knop, Mazur, Tabor, Podolak, Spurek, "Sliced generative models", the Kolmogorov-Smirnov distance.
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> from gentoolkit.distances import normality
+      >>> float(normality.kolmogorov_smirnov(jnp.zeros(5)))
+      0.5
     """
     residual = _residuals(y)
     n = residual.shape[-1]
