@@ -118,13 +118,20 @@ def center_together(x: Any, z: Any, *, axes: int | tuple[int, ...] = -2) -> tupl
       `(x, z)` less their common center; as they were if neither is wide.
     """
     center = next((c for c in (center_on_host(a, axes=axes)[1] for a in (x, z)) if c is not None), None)
-    return (x, z) if center is None else (_less(x, center), _less(z, center))
+    return (x, z) if center is None else (less(x, center), less(z, center))
 
 
-def _less(x: Any, center: np.ndarray) -> Any:
+def less(x: Any, center: np.ndarray) -> Any:
+    """`x` less a center of `center_on_host`: in float64 on the host, else in two steps that lose nothing near it."""
     if not any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(x)):
         return np.asarray(x, np.float64) - center
-    x = jnp.asarray(x)
-    coarse = center.astype(np.float32)
-    fine = (center - coarse).astype(np.float32)
-    return (x.astype(np.float32) - coarse) - fine
+    coarse, fine = in_two(center, np.float32)
+    return (jnp.asarray(x).astype(np.float32) - coarse) - fine
+
+
+def in_two(center: np.ndarray, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
+    """A float64 center as a sum of two numbers of a dtype; infinite where that cannot hold it."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        coarse = center.astype(dtype)
+        fine = np.where(np.isfinite(coarse), center - coarse, 0.0).astype(dtype)
+    return coarse, fine

@@ -65,24 +65,22 @@ def prepare(x: Any, weights: ArrayLike | None) -> tuple[jax.Array, jax.Array, Fr
     return jax.lax.stop_gradient(x), jax.lax.stop_gradient(weights), Frame(origin, exponent, weight_exponent)
 
 
-def together(x: Any, centers: Any) -> tuple[Any, Any, Frame]:
-    """Points and centres moved together, by an origin and a unit that are taken from both.
+def together(x: Any, centers: Any) -> tuple[Any, Any, int]:
+    """Points and centres less a common origin and in a common unit, where they lie on the host.
 
     Args:
       x: `[n, d]`.
       centers: `[k, d]`.
 
     Returns:
-      Points, centres and their `Frame`.
+      Points, centres, and the exponent of the power of two that both were divided by.
     """
-    origin = next((o for o in (_scale.center_on_host(a, axes=0)[1] for a in (x, centers)) if o is not None), None)
-    if origin is not None:
-        x, centers = _less(x, origin), _less(centers, origin)
+    x, centers = _scale.center_together(x, centers, axes=0)
     if any(isinstance(array, jax.Array) for array in (x, centers)):
-        return x, centers, Frame(origin, 0, 0)
+        return x, centers, 0
     dtype = np.promote_types(np.asarray(x).dtype, np.asarray(centers).dtype)
     both, exponent = _in_ordinary_unit(np.concatenate([np.asarray(x, dtype), np.asarray(centers, dtype)]))
-    return both[: len(x)], both[len(x) :], Frame(origin, exponent, 0)
+    return both[: len(x)], both[len(x) :], exponent
 
 
 def moved(centers: Any, frame: Frame, dtype: jnp.dtype) -> jax.Array:
@@ -91,7 +89,7 @@ def moved(centers: Any, frame: Frame, dtype: jnp.dtype) -> jax.Array:
         return jnp.asarray(centers, dtype)
     if not _array.is_traced(centers):
         centers = np.asarray(centers, np.float64)
-    centers = centers if frame.origin is None else _less(centers, frame.origin)
+    centers = centers if frame.origin is None else _scale.less(centers, frame.origin)
     return jnp.asarray(scaled_by(centers, -frame.exponent), dtype)
 
 
@@ -100,7 +98,7 @@ def moved_back(centers: jax.Array, frame: Frame) -> jax.Array:
     centers = jnp.asarray(scaled_by(centers, frame.exponent))
     if frame.origin is None:
         return centers
-    coarse, fine = _in_two(frame.origin, centers.dtype)
+    coarse, fine = _scale.in_two(frame.origin, centers.dtype)
     return (centers + fine) + coarse
 
 
@@ -171,18 +169,3 @@ def _in_ordinary_unit(x: Any) -> tuple[Any, int]:
         return x, 0
     with np.errstate(under="ignore"):
         return np.ldexp(x, -exponent), exponent
-
-
-def _less(x: Any, origin: np.ndarray) -> Any:
-    if not isinstance(x, jax.Array):
-        return np.asarray(x, np.float64) - origin
-    coarse, fine = _in_two(origin, np.dtype(np.float32))
-    return (x.astype(jnp.float32) - coarse) - fine
-
-
-def _in_two(origin: np.ndarray, dtype: jnp.dtype) -> tuple[jax.Array, jax.Array]:
-    """An origin as a sum of two numbers of the dtype."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        coarse = origin.astype(dtype)
-        fine = np.where(np.isfinite(coarse), origin - coarse, 0.0).astype(dtype)
-    return jnp.asarray(coarse), jnp.asarray(fine)

@@ -223,23 +223,38 @@ def assign(x: jax.Array, centers: jax.Array, *, block_size: int | None = None) -
     x, centers = (_array.as_array(array) for array in (x, centers))
     _blocks.check_points(x=x, centers=centers)
     _array.check_samples(x=x, centers=centers)
-    x, centers, frame = _units.together(x, centers)
+    x, centers, exponent = _units.together(x, centers)
     x, centers = _array.as_floating(x=x, centers=centers)
     labels, squared = _assign(x, centers, block_size)
-    return labels, jnp.asarray(_units.scaled_by(squared, 2 * frame.exponent))
+    return labels, jnp.asarray(_units.scaled_by(squared, 2 * exponent))
 
 
 # Here and below: an untraced caller would otherwise compile the loops at every call; to a traced one these are no
 # boundaries.
 @functools.partial(jax.jit, static_argnums=2, inline=True)
 def _assign(x, centers, block_size):
-    # A constant unit: distances keep their derivatives.
-    unit = _units.unit(*jax.lax.stop_gradient((x, centers)))
-    x, centers = unit.of(x), unit.of(centers)
     fixed, fixed_centers = jax.lax.stop_gradient((x, centers))
+    unit = _units.unit(fixed, fixed_centers)
+    fixed, fixed_centers = unit.of(fixed), unit.of(fixed_centers)
     points = _nearest.lay_out(fixed, centers.shape[0], block_size=block_size, near=fixed_centers)
     labels, _ = _nearest.assign(points, fixed_centers, exactly=True)
-    return labels, unit.areas(_nearest.squared_distance(x, centers, labels))
+    return labels, _squared_distance(x, centers, labels, unit)
+
+
+# Its own derivative: on the way back autodiff would multiply by the squared unit of the points first, which is 0 in
+# float32 for coordinates near 1e-5 already.
+@jax.custom_jvp
+def _squared_distance(x, centers, labels, unit):
+    return unit.areas(_nearest.squared_distance(unit.of(x), unit.of(centers), labels))
+
+
+@_squared_distance.defjvp
+def _squared_distance_jvp(primals, tangents):
+    x, centers, labels, unit = primals
+    x_dot, centers_dot, _, _ = tangents
+    label = jnp.maximum(labels, 0)
+    tangent = jnp.sum(2.0 * (x - centers[label]) * (x_dot - centers_dot[label]), axis=1)
+    return _squared_distance(x, centers, labels, unit), jnp.where(labels >= 0, tangent, jnp.nan)
 
 
 @functools.partial(jax.jit, static_argnums=3, inline=True)

@@ -136,12 +136,13 @@ def spacing_of_order_statistics(values: jax.Array, plan: SpacingPlan) -> jax.Arr
     """
     # NaN stands last in a sorted sample and need not be among the gaps.
     last = jnp.where(jnp.isnan(values[..., -1]), jnp.nan, 0)
-    unit = _scale.unit(values, axes=-1)
+    # The largest becomes 2^100, not 1: nothing is squared, and the small ones of a sample from 1e-20 to 1e20 stay.
+    unit = jnp.maximum(_scale.unit(values, axes=-1) * 2.0**-100, 2.0**-126)
     values = values / unit
     low, high = jnp.take(values, plan.low, axis=-1), jnp.take(values, plan.high, axis=-1)
     size = jax.lax.stop_gradient(jnp.abs(values))
     smallest = jnp.min(jnp.where(size > 0, size, jnp.inf), axis=-1, keepdims=True)
-    smallest = jnp.where(smallest < jnp.inf, smallest, 1e-20)
+    smallest = jnp.where(smallest < jnp.inf, smallest, 1e-20 / unit)
     around = jnp.maximum(jnp.maximum(jnp.abs(low), jnp.abs(high)), smallest)
     least = 4 * float(jnp.finfo(values.dtype).eps) * jax.lax.stop_gradient(around)
     log_gap = jnp.log(jnp.where(high - low < least, least, high - low))

@@ -372,16 +372,18 @@ def test_seeds_in_parallel_know_weights(x64):
     assert np.isfinite(found.centers).all()  # even if no point of the sample has weight
 
 
-@pytest.mark.parametrize(("num", "block_size"), [(1, None), (5, 64), (90, None)])  # at once, blocks, groups
-def test_seeds_in_parallel_of_any_number_spread_over_the_points(num, block_size):
-    x = jnp.asarray(blobs(13, 300, 2, 30))
+# At once; blocks, and more draws than a table has room for; groups.
+@pytest.mark.parametrize(("num", "block_size", "table"), [(1, None, 1024), (5, 64, 8), (300, None, 1024)])
+def test_seeds_in_parallel_of_any_number_spread_over_the_points(monkeypatch, num, block_size, table):
+    monkeypatch.setattr(_seeding, "_MOST_IN_TABLE", table)
+    x = jnp.asarray(blobs(13, 700, 2, 30))
     points = _nearest.lay_out(x, num, block_size=block_size)
-    seeds = _seeding.in_parallel(KEY, points, jnp.ones(300), num, 3)
+    seeds = jax.jit(lambda points: _seeding.in_parallel(KEY, points, jnp.ones(700), num, 3))(points)
     assert seeds.shape == (num, 2) and np.isfinite(seeds).all()
     cost, greedy = (float(jnp.sum(assign(x, c)[1])) for c in (seeds, kmeans_plus_plus(KEY, x, num)))
     assert cost < 1.5 * greedy + 1e-2 * float(jnp.sum((x - x.mean(0, keepdims=True)) ** 2))
     whole = kmeans(KEY, x, num, init="parallel", block_size=block_size)
-    assert (np.asarray(whole.counts) > 0).all() and whole.counts.sum() == 300
+    assert (np.asarray(whole.counts) > 0).all() and whole.counts.sum() == 700
 
 
 @pytest.mark.fast
@@ -424,11 +426,11 @@ def test_problems_at_once_are_a_loop():
 
 
 def test_minibatch_comes_near_the_whole():
-    x = blobs(7, 300)
+    x = blobs(7, 2000)
     whole = kmeans(KEY, x, 6).inertia
     found = minibatch(KEY, x, 6, batch_size=256, num_steps=60)
     assert whole * 0.999 <= found.inertia < 1.1 * whole
-    assert found.counts.sum() == 300 and found.num_iterations == 60
+    assert found.counts.sum() == 2000 and found.num_iterations == 60
     given = minibatch(KEY, x, 6, init=x[:6], batch_size=64, num_steps=5)
     assert np.isfinite(given.centers).all()
 
@@ -454,6 +456,16 @@ def test_widths_and_gradients():
     assert kmeans(KEY, jnp.asarray(x, jnp.bfloat16), 4).centers.dtype == jnp.float32
     gradient = jax.grad(lambda x: kmeans(KEY, x, 4).inertia)(jnp.asarray(x))
     np.testing.assert_array_equal(gradient, 0.0)
+    # Distances have one, which follows the unit.
+    slopes = jax.jit(jax.grad(lambda x, centers: jnp.sum(assign(x, centers)[1]), argnums=(0, 1)))
+    for size in (1.0, 1e-6, 1e-30, 1e30):
+        there, centers = np.float32(size) * x, np.float32(size) * x[:7] + np.float32(size)
+        labels = np.asarray(assign(there, centers)[0])
+        expected = 2 * (there.astype(np.float64) - centers[labels])
+        of_points, of_centers = slopes(there, centers)
+        np.testing.assert_allclose(of_points, expected, rtol=1e-6)
+        of_all = np.stack([expected[labels == j].sum(0) for j in range(7)])
+        np.testing.assert_allclose(of_centers, -of_all, rtol=1e-5, atol=1e-4 * size)
 
 
 @pytest.mark.fast

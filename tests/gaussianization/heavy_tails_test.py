@@ -42,6 +42,12 @@ def test_entropy_of_heavy_tails_and_of_outliers():
     both = np.float32(np.append(1e-4 * y, 1e3 + y))
     want = 0.5 * np.log(2 * np.pi * np.e) + 0.5 * np.log(1e-4) + np.log(2)
     assert abs(univariate_entropy.spacing(both) - want) < 0.08  # the gap between them is taken for density
+    # Forty decades apart: the formula in float64.
+    both = np.float32(np.concatenate([1e-20 * y[:2500], 1e20 * y[2500:], [0.0]]))
+    plan = univariate_entropy.spacing_plan(5000)
+    ordered = np.sort(both.astype(np.float64))[plan.positions]
+    want = np.mean(np.log(ordered[plan.high] - ordered[plan.low])) - plan.expected
+    np.testing.assert_allclose(univariate_entropy.spacing(both), want, rtol=1e-5)
 
 
 @pytest.mark.fast
