@@ -3,6 +3,7 @@
 All of it is found from the first lines. A cell that is no number is shown with its line, its column and what it holds.
 """
 
+import contextlib
 import csv
 import gzip
 import io
@@ -14,6 +15,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from experiments.density_destructors import integers
+
 ADVICE = "Leave the column out by --columns, or code categories as one column of 0 and 1 each."
 
 Header = Literal["auto", "yes", "no"]
@@ -22,6 +25,7 @@ _LOOKED_AT = 200  # lines from which the form of a text is found
 _DELIMITERS = (",", ";", "\t", "|", " ")
 _MISSING = {"", "na", "n/a", "#n/a", "nan", "-nan", "null", "none", "<na>", "?", "-"}
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.IGNORECASE)
+_GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+")  # 12,345,678
 
 
 class _Form(NamedTuple):
@@ -71,10 +75,23 @@ class Column(NamedTuple):
             if value is not None:
                 line = _line_of(self.text, self.form, self.skipped + row)
                 raise ValueError(
-                    f"{self.file}, line {line}, column {self.name!r}: {value!r} is no number. {ADVICE}"
+                    f"{self.file}, line {line}, column {self.name!r}: {_short(value)!r} is no number. {ADVICE}"
                 ) from None
             found = pyarrow.array([None if v is None else float(v) for v in plain.to_pylist()], pyarrow.float64())
-        return compute.fill_null(found, np.nan).to_numpy().astype(np.float64)
+        values = compute.fill_null(found, np.nan).to_numpy().astype(np.float64)
+        if np.nanmax(np.abs(values), initial=0) >= 2**53:
+            # As integers they are still told apart; numbers with a fraction stay as they are.
+            with contextlib.suppress(pyarrow.ArrowInvalid):
+                whole = plain.cast(pyarrow.int64())
+                return integers.to_float64(compute.fill_null(whole, 0).to_numpy(), np.isnan(values))
+        return values
+
+    def is_blank(self) -> bool:
+        """Whether no cell holds anything."""
+        from pyarrow import compute
+
+        filled = compute.not_equal(compute.utf8_trim_whitespace(self.cells), "")
+        return len(self.cells) > 0 and not compute.any(filled).as_py()
 
     def _first_wrong(self, cells: Sequence[str | None]) -> tuple[int, str | None]:
         for row, value in enumerate(cells):
@@ -97,15 +114,16 @@ def read(path: pathlib.Path, *, header: Header) -> tuple[dict[str, Column], list
       ValueError: it is empty or no text, or a line has more or fewer cells than the first.
     """
     text, notes = _decoded(path)
+    text, said = _without_separator_line(text)
     text, comment = _without_comments(text)
     lines = [line for line in text.splitlines()[:_LOOKED_AT] if line.strip()]
     if not lines:
         raise ValueError(f"{path.name} is empty.")
-    form = _form_of(lines, path)
+    form = _form_of(lines, path, (said,) if said else ())
     head = [row for _, row in zip(range(_LOOKED_AT), _rows(text, form), strict=False)]
     width = len(head[0][1])
     named = _has_names([row for _, row in head], form.decimal) if header == "auto" else header == "yes"
-    names = [name.strip() for name in head[0][1]] if named else [str(index) for index in range(width)]
+    names = [name.strip() or str(i) for i, name in enumerate(head[0][1])] if named else list(map(str, range(width)))
     told = next((row for _, row in _rows(comment, form)), [])
     if not named and len(told) == width:
         names = [name.strip() for name in told]
@@ -119,9 +137,32 @@ def read(path: pathlib.Path, *, header: Header) -> tuple[dict[str, Column], list
     if form.decimal == ",":
         notes.append("Decimals are written with a comma.")
     cells = _cells(path.name, text, form, width, int(named))
-    return {
+    found = {
         name: Column(path.name, name, i, cells[i], form.decimal, text, form, int(named)) for i, name in enumerate(names)
-    }, notes
+    }
+    # A separator at the end of each line makes one column more, without name and content.
+    last = found[names[-1]]
+    if width > 1 and (not named or not head[0][1][-1].strip()) and last.is_blank():
+        del found[last.name]
+        notes.append("The last column is empty and has no name: it was left out.")
+    if named and width > 1 and not head[0][1][0].strip() and _counts(cells[0].to_pylist()):
+        notes.append(
+            f"The first column has no name and numbers the rows. It is taken for data: --columns={','.join(names[1:4])}"
+            f"{',...' if width > 4 else ''} leaves it out."
+        )
+    return found, notes
+
+
+def _counts(cells: Sequence[str]) -> bool:
+    """Whether cells number their rows, as data frames do that are written with their index."""
+    return any(list(map(str, range(start, start + len(cells)))) == list(cells) for start in (0, 1))
+
+
+def _without_separator_line(text: str) -> tuple[str, str]:
+    """The text with a first line `sep=;`, as Excel takes and writes it, made blank, and the separator."""
+    first, end, rest = text.partition("\n")
+    said = re.fullmatch(r'"?sep=(.)"?', first.rstrip("\r"), re.IGNORECASE)
+    return (end + rest, said[1]) if said else (text, "")
 
 
 def _without_comments(text: str) -> tuple[str, str]:
@@ -141,13 +182,15 @@ def _cells(file: str, text: str, form: _Form, width: int, skipped: int) -> list:
     import pyarrow
     from pyarrow import csv as arrow_csv
 
+    from experiments.density_destructors import arrow
+
     if form.delimiter == " ":  # any number of blanks: as many as align the columns
         text = "\n".join("\t".join(row) for _, row in _rows(text, form))
-    keys = [str(index) for index in range(width)]
+    keys, data = [str(index) for index in range(width)], text.encode()
     try:
         table = arrow_csv.read_csv(
-            io.BytesIO(text.encode()),
-            arrow_csv.ReadOptions(column_names=keys, block_size=max(1 << 20, len(text.encode()) + 1)),
+            arrow.stream(data),
+            arrow_csv.ReadOptions(column_names=keys, block_size=max(1 << 20, len(data) + 1)),
             arrow_csv.ParseOptions(
                 delimiter="\t" if form.delimiter == " " else form.delimiter,
                 newlines_in_values=True,
@@ -163,12 +206,20 @@ def _cells(file: str, text: str, form: _Form, width: int, skipped: int) -> list:
 
 
 def _decoded(path: pathlib.Path) -> tuple[str, list[str]]:
+    """The text with a line feed at the end of each line, and notes."""
+    text, notes = _text_of(path)
+    return text.replace("\r\n", "\n").replace("\r", "\n"), notes
+
+
+def _text_of(path: pathlib.Path) -> tuple[str, list[str]]:
     data = path.read_bytes()
     if data[:2] == b"\x1f\x8b":
         try:
             data = gzip.decompress(data)
         except (OSError, EOFError, zlib.error) as error:
             raise ValueError(f"{path.name} cannot be decompressed: {error}.") from error
+    if data[:4] in (b"\xff\xfe\0\0", b"\0\0\xfe\xff"):
+        return data.decode("utf-32", errors="replace"), []
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return data.decode("utf-16", errors="replace"), []
     if b"\0" in data:
@@ -196,20 +247,26 @@ def _line_of(text: str, form: _Form, index: int) -> int:
     return next(line for at, (line, _) in enumerate(_rows(text, form)) if at == index)
 
 
-def _form_of(lines: Sequence[str], path: pathlib.Path) -> _Form:
+def _short(value: str) -> str:
+    return value if len(value) <= 60 else value[:60] + " ..."
+
+
+def _form_of(lines: Sequence[str], path: pathlib.Path, delimiters: Sequence[str] = ()) -> _Form:
     """The delimiter and decimal sign under which most cells are numbers, rows equally long, and columns many."""
-    if ".tsv" in [suffix.lower() for suffix in path.suffixes]:
-        delimiters: tuple[str, ...] = ("\t", *(d for d in _DELIMITERS if d != "\t"))
-    else:
-        delimiters = _DELIMITERS
+    if not delimiters:
+        first = "\t" if ".tsv" in [suffix.lower() for suffix in path.suffixes] else _DELIMITERS[0]
+        delimiters = (first, *(d for d in _DELIMITERS if d != first))
     best, best_score = _Form(delimiters[0], "."), (-1.0, -1.0, 0)
     for delimiter in delimiters:
         rows = [row for _, row in _rows("\n".join(lines), _Form(delimiter, "."))]
         width = max(set(map(len, rows)), key=[len(row) for row in rows].count)
         even = sum(len(row) == width for row in rows) / len(rows)
-        for decimal in (".", ",") if delimiter != "," else (".",):
-            # The last lines, since the first may have names.
-            cells = [cell for row in (rows[1:] or rows) for cell in row]
+        # The last lines, since the first may have names.
+        cells = [cell for row in (rows[1:] or rows) for cell in row]
+        for decimal in (".", ","):
+            # Between commas, quoted cells with commas: decimals, unless all of them could be thousands in groups.
+            if decimal == delimiter == "," and all(_GROUPED.fullmatch(cell.strip()) for cell in cells if "," in cell):
+                continue
             numbers = sum(_is_number(cell.strip(), decimal) for cell in cells) / max(len(cells), 1)
             score = (round(numbers, 2) if width > 1 else round(numbers, 2) - 0.01, even, width)
             if score > best_score:

@@ -59,6 +59,8 @@ def main() -> int:
     work.leave_on_ctrl_c()
     if _MEASURE.value != "mutual_information" and _SPLIT.value is not None:
         raise app.UsageError("--split is for --measure=mutual_information.")
+    if not _INPUT.value:
+        raise app.UsageError("--input is empty.")
     table = tables.read(_INPUT.value, _COLUMNS.value, missing=_MISSING.value, header=_HEADER.value)
     for note in table.notes:
         print(f"note: {note}")

@@ -1,6 +1,6 @@
 """Reads a table of numbers from the files people have, and says what of it an information measure cannot take."""
 
-import io
+import csv
 import pathlib
 import zipfile
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from experiments.density_destructors import delimited
+from experiments.density_destructors import delimited, integers
 from gentoolkit import study
 
 _FEW = 0.5  # a column with fewer distinct values than this share of its rows is called tied
@@ -138,6 +138,8 @@ class _Array(NamedTuple):
             raise ValueError(
                 f"{self.file}: column {self.name!r} holds {self.values.dtype}, no numbers. {delimited.ADVICE}"
             )
+        if self.values.dtype.kind in "iu":
+            return integers.to_float64(self.values)
         return self.values.astype(np.float64)
 
 
@@ -160,13 +162,19 @@ def _load(path: pathlib.Path, header: delimited.Header) -> tuple[dict, list[str]
         raise ValueError(f"{path.name} ends in {kind}, but its content is something else.")
     if kind not in (".csv", ".tsv", ".txt", ".dat"):
         raise ValueError(f"--input must be {_KINDS}, got {path.name}.")
-    return delimited.read(path, header=header)
+    try:
+        return delimited.read(path, header=header)
+    except csv.Error as error:
+        raise ValueError(f"{path.name} cannot be read: {error}.") from error
 
 
 def _arrays(path: pathlib.Path) -> dict[str, _Array]:
     try:
         loaded = np.load(path, allow_pickle=False)
         arrays = {"": loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
+        others = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
+        if others:  # any other kind of archive: spreadsheets, zipped texts
+            raise ValueError(f"it is an archive of other files ({some(others)})")
     except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path.name} is no array of numbers: {str(error).splitlines()[0]}") from error
     shapes = ", ".join(f"{name or 'array'} {array.dtype} {array.shape}" for name, array in arrays.items())
@@ -185,10 +193,19 @@ def _parquet(name: str, files: list[pathlib.Path]) -> dict[str, _Array]:
     try:
         import pyarrow
         from pyarrow import parquet
+
+        from experiments.density_destructors import arrow
     except ImportError as error:
         raise ValueError("Reading .parquet needs pyarrow: pip install pyarrow.") from error
     try:
-        parts = [parquet.ParquetFile(io.BytesIO(file.read_bytes())).read() for file in files]
+        parts = [parquet.ParquetFile(arrow.stream(file.read_bytes())).read() for file in files]
+        first = parts[0].schema.remove_metadata()
+        for file, part in zip(files, parts, strict=True):
+            if part.schema.remove_metadata() != first:
+                raise ValueError(
+                    f"{name}: {file.name} has other columns, or of other types, than {files[0].name}: "
+                    f"{_fields(part.schema)}; {_fields(first)}."
+                )
         table = pyarrow.concat_tables(parts)
     except (pyarrow.ArrowException, OSError) as error:
         raise ValueError(f"{name} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
@@ -199,16 +216,21 @@ def _parquet(name: str, files: list[pathlib.Path]) -> dict[str, _Array]:
     return {column: _Array(name, column, _as_numpy(table.column(i))) for i, column in enumerate(names)}
 
 
+def _fields(schema) -> str:
+    return some([f"{field.name} {field.type}" for field in schema])
+
+
 def _as_numpy(column) -> np.ndarray:
     import pyarrow
 
     kind = column.type
     if pyarrow.types.is_dictionary(kind):
         column, kind = column.cast(kind.value_type), kind.value_type
-    if pyarrow.types.is_boolean(kind) or pyarrow.types.is_decimal(kind) or pyarrow.types.is_integer(kind):
+    if pyarrow.types.is_boolean(kind) or pyarrow.types.is_decimal(kind):
         column = column.cast(pyarrow.float64(), safe=False)
     elif pyarrow.types.is_temporal(kind) and not pyarrow.types.is_interval(kind):
         days = pyarrow.types.is_date32(kind) or pyarrow.types.is_time32(kind)
-        whole = column.cast(pyarrow.int32() if days else pyarrow.int64())
-        column = whole.cast(pyarrow.float64(), safe=False)
+        column = column.cast(pyarrow.int32() if days else pyarrow.int64())
+    if pyarrow.types.is_integer(column.type):
+        return integers.to_float64(column.fill_null(0).to_numpy(), column.is_null().to_numpy())
     return column.to_numpy()

@@ -71,6 +71,9 @@ def main(argv: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):
             stream.reconfigure(errors="backslashreplace")
+    for name in ("input", "output"):
+        if not values[name].value:  # as from a variable of the shell that is not set: not the folder one is in
+            raise app.UsageError(f"--{name} is empty.")
     chosen = _options(values)
     found = find(pathlib.Path(values.input), pathlib.Path(values.output))
     references = methods.References(values.weights)
@@ -145,6 +148,8 @@ def find(source: pathlib.Path, target: pathlib.Path) -> Jobs:
         if target.exists() and (not target.is_dir() or target.samefile(source)):
             raise app.UsageError("--output must be another folder than --input.")
         return Jobs([Job(path, target / path.name) for path in named], target / before_after.FOLDER, passed_over)
+    if source.exists() and not source.is_file():
+        raise app.UsageError(f"{files.shown(source)} is neither a file nor a folder.")
     if not source.is_file():
         raise app.UsageError(f"There is no file or folder {files.shown(source)}.")
     try:

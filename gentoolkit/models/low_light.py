@@ -135,7 +135,9 @@ def load(path: str | os.PathLike[str]) -> ReferenceNetwork:
         with np.load(path, allow_pickle=False) as file:
             values = dict(file)
     except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{wrong}: it is not an .npz file that can be read ({error}).") from error
+        # NumPy calls whatever it does not know pickled, and advises to load it all the same.
+        why = "" if "pickle" in str(error) else f" ({error})"
+        raise ValueError(f"{wrong}: it is not an .npz file that can be read{why}.") from error
     if "features/kernel" not in values or values["features/kernel"].ndim != 4:
         raise ValueError(f"{wrong}: features/kernel is missing.")
     for name, value in values.items():

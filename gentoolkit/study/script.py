@@ -30,6 +30,8 @@ def script(main: Callable[[], int | None], *, folder: str = "workdir") -> Callab
         if len(argv) > 1:
             raise app.UsageError(f"Did not understand {argv[1]!r}: flags begin with -- and take their value after =.")
         path = flags.FLAGS[folder].value if folder in flags.FLAGS else None
+        if path == "":  # as from a variable of the shell that is not set: not the folder one is in
+            raise app.UsageError(f"--{folder} is empty.")
         if path is not None:
             check_folder(path, name=f"--{folder}")
         return main()

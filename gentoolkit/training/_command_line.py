@@ -67,7 +67,8 @@ def explained(argv: list[str], *, has_config: bool = False, config: str | None =
         lines = [line.strip() for line in str(error).strip().splitlines()]
         if len(lines) > 1:  # Somebody else's traceback: its last line says what was wrong.
             lines = ["Could not read the configuration: " + re.sub(r"^\w*(Error|Exception): ", "", lines[-1])]
-        fail(lines[0] if lines else type(error).__name__)
+        missing = re.fullmatch(r"flag --(\w+)=None: Flag --\1 must have a value other than None\.", " ".join(lines))
+        fail(f"--{missing[1]} must be given." if missing else lines[0] if lines else type(error).__name__)
 
 
 def walk(section: Any, prefix: str) -> Iterator[tuple[str, Any]]:

@@ -1,6 +1,7 @@
 """Tables as people have them: read, or refused in a line; their measures, whatever their origin and unit."""
 
 import gzip
+import io
 import json
 import os
 import pathlib
@@ -8,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import zipfile
 
 import jax
 import numpy as np
@@ -30,6 +32,13 @@ def text(separator=",", *, names="abc", decimal=".", end="\n"):
 def write(path, content):
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return path
+
+
+def archive():
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as file:
+        file.writestr("xl/workbook.xml", "<x/>")
+    return content.getvalue()
 
 
 def changed(line, new):
@@ -63,10 +72,17 @@ NAMED = ("a", "b", "c")
         ("t.csv", text(names=("year", "2019", "2020")), ("year", "2019", "2020")),
         ("t.csv", text(names=('"a, x"', "b", "c")), ("a, x", "b", "c")),
         ("t.csv", text().replace("\n", "\n\n"), NAMED),
+        ("t.csv", text(end="\r"), NAMED),
+        ("t.csv", text().encode("utf-32"), NAMED),
+        ("t.csv", "sep=;\n" + text(";"), NAMED),
+        ("t.csv", ('"' + text('","', decimal=",", end='"\n"'))[:-1], NAMED),
+        ("t.csv", text(end=",\n"), NAMED),
+        ("t.csv", text(names="", end=",\n"), NUMBERED),
+        ("t.csv", text(names=("a", "", "c")), ("a", "1", "c")),
     ],
     ids=(
         "plain nameless BOM semicolon decimal-comma tab tab-comma pipe CRLF gz Latin-1 UTF-16 blanks savetxt years "
-        "quoted blank-lines"
+        "quoted blank-lines CR UTF-32 sep quoted-decimal-comma comma-at-end nameless-comma-at-end no-name"
     ).split(),
 )
 def test_texts_are_read_as_they_are_written(name, content, names, tmp_path):
@@ -125,6 +141,9 @@ def test_arrays_archives_and_folders(tmp_path):
         ("t.csv", "a,a\n1,2\n3,4\n", (), "several columns are called 'a'"),
         ("t.csv", "a,b\n1,2\n", (), r"holds 1 row\(s\)"),
         ("t.csv", "", (), "is empty"),
+        ("t.csv", 'a,b\n"1,000","2,000"\n"3,000","4,000"\n', (), "line 2, column 'a': '1,000' is no number"),
+        ("t.csv", 'a\n"' + "1\n" * 10**5, (), r"^.{,250}$"),
+        ("t.xlsx", archive(), (), r"an archive of other files \(xl/workbook.xml\)"),
         ("t.csv", bytes(range(256)), (), "is no text"),
         ("t.csv.gz", gzip.compress(text().encode(), mtime=0)[:40], (), "cannot be decompressed"),
         ("t.xls", "a", (), "must be a table as text"),
@@ -150,6 +169,32 @@ def test_rows_with_missing_values_can_be_dropped_and_words_left_out(tmp_path):
     years = write(tmp_path / "t.csv", "2019,2020\n1,2\n3,4\n5,6")
     assert tables.read(years).values.shape == (4, 2)
     assert tables.read(years, header="yes").names == ("2019", "2020")
+
+
+@pytest.mark.fast
+def test_large_integers_stay_apart(tmp_path):
+    for start in (2**62, -(2**62)):
+        whole = np.arange(start, start + 30)
+        np.save(tmp_path / "t.npy", np.stack([whole, -whole], axis=1))
+        parquet.write_table(
+            pyarrow.table({"a": pyarrow.array(whole, mask=np.arange(30) == 29), "b": -whole}), tmp_path / "t.parquet"
+        )
+        np.savetxt(tmp_path / "t.csv", np.stack([whole, -whole], axis=1), "%d", ",")
+        for kind, rows in (("npy", 30), ("parquet", 29), ("csv", 30)):
+            values = tables.read(tmp_path / f"t.{kind}", missing="drop").values
+            np.testing.assert_array_equal(np.diff(values, axis=0), [[1, -1]] * (rows - 1))
+    parquet.write_table(
+        pyarrow.table({"t": pyarrow.array(np.arange(30) * 7 + 17 * 10**17, pyarrow.timestamp("ns"))}),
+        tmp_path / "t.parquet",
+    )
+    np.testing.assert_array_equal(tables.read(tmp_path / "t.parquet").values[:, 0], 7 * np.arange(30))
+
+
+@pytest.mark.fast
+def test_a_column_of_row_numbers_is_told_of(tmp_path):
+    lines = [",a,b", *(f"{i},{a},{b}" for i, (a, b, _) in enumerate(VALUES))]
+    table = tables.read(write(tmp_path / "t.csv", "\n".join(lines)))
+    assert table.names == ("0", "a", "b") and "numbers the rows. It is taken for data: --columns=a,b" in table.notes[0]
 
 
 @pytest.mark.fast

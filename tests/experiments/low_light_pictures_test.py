@@ -81,7 +81,8 @@ def test_tiff_files_are_read_as_they_are_meant_and_written_so(kind, tmp_path):
 
 
 REFUSED = {
-    "floats beyond 1": (FLOATS * 3, {"photometric": "rgb"}, "between 0 and 1"),
+    "floats beyond 1": (FLOATS * 3, {"photometric": "rgb"}, "not between 0 and 1"),
+    "NaN": (FLOATS * np.float32(np.nan), {"photometric": "rgb"}, "NaN or infinite"),
     "floats with NaN": (np.where(FLOATS > 0.9, np.nan, FLOATS), {"photometric": "rgb"}, "finite"),
     "32 bits": (RGB16.astype(np.uint32), {"photometric": "rgb"}, "32-bit integers"),
     "signed": (RGB16[..., 0].astype(np.int16), {"photometric": "minisblack"}, "signed"),

@@ -1,6 +1,7 @@
 """TIFF files: of 1 to 16 bits and of floats, in strips, tiles and planes, with all their tags."""
 
 import io
+import logging
 import struct
 import zlib
 
@@ -37,12 +38,16 @@ def read(data: bytes) -> Picture:
     """
     import tifffile
 
+    # It logs without the file's name; what matters of it is refused by name below.
+    tifffile.logger().setLevel(logging.CRITICAL)
     if data[8:10] == b"CR":
         raise Unreadable("it is a raw photograph (CR2)")
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         pages = [page.aspage() for page in file.pages]
         kinds = [int(page.subfiletype) for page in pages]
-        if not pages or kinds[0] & (_REDUCED | _MASK):
+        if not pages:
+            raise Unreadable("it holds no picture, or is broken")
+        if kinds[0] & (_REDUCED | _MASK):
             raise Unreadable("its first page is a small copy, as of raw photographs")
         whole = [page for page, kind in zip(pages, kinds, strict=True) if not kind & (_REDUCED | _MASK)]
         if len(whole) > 1:
@@ -175,8 +180,9 @@ def _colors(page, channels: np.ndarray) -> Picture:
     if np.issubdtype(channels.dtype, np.floating):
         channels = channels.astype(np.float32)
         if not np.isfinite(channels).all() or channels.min() < 0 or channels.max() > 1:
-            ends = f"{np.nanmin(channels):g} to {np.nanmax(channels):g}" if channels.size else "nothing"
-            raise Unreadable(f"its floats go from {ends}; they must be finite and between 0 and 1")
+            if not np.isfinite(channels).all():
+                raise Unreadable("some of its floats are NaN or infinite; they must be between 0 and 1")
+            raise Unreadable(f"its floats go from {channels.min():g} to {channels.max():g}, not between 0 and 1")
     elif kind == 3:
         return Picture(_palette(page, channels[..., 0]))
     else:
