@@ -40,6 +40,12 @@ def run(config: ConfigDict, workdir: str | pathlib.Path, mesh: jax.sharding.Mesh
       The latest metrics by name; those of the held-out data begin with `test/`.
     """
     workdir = pathlib.Path(workdir)
+    for name, value in {
+        "model.latent_dim": config.model.latent_dim,
+        **{f"evaluation.{key}": value for key, value in config.evaluation.items()},
+    }.items():
+        if value < 1:
+            raise ValueError(f"config.{name} must be at least 1, got {value}.")
     train_data, test_data = load(config)
     stream = pipeline.Stream(train_data, seed=config.seed, batch_size=config.batch_size, **_part())
     steps = training.num_steps(

@@ -236,6 +236,9 @@ def _photograph(path, shape=(20, 30)):
     ("given", "reason"),
     [
         ({"input": "none.jpg"}, "no file or folder"),
+        ({"input": ""}, "--input is empty"),
+        ({"output": ""}, "--output is empty"),
+        ({"input": "pipe"}, "neither a file nor a folder"),
         ({"output": "a.gif"}, "must end in"),
         ({"output": "a.jpg/b.jpg"}, "cannot be written"),
         ({"output": "x" * 300 + ".jpg"}, "cannot be written"),
@@ -251,6 +254,7 @@ def test_mistakes_are_told_before_the_work(given, reason, tmp_path, monkeypatch,
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(methods, "enhance", None)
     _photograph(tmp_path / "a.jpg")
+    os.mkfifo(tmp_path / "pipe")
     (tmp_path / "empty" / "dir.jpg").mkdir(parents=True)
     (tmp_path / "empty" / "notes.txt").touch()
     before = sorted(tmp_path.rglob("*"))

@@ -194,11 +194,13 @@ def test_unknown_options_are_named_with_the_nearest(options, message):
         ({"batch_size": 5000}, "batch_size = 5000 is larger than the data: 1500"),
         ({"dataset": "mnist", "data_dir": "no-such"}, "MNIST: data_dir = 'no-such' is not a folder"),
         ({"dataset": "folder"}, "config.data_dir must name the folder of images"),
+        ({"model.latent_dim": 0}, "config.model.latent_dim must be at least 1, got 0"),
+        ({"evaluation.num_directions": 0}, "config.evaluation.num_directions must be at least 1, got 0"),
     ],
 )
-def test_data_that_cannot_be_had_is_named(options, message, tmp_path, mesh):
+def test_what_cannot_be_had_is_named(options, message, tmp_path, mesh):
     config = _config()
-    config.update(options)
+    config.update_from_flattened_dict(options)
     with pytest.raises((ValueError, OSError), match=message):
         experiment.run(config, tmp_path, mesh)
 

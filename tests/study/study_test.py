@@ -145,6 +145,9 @@ def test_a_script_checks_before_it_works(tmp_path):
     flags.FLAGS.folder_of_test = str(tmp_path / "file" / "below")
     with pytest.raises(app.UsageError, match=r"--folder_of_test: cannot write to '.*below': Not a directory\."):
         started(["program"])
+    flags.FLAGS.folder_of_test = ""
+    with pytest.raises(app.UsageError, match="--folder_of_test is empty"):
+        started(["program"])
     flags.FLAGS.folder_of_test = str(tmp_path / "new" / "folder")
     assert started(["program"]) == 3 and (tmp_path / "new" / "folder").is_dir() and calls == [1, 1]
 

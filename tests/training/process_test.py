@@ -192,7 +192,7 @@ def test_mistakes_on_the_command_line(tmp_path, environment):
     workdir = f"--workdir={tmp_path}"
     cases = {
         "--wrkdir=x": "Unknown flag --wrkdir. Did you mean --workdir?",
-        "--config.rate=1": "Flag --workdir must have a value",
+        "--config.rate=1": "--workdir must be given.",
         f"{workdir} --config.train.num_step=3": "--config.train.num_step. Did you mean --config.train.num_steps?",
         f"--config tests/training/toy.py {workdir} --config.rat 4": "--config.rat. Did you mean --config.rate?",
         f"{workdir} --config.rate=fast": "could not convert string to float",
