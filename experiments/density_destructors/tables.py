@@ -95,7 +95,8 @@ def some(names: Sequence[str]) -> str:
 
 def _notes(values: np.ndarray, names: Sequence[str]) -> list[str]:
     rows, num = values.shape
-    distinct = [len(np.unique(column)) for column in values.T]
+    ranks = [np.unique(column, return_inverse=True)[1] for column in values.T]
+    distinct = [int(rank.max()) + 1 for rank in ranks]
     notes = []
     constant = [name for name, count in zip(names, distinct, strict=True) if count == 1]
     if constant:
@@ -105,12 +106,16 @@ def _notes(values: np.ndarray, names: Sequence[str]) -> list[str]:
         notes.append(f"Many ties, so that shared information comes out low: {some(tied)}.")
     first: dict[bytes, str] = {}
     twins = []
-    for name, column, count in zip(names, values.T, distinct, strict=True):
-        other = first.setdefault((column + 0.0).tobytes(), name)
+    for name, rank, count in zip(names, ranks, distinct, strict=True):
+        # Degrees Celsius and Fahrenheit, or a number and its negative, are one column as well.
+        other = first.setdefault(min(rank.tobytes(), (count - 1 - rank).tobytes()), name)
         if other != name and count > 1:
             twins.append(f"{name} and {other}")
     if twins:
-        notes.append(f"Equal columns share all they have, which is no finite amount: {some(twins)}.")
+        notes.append(
+            "Equal columns, and columns of which one fixes the other, share all they have, which is no finite amount: "
+            f"{some(twins)}."
+        )
     if constant or tied or twins:
         notes.append("An entropy of such columns is that of no density: it is as low as rounding lets it be.")
     if rows < 10 * num:

@@ -191,6 +191,13 @@ def test_large_integers_stay_apart(tmp_path):
 
 
 @pytest.mark.fast
+def test_columns_that_fix_one_another_are_told_of(tmp_path):
+    lines = ["a,b,c,d", *(f"{a},{b},{-3 * a + 1},{10 * b**3}" for a, b, _ in VALUES)]
+    notes = tables.read(write(tmp_path / "t.csv", "\n".join(lines))).notes
+    assert any("no finite amount: c and a, d and b." in note for note in notes)
+
+
+@pytest.mark.fast
 def test_a_column_of_row_numbers_is_told_of(tmp_path):
     lines = [",a,b", *(f"{i},{a},{b}" for i, (a, b, _) in enumerate(VALUES))]
     table = tables.read(write(tmp_path / "t.csv", "\n".join(lines)))
