@@ -3,6 +3,7 @@
 import gc
 import os
 import pathlib
+import signal
 
 _TESTS = pathlib.Path(__file__).parent
 
@@ -12,6 +13,9 @@ _TESTS = pathlib.Path(__file__).parent
 for _flag, _value in {"--xla_force_host_platform_device_count": 8, "--xla_backend_optimization_level": 1}.items():
     if _flag not in os.environ.get("XLA_FLAGS", ""):
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_flag}={_value}".strip()
+# A shell that runs the tests in the background has them ignore Ctrl-C, and so the programs that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # Programs that took a while to compile are kept for the next run of the tests on this machine.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_TESTS.parent / ".pytest_cache" / "xla"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")

@@ -280,14 +280,17 @@ def _fit(key, given, inducing, search):
     unit = _lengthscale_unit(data, search.ard)
     of_targets, of_noise = _scale.unit(data.residual)[0, 0], _noise_unit(data)
     data = dataclasses.replace(data, residual=data.residual / of_targets, noise=data.noise / of_noise)
-    least_variance = float(jnp.finfo(dtype).tiny) / search.min_noise_ratio
+    # Four times the least at which the noise is a normal number: the product below may round down.
+    least_variance = 4.0 * float(jnp.finfo(dtype).tiny) / search.min_noise_ratio
 
     def terms(theta, data, inducing):
         scale = unit * jnp.exp(theta[:-1])
         unscaled = search.family(scale if search.ard else scale[0], jnp.ones((), dtype))
         data = dataclasses.replace(data, noise=jnp.where(data.used > 0, data.noise * jnp.exp(theta[-1]), 1.0))
         if inducing is None:
-            return _exact_terms(unscaled, data)
+            # Entries are known to eps each, and so a matrix of n points to n eps. Below that the evidence of float32 is
+            # several nats too high where lengthscale and variance are large, and a search would go there.
+            return _exact_terms(unscaled, data, min_pivot=n * float(jnp.finfo(dtype).eps))
         return _sparse_terms(unscaled, data, inducing, search.size)
 
     def amplitude(found):
@@ -358,25 +361,25 @@ def _noise_unit(data):
     return jnp.where(jnp.abs(jnp.log(unit)) < _USUAL_WEIGHTS, 1.0, unit)
 
 
-def _exact_terms(covariance, data):
-    quadratic, log_det = _quadratic_and_log_det(_data.system(covariance, data), data.residual)
+def _exact_terms(covariance, data, *, min_pivot=None):
+    quadratic, log_det = _quadratic_and_log_det(min_pivot, _data.system(covariance, data), data.residual)
     # A datum left out has noise 1 and residual 0: no part in either term.
     return _Terms(quadratic, log_det, jnp.zeros((), quadratic.dtype), jnp.sum(data.used))
 
 
 # Autodiff goes back through the factor, two triangular solves of a whole matrix and a product; the derivative of these
 # two numbers needs no more than the inverse, and for the few points of an image the calls are what costs.
-@jax.custom_jvp
-def _quadratic_and_log_det(matrix, residual):
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _quadratic_and_log_det(min_pivot, matrix, residual):
     """`sum r^T K^-1 r` over the columns of the residual `[n, p]`, and `log |K|`, of a symmetric K `[n, n]`."""
-    lower = cholesky.factorize(matrix).lower
+    lower = cholesky.factorize(matrix, min_pivot=min_pivot).lower
     return jnp.sum(cholesky.half_solve(lower, residual) ** 2), cholesky.log_det(lower)
 
 
 @_quadratic_and_log_det.defjvp
-def _quadratic_and_log_det_jvp(primals, tangents):
+def _quadratic_and_log_det_jvp(min_pivot, primals, tangents):
     (matrix, residual), (matrix_dot, residual_dot) = primals, tangents
-    lower = cholesky.factorize(matrix).lower
+    lower = cholesky.factorize(matrix, min_pivot=min_pivot).lower
     half = cholesky.half_inverse(lower)
     whitened = _blocks.matmul(half, residual)
     alpha = _blocks.matmul(half.T, whitened)

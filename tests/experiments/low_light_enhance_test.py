@@ -219,12 +219,19 @@ def test_options_out_of_range_or_without_effect_are_named(wrong):
 
 @pytest.fixture(scope="module")
 def command_flags():
-    before = set(flags.FLAGS)
+    # Flags of other programs that this process has imported would be in the way, and come back afterwards.
+    before = {name: flags.FLAGS[name] for name in flags.FLAGS}
+    for name in ("input", "output", "method", "weights", "page"):
+        if name in before:
+            delattr(flags.FLAGS, name)
+    left = set(flags.FLAGS)
     command.define_flags()
     flags.FLAGS.mark_as_parsed()
     yield flagsaver.flagsaver
-    for name in set(flags.FLAGS) - before:
+    for name in set(flags.FLAGS) - left:
         delattr(flags.FLAGS, name)
+    for name in before.keys() - left:
+        flags.FLAGS[name] = before[name]
 
 
 def _photograph(path, shape=(20, 30)):

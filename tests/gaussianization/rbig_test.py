@@ -178,6 +178,8 @@ def test_layers_are_the_steps_of_forward():
 def test_log_density_and_score_are_those_of_forward(num_layers, maps):
     x = correlated(80, 3)
     d = rbig.fit(KEY, x, marginal=maps, num_layers=num_layers)
+    # Not the sample itself: its outermost points are the last knots, and rounding puts them inside or outside of these.
+    x = np.float32(0.9) * x
     outside = np.concatenate([x, 3 * x[:8]])
 
     def by_forward(x):
