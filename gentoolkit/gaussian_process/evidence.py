@@ -288,9 +288,11 @@ def _fit(key, given, inducing, search):
         unscaled = search.family(scale if search.ard else scale[0], jnp.ones((), dtype))
         data = dataclasses.replace(data, noise=jnp.where(data.used > 0, data.noise * jnp.exp(theta[-1]), 1.0))
         if inducing is None:
-            # Entries are known to eps each, and so a matrix of n points to n eps. Below that the evidence of float32 is
-            # several nats too high where lengthscale and variance are large, and a search would go there.
-            return _exact_terms(unscaled, data, min_pivot=n * float(jnp.finfo(dtype).eps))
+            # Entries are known to eps each, whose sum over n points may be taken for signal: below some n eps / 4 of a
+            # diagonal entry the evidence of float32 is nats too high where lengthscale and variance are large, and a
+            # search would go there.
+            least = max(4.0, n / 4) * float(jnp.finfo(dtype).eps)
+            return _exact_terms(unscaled, data, min_pivot=least)
         return _sparse_terms(unscaled, data, inducing, search.size)
 
     def amplitude(found):
