@@ -15,7 +15,7 @@ from flax import nnx
 from gentoolkit.models import _images
 
 BORDER = 8  # pixels that the unpadded convolutions of 9, 1, 5 and 5 lose on each side
-_WEIGHTS = pathlib.Path(__file__).parent / "weights"
+_WEIGHTS = pathlib.Path(__file__).parent / "pretrained"
 
 
 class ReferenceNetwork(nnx.Module):
@@ -92,7 +92,7 @@ class ReferenceNetwork(nnx.Module):
 
 
 def pretrained(channels: int = 3) -> ReferenceNetwork:
-    """The network with the weights that ship with the package; weights/README.md says how they were trained.
+    """The network with the weights that ship with the package; pretrained/README.md says how they were trained.
 
     Args:
       channels: 1 for luminance, 3 for RGB.
