@@ -1,0 +1,1 @@
+"""Losses of generative models as pure functions of arrays, one value a row: adversarial, variational and others."""
