@@ -6,13 +6,12 @@ import jax.numpy as jnp
 from gentoolkit import _array
 
 
-def check(*, min_ndim: int = 1, **arrays) -> None:
-    """Refuses arrays that are not `[n, ...]` with entries, or of fewer axes, or of unequal n (`ValueError`)."""
+def check(**arrays) -> None:
+    """Refuses arrays that are not `[n, ...]` with entries, or of unequal n (`ValueError`)."""
     for name, array in arrays.items():
         shape = _array.shape(array)
-        if len(shape) < min_ndim or 0 in shape:
-            axes = "[n, ...]" if min_ndim == 1 else "[n, k, ...]"
-            raise ValueError(f"{name} must be a non-empty array of shape {axes}, got {name}.shape = {shape}.")
+        if not shape or 0 in shape:
+            raise ValueError(f"{name} must be a non-empty array of shape [n, ...], got {name}.shape = {shape}.")
     if len({_array.shape(array)[0] for array in arrays.values()}) > 1:
         shapes = ", ".join(f"{name}.shape = {_array.shape(array)}" for name, array in arrays.items())
         raise ValueError(f"The first axis (rows) must agree: {shapes}.")

@@ -66,8 +66,10 @@ def least_squares(*, real: float = 1.0, fake: float = 0.0, fooling: float | None
       Mao et al., Least squares generative adversarial networks, ICCV 2017, eq. (2), with a = fake, b = real and
       c = fooling.
     """
-    targets = real, fake, real if fooling is None else fooling
-    return Form(*(functools.partial(_squared_distance, target) for target in targets))
+    of_real, of_fake, of_fooling = (
+        functools.partial(_squared_distance, target) for target in (real, fake, real if fooling is None else fooling)
+    )
+    return Form(of_real, of_fake, of_fooling)
 
 
 def hinge() -> Form:

@@ -32,11 +32,13 @@ def mode_seeking(images: jax.Array, codes: jax.Array, *, epsilon: float = 0.05) 
     """
     if epsilon < 0:
         raise ValueError(f"epsilon must be at least 0, got epsilon = {epsilon}.")
-    _rows.check(images=images, codes=codes, min_ndim=2)
+    _rows.check(images=images, codes=codes)
     images, codes = _array.as_floating(images=images, codes=codes)
+    if min(images.ndim, codes.ndim) < 2 or images.shape[1] != codes.shape[1]:
+        raise ValueError(
+            f"images and codes must be [n, k, ...], a code for each image; got shapes {images.shape} and {codes.shape}."
+        )
     n, k = images.shape[:2]
-    if codes.shape[1] != k:
-        raise ValueError(f"A code for each image is needed, got shapes {images.shape} and {codes.shape}.")
     if k == 1:
         return jnp.zeros((n,), images.dtype)
     first, second = np.triu_indices(k, 1)

@@ -141,6 +141,7 @@ def _slopes(critic: Critic, inputs: tuple[jax.Array, ...], given: tuple[jax.Arra
         logits = critic(*rows, *given)
         if jnp.shape(logits)[:1] != (num,):
             raise ValueError(f"The critic must return a row for each of {num} rows, got shape {jnp.shape(logits)}.")
-        return jnp.sum(*_array.as_floating(logits=logits))
+        (logits,) = _array.as_floating(logits=logits)
+        return jnp.sum(logits)
 
     return jax.grad(total, tuple(range(len(inputs))))(*inputs)

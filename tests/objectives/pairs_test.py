@@ -53,7 +53,7 @@ def test_mode_seeking():
     np.testing.assert_allclose(diversity.mode_seeking(collapsed, codes), apart / 0.05, rtol=1e-5)
     slope = jax.grad(lambda x: jnp.sum(diversity.mode_seeking(x, codes)))(collapsed)
     assert np.all(np.isfinite(slope)) and np.abs(slope).max() > 1
-    with pytest.raises(ValueError, match="A code for each image"):
+    with pytest.raises(ValueError, match="a code for each image"):
         diversity.mode_seeking(images, codes[:, :2])
 
 
@@ -96,7 +96,7 @@ def test_info_nce():
         (lambda x: contrastive.info_nce(x, x, temperature=0.0), "temperature must be > 0"),
         (lambda x: contrastive.cosines(x[None], x), "a and b must have two axes"),
         (lambda x: reconstruction.charbonnier(x, x, epsilon=0.0), "epsilon must be > 0"),
-        (lambda x: diversity.mode_seeking(x[0], x[0]), r"\[n, k, ...\]"),
+        (lambda x: diversity.mode_seeking(x[0], x[0]), r"must be \[n, k, ...\]"),
     ],
 )
 def test_what_is_wrong_is_named(call, message):
