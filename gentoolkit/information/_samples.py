@@ -14,6 +14,7 @@ from gentoolkit._array import as_array, check_samples, is_traced
 
 # Sizes whose squares, and the squares of whose small differences, float32 holds: they keep the unit they have.
 _LEAST_EXPONENT, _LARGEST_EXPONENT = -100, 100
+_MOST_ROUNDING = 1 / 16  # of the window in which neighbors lie
 
 
 def centered(**samples: Any) -> list[Any]:
@@ -93,6 +94,35 @@ def in_one_unit(*samples: Any) -> tuple[list[Any], np.ndarray | None]:
     if ((largest > _LEAST_EXPONENT) & (largest < _LARGEST_EXPONENT)).all():
         return list(samples), None
     return [np.ldexp(x, -largest[..., None, None]) for x in samples], largest * np.log(2)
+
+
+def order_is_lost(x: np.ndarray, k: int) -> bool:
+    """Whether float32 rounds away which rows are the nearest of some row, as it does beside one that is far away.
+
+    Judged feature by feature, between values that differ: the rounding of a value and of its distance to the k-th of
+    its neighbors, against how far apart those neighbors and the next k are.
+
+    Args:
+      x: `[..., n, d]` finite or not, of any float type, on the host.
+      k: neighbors.
+
+    Returns:
+      True if some feature of some problem loses it.
+    """
+    step = float(np.finfo(np.float32).eps) / 2
+    for column in np.moveaxis(np.asarray(x, np.float64), -1, -2).reshape(-1, x.shape[-2]):
+        value = np.unique(column[np.isfinite(column)])
+        if len(value) < 3:
+            continue
+        near = min(k, (len(value) - 1) // 2)
+        lost = np.abs(value - value.astype(np.float32))
+        for ordered, rounding in ((value, lost), (-value[::-1], lost[::-1])):
+            # Of each value but the last ones: its neighbors above it, and the window that they and the next lie in.
+            others = ordered[near : len(value) - near]
+            distance, window = others - ordered[: len(others)], ordered[2 * near :] - others
+            if np.any(step * distance + rounding[: len(others)] > _MOST_ROUNDING * window):
+                return True
+    return False
 
 
 def _exponents(x: Any) -> np.ndarray | None:

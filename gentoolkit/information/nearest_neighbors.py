@@ -3,7 +3,9 @@
 Every function takes `method`, how neighbours are searched (static):
 
 - `"blocks"`, the default: all pairs, a block of rows at a time, in JAX. O(n^2 d) time, memory O(n) times a constant;
-  runs under jit and vmap (so a permutation null is one batch) and on accelerators, and gives the same anywhere.
+  runs under jit and vmap (so a permutation null is one batch) and on accelerators, and gives the same anywhere. Where
+  float32 cannot tell which rows are nearest (beside a row far from all others, or between clusters far apart), and the
+  data can be looked at, it is done by `"tree"`; under jit distances that float32 rounds alike are ties, see below.
 - `"tree"`: `scipy.spatial.cKDTree` on the host, in float64. About O(n log n) for few dimensions, so faster on CPU from
   some thousand rows on; it loses that in some ten dimensions. Cannot be traced.
 
@@ -21,6 +23,7 @@ make a rounded variable continuous again: `gaussianization.marginal.dither(key, 
 import functools
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -59,8 +62,8 @@ def entropy(x: jax.Array, *, k: int = 3, metric: str = "euclidean", method: str 
     _check_neighbors(k, x.shape[-2])
     if metric not in ("euclidean", "chebyshev"):
         raise ValueError(f'metric must be "euclidean" or "chebyshev", got {metric!r}.')
-    search = _neighbors.choose(method)
     (x,), log_unit = _samples.in_one_unit(x)
+    search = _search(method, k, x)
     value = _problems(_entropy(search, k, metric), search, x)
     return value if log_unit is None else value + x.shape[-1] * jnp.asarray(log_unit, value.dtype)
 
@@ -144,8 +147,9 @@ def conditional_mutual_information(
     """
     x, z, given = _samples.centered(x=x, z=z, given=given)
     _check_neighbors(k, paired_rows(x, z, given))
-    search = _neighbors.choose(method)
-    return _problems(_conditional(search, k), search, *_samples.in_one_unit(x, z, given)[0])
+    samples = _samples.in_one_unit(x, z, given)[0]
+    search = _search(method, k, *samples)
+    return _problems(_conditional(search, k), search, *samples)
 
 
 def local_nonuniformity(*samples: jax.Array, k: int = 5, alpha: float | None = None, method: str = "blocks"):
@@ -182,8 +186,9 @@ def local_nonuniformity(*samples: jax.Array, k: int = 5, alpha: float | None = N
     alpha = nonuniformity_threshold(k, dim) if alpha is None else alpha
     if not 0 < alpha <= 1:
         raise ValueError(f"alpha must be in (0, 1], got alpha = {alpha}.")
-    search = _neighbors.choose(method)
-    return _problems(_nonuniformity(search, k, alpha), search, *_samples.in_one_unit(*arrays)[0])
+    arrays = _samples.in_one_unit(*arrays)[0]
+    search = _search(method, k, *arrays)
+    return _problems(_nonuniformity(search, k, alpha), search, *arrays)
 
 
 @functools.lru_cache
@@ -237,8 +242,9 @@ def kl_divergence(x: jax.Array, z: jax.Array, *, k: int = 3, method: str = "bloc
     """
     x, z = _samples.centered_alike(x=x, z=z)
     _check_neighbors(k, min(x.shape[-2], z.shape[-2] + 1))
-    search = _neighbors.choose(method)
-    return _problems(_divergence(search, k), search, *_samples.in_one_unit(x, z)[0])
+    samples = _samples.in_one_unit(x, z)[0]
+    search = _search(method, k, *samples)
+    return _problems(_divergence(search, k), search, *samples)
 
 
 def _ksg(blocks: Sequence[jax.Array], k: int, algorithm: int, method: str) -> jax.Array:
@@ -246,8 +252,19 @@ def _ksg(blocks: Sequence[jax.Array], k: int, algorithm: int, method: str) -> ja
     _check_neighbors(k, blocks[0].shape[-2])
     if algorithm not in (1, 2):
         raise ValueError(f"algorithm must be 1 or 2, got algorithm = {algorithm!r}.")
+    blocks = _samples.in_one_unit(*blocks)[0]
+    search = _search(method, k, *blocks)
+    return _problems(_shared(search, k, algorithm), search, *blocks)
+
+
+def _search(method: str, k: int, *samples: Any) -> _neighbors.Search:
+    """The search of a name; that of trees, in float64, where float32 would not find the nearest rows."""
     search = _neighbors.choose(method)
-    return _problems(_shared(search, k, algorithm), search, *_samples.in_one_unit(*blocks)[0])
+    floating_dtype(**{f"sample_{i}": x for i, x in enumerate(samples)})  # refuses what is not real
+    if search is _neighbors.TREE or is_traced(samples) or _scale.keeps_float64():
+        return search
+    lost = any(_samples.order_is_lost(np.asarray(x), k) for x in samples)
+    return _neighbors.TREE if lost else search
 
 
 # What is done to one problem. The same options give the same function, so that what was compiled is found again.

@@ -72,6 +72,24 @@ def test_ksg_is_its_definition(x64, method, algorithm):
     np.testing.assert_allclose(nearest_neighbors.mutual_information(x[:, :1], x[:, 1:], **options), want, rtol=1e-11)
 
 
+@pytest.mark.fast
+@METHODS
+@pytest.mark.parametrize("algorithm", [1, 2])
+def test_ksg_is_its_definition_beside_far_rows_and_between_far_clusters(method, algorithm):
+    """The neighbours of a row at 1e12 are at distances that float32 rounds alike; their order must not be lost."""
+    one_far = sample(60)
+    one_far[7] = [1e12, 1e12, -1e12]
+    device = jnp.asarray(np.where(np.arange(60)[:, None] == 7, [1e12, 0.5, -1e12], sample(60)), jnp.float32)
+    clusters = sample(60) + 1e11 * (np.arange(60) % 3)[:, None]
+    for x in (one_far, device, clusters):
+        host = np.float64(x)
+        options = {"k": 3, "algorithm": algorithm, "method": method}
+        want = by_definition([host[:, :1], host[:, 1:]], 3, algorithm)
+        np.testing.assert_allclose(nearest_neighbors.mutual_information(x[:, :1], x[:, 1:], **options), want, rtol=1e-5)
+        want = by_definition([host[:, :1], host[:, 1:2], host[:, 2:]], 3, algorithm)
+        np.testing.assert_allclose(nearest_neighbors.total_correlation(x, **options), want, rtol=1e-5)
+
+
 @METHODS
 def test_entropy_divergence_and_condition_are_their_definitions(x64, method):
     x, z = sample(60), sample(90, seed=1)
