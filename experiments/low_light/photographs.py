@@ -24,12 +24,20 @@ def load(directory: str = "", *, size: int = 256) -> dict[str, np.ndarray]:
 
     Raises:
       FileNotFoundError: no folder, or none of its files is an image.
+      ValueError: two of them have one name but for the suffix or the folder, so that rows could not be told apart.
       ImportError: scikit-image or scikit-learn is not installed.
     """
     if directory:
         images = folder.load(directory, image_shape=(size, size, 3), fit="cover", convert_channels=True)
-        names = [pathlib.Path(path).stem for path in images.names]
-        return {name: np.asarray(images[i]["image"], np.float32) / 255 for i, name in enumerate(names)}
+        paths: dict[str, str] = {}
+        for path in images.names:
+            other = paths.setdefault(pathlib.Path(path).stem, path)
+            if other != path:
+                raise ValueError(
+                    f"{directory} holds two photographs of one name, {other} and {path}: rename one of them, since "
+                    "results go by the name without its folder and suffix."
+                )
+        return {name: np.asarray(images[i]["image"], np.float32) / 255 for i, name in enumerate(paths)}
     import cv2
     import skimage.data
     import sklearn.datasets

@@ -38,9 +38,15 @@ def make(*, num_seeds: int | None = None) -> dict[str, list[study.Run]]:
 
     Args:
       num_seeds: None for as many as the flags say.
+
+    Raises:
+      ValueError: no method is named, or one that there is not.
     """
-    values, mesh = flags.FLAGS, training.make_mesh()
+    values = flags.FLAGS
+    if not values.methods:
+        raise ValueError(f"--methods is empty; name some of {', '.join(objectives.METHODS)}, or leave the flag out.")
     methods = study.chosen("--methods", values.methods, objectives.METHODS)
+    mesh = training.make_mesh()
     # Seed by seed, so that a table of one seed is whole early.
     keys = [{"method": method, "seed": seed} for seed in range(num_seeds or values.seeds) for method in methods]
     made = study.complete_runs(

@@ -83,10 +83,12 @@ def _tables(
     tile = (np.arange(padded.shape[0]) // size[0])[:, None] * tiles[1] + (np.arange(padded.shape[1]) // size[1])[None]
     bins = jnp.clip(jnp.round(padded).astype(jnp.int32), 0, num_bins - 1)
     places = jnp.asarray(tile * num_bins, jnp.int32) + bins
-    # A pixel counts 1, a NaN counts NaN: its tile's map is NaN, never a silent number.
-    ones = jnp.where(jnp.isnan(padded), jnp.nan, jnp.ones_like(padded))
-    counts = jnp.zeros(tiles[0] * tiles[1] * num_bins, position.dtype).at[places.reshape(-1)].add(ones.reshape(-1))
-    counts = counts.reshape(-1, num_bins)
+    # Counted in integers: float32 stands still at 2^24.
+    counts = jnp.zeros(tiles[0] * tiles[1] * num_bins, jnp.int32).at[places.reshape(-1)].add(1)
+    counts = counts.reshape(-1, num_bins).astype(position.dtype)
+    # The map of a tile that holds a NaN is NaN, never a silent number.
+    broken = jnp.isnan(padded).reshape(tiles[0], size[0], tiles[1], size[1]).any(axis=(1, 3)).reshape(-1, 1)
+    counts = jnp.where(broken, jnp.nan, counts)
     pixels = size[0] * size[1]
     if math.isfinite(clip_limit):
         clipped = jnp.minimum(counts, float(max(1, math.floor(clip_limit * pixels / num_bins))))

@@ -88,7 +88,12 @@ REFUSED = {
     "signed": (RGB16[..., 0].astype(np.int16), {"photometric": "minisblack"}, "signed"),
     "complex": (FLOATS[..., 0].astype(np.complex64), {"photometric": "minisblack"}, "complex"),
     "five channels": (np.repeat(RGB8, 2, -1)[..., :5], {"photometric": "rgb"}, "5 channels"),
-    "16-bit CMYK": (np.repeat(RGB16, 2, -1)[..., :4], {"photometric": "separated"}, "16-bit CMYK"),
+    "16-bit CMYK": (
+        np.repeat(RGB16, 2, -1)[..., :4],
+        {"photometric": "separated"},
+        "16-bit CMYK, which is not understood; save it as 16-bit RGB, or as 8-bit CMYK",
+    ),
+    "16-bit YCbCr": (RGB16, {"photometric": "ycbcr"}, "16-bit YCbCr.*save it as 16-bit RGB, or as 8-bit YCbCr"),
     "sensor": (RGB16[..., 0], {"photometric": "cfa"}, "CFA"),
     "pages": (np.stack([RGB8] * 3), {"photometric": "rgb"}, "3 pages"),
 }
@@ -122,6 +127,16 @@ def test_small_copies_in_a_tiff_file_are_passed_over_aloud(tmp_path):
         file.write(RGB16, photometric="rgb", subfiletype=1, metadata=None)
     with pytest.raises(pictures.Unreadable, match="small copy"):
         pictures.read(tmp_path / "a.tif")
+
+
+def test_pictures_below_that_of_a_tiff_file_are_passed_over_aloud(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(RGB16, photometric="rgb", subifds=2, metadata=None)
+        for step in (2, 3):
+            file.write(RGB16[::step, ::step], photometric="rgb", subfiletype=1, metadata=None)
+    found = pictures.read(tmp_path / "a.tif")
+    assert found.notes == ("2 picture(s) below it (SubIFDs, as small copies are kept) left out",)
+    np.testing.assert_array_equal(found.pixels, RGB16)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -369,7 +384,7 @@ def test_broken_and_renamed_files(name, tmp_path):
     [
         (b"", "empty"),
         (b"not an image", "cannot be read"),
-        (b"\x00\x00\x00\x18ftypheic" + bytes(40), "HEIF"),
+        (b"\x00\x00\x00\x18ftypheic" + bytes(40), "HEIF.*convert it first, to PNG or TIFF if it has more than 8 bits"),
         (b"\x00\x00\x00\x18ftypavif" + bytes(40), "AVIF"),
         (b"%PDF-1.4", "PDF"),
         (b"II*\x00\x10\x00\x00\x00CR\x02\x00" + bytes(40), "CR2"),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from absl.testing import flagsaver
 from flax import nnx
+from PIL import Image
 
 from experiments.low_light import (
     config,
@@ -34,6 +35,17 @@ def references():
 def photograph():
     bright = photographs.load(size=64)["astronaut"]
     return bright, photographs.darken(bright, 4.0)
+
+
+@pytest.mark.fast
+def test_two_photographs_of_one_name_are_not_taken_for_one(tmp_path):
+    (tmp_path / "b").mkdir()
+    for path in ("a.png", "b/a.jpg", "c.png"):
+        Image.new("RGB", (40, 40), "gray").save(tmp_path / path)
+    with pytest.raises(ValueError, match=r"two photographs of one name, .*a\.png and .*b/a\.jpg: rename one"):
+        photographs.load(str(tmp_path), size=32)
+    (tmp_path / "b" / "a.jpg").unlink()
+    assert list(photographs.load(str(tmp_path), size=32)) == ["a", "c"]
 
 
 @pytest.mark.fast

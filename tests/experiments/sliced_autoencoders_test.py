@@ -205,6 +205,13 @@ def test_what_cannot_be_had_is_named(options, message, tmp_path, mesh):
         experiment.run(config, tmp_path, mesh)
 
 
+def test_an_empty_list_of_methods_is_refused_before_any_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs.flags, "FLAGS", types.SimpleNamespace(methods=[], workdir=tmp_path / "w", seeds=1))
+    with pytest.raises(ValueError, match="--methods is empty; name some of ae, "):
+        runs.make()
+    assert not (tmp_path / "w").exists()
+
+
 def test_a_mistake_on_the_command_line_ends_in_one_line(tmp_path):
     config = "--config=experiments/sliced_autoencoders/config.py:digits"
     command = [sys.executable, "-m", "experiments.sliced_autoencoders.main", config, f"--workdir={tmp_path}/run"]

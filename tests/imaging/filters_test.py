@@ -126,6 +126,17 @@ def test_one_tile_without_a_limit_is_histogram_equalisation():
     )
 
 
+def test_a_bin_of_one_tile_holds_more_pixels_than_float32_counts():
+    """Twenty million pixels, all but a row of them in the darker of two bins."""
+
+    @jax.jit
+    def table():
+        row = jnp.arange(5000, dtype=jnp.int32)[:, None]
+        return clahe._tables(jnp.broadcast_to(row == 0, (5000, 4000)).astype(jnp.float32), (1, 1), np.inf, 2, False)
+
+    np.testing.assert_allclose(table(), [1 - 1 / 5000, 1], rtol=1e-6)
+
+
 @pytest.mark.fast
 @pytest.mark.parametrize("clip_limit", [1.0, 3.0, 40.0])
 def test_clahe_against_opencv(clip_limit):

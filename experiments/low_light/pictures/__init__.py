@@ -55,6 +55,9 @@ _OTHERS = {
     b"<svg": "an SVG drawing",
     b"<?xml": "an XML document",
 }
+_HEIF, _AVIF = "a HEIF file (.heic)", "an AVIF file"
+# Photographs all the same, which other programs turn into what is understood.
+_CONVERTIBLE = {_HEIF, _AVIF, "a JPEG 2000 file", "a JPEG XL file", "an OpenEXR file", "a Radiance file"}
 
 
 def read(path: pathlib.Path) -> Picture:
@@ -88,6 +91,7 @@ def read(path: pathlib.Path) -> Picture:
         other = _name(data)
         if other or isinstance(error, general.UNKNOWN):
             known = "and only JPEG, PNG, TIFF, WebP, BMP and GIF files are understood"
+            known += "; convert it first, to PNG or TIFF if it has more than 8 bits" if other in _CONVERTIBLE else ""
             raise Unreadable(f"It cannot be read: it is {other or 'of an unknown kind'}, {known}.") from error
         raise Unreadable(f"It cannot be read: {files.reason(error).rstrip('.')}.") from error
 
@@ -165,7 +169,7 @@ def _most(values: np.ndarray) -> float:
 def _name(data: bytes) -> str | None:
     if data[4:8] == b"ftyp":
         brand = data[8:12]
-        kinds = {b"avif": "an AVIF file", b"avis": "an AVIF animation"}
+        kinds = {b"avif": _AVIF, b"avis": "an AVIF animation"}
         heif = (b"heic", b"heix", b"mif1", b"hevc", b"msf1", b"heim")
-        return kinds.get(brand) or ("a HEIF file (.heic)" if brand in heif else "a film or a file of its kind")
+        return kinds.get(brand) or (_HEIF if brand in heif else "a film or a file of its kind")
     return next((name for start, name in _OTHERS.items() if data.startswith(start)), None)

@@ -54,6 +54,8 @@ def read(data: bytes) -> Picture:
             raise Unreadable(f"it holds {len(whole)} pages, and one photograph a file is enhanced")
         page = pages[0]
         notes = () if len(pages) == 1 else (f"{len(pages) - 1} small copies or masks left out",)
+        below = sum(len(page.subifds or ()) for page in pages)
+        notes += (f"{below} picture(s) below it (SubIFDs, as small copies are kept) left out",) if below else ()
         _check(page, len(data))
         channels = page.asarray()
         if page.axes.startswith("S"):
@@ -153,11 +155,17 @@ def _check(page, size: int) -> None:
         form, "?"
     )
     if not ((form == 1 and 1 <= bits <= 16) or (form == 3 and bits in (16, 32, 64) and kind in (1, 2))):
-        raise Unreadable(f"it holds {bits}-bit {name} ({_PHOTOMETRIC[kind]}), which are not understood")
+        least = "floats from 0 to 1" if form == 3 else "integers of 8 or 16 bits"
+        raise Unreadable(
+            f"it holds {bits}-bit {name} ({_PHOTOMETRIC[kind]}), which are not understood; save it as RGB of {least}"
+        )
     if kind in (5, 6, 9) and bits != 8 or kind == 8 and bits not in (8, 16):
-        raise Unreadable(f"it holds {bits}-bit {_PHOTOMETRIC[kind]}, which is not understood")
+        eight = "" if kind == 8 else f", or as 8-bit {_PHOTOMETRIC[kind]}"
+        raise Unreadable(
+            f"it holds {bits}-bit {_PHOTOMETRIC[kind]}, which is not understood; save it as 16-bit RGB{eight}"
+        )
     if kind == 6 and int(page.compression) != 7:
-        raise Unreadable("it holds YCbCr that is not JPEG, which is not understood")
+        raise Unreadable("it holds YCbCr that is not JPEG, which is not understood; save it as RGB")
     if kind == 5 and page.tags.valueof(332, 1) != 1:
         raise Unreadable("its inks are not CMYK")
     colors = _num_colors(kind)

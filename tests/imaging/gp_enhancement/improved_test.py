@@ -74,6 +74,38 @@ def test_shrinking_averages_noise_and_keeps_an_edge():
 
 
 @pytest.mark.fast
+def test_pixels_without_weight_have_no_influence_on_others():
+    rng = np.random.default_rng(0)
+    image = rng.uniform(0.2, 0.6, (14, 12, 2)).astype(np.float32)
+    variance = rng.uniform(0.001, 0.02, image.shape).astype(np.float32)
+    weights = (rng.uniform(size=(14, 12, 1)) > 0.3).astype(np.float32) * rng.uniform(0.5, 2, (14, 12, 1))
+    weights = weights.astype(np.float32)
+    made = shrinkage.shrink(image, variance, radius=1, strength=0.7, weights=weights)
+
+    def average(values):
+        """The weighted mean of each square of nine, of the pixels that are there."""
+        rows, columns = np.mgrid[0:14, 0:12]
+        near = (abs(rows[..., None, None] - rows) <= 1) & (abs(columns[..., None, None] - columns) <= 1)
+        share = near * np.float64(weights[..., 0])
+        total = share.sum((-2, -1))[..., None]
+        return np.einsum("ijkl,klc->ijc", share, values) / np.where(total > 0, total, 1)
+
+    mean = average(image)
+    spread, noise = average((image - mean) ** 2), 0.7 * average(variance)
+    kept = 1 - np.minimum(noise / np.maximum(spread, 1e-30), 1)
+    seen = weights[..., 0] > 0
+    np.testing.assert_allclose(made[seen], (average(kept) * image + average((1 - kept) * mean))[seen], atol=1e-5)
+    hidden = np.where(seen[..., None], image, 9.0)
+    np.testing.assert_allclose(
+        shrinkage.shrink(hidden, variance, radius=1, strength=0.7, weights=weights)[seen], made[seen], atol=1e-6
+    )
+    same = shrinkage.shrink(image, variance, weights=np.full((14, 12, 1), 3, np.float32))
+    np.testing.assert_allclose(same, shrinkage.shrink(image, variance), atol=1e-6)
+    with pytest.raises(ValueError, match="weights must be"):
+        shrinkage.shrink(image, variance, weights=weights[..., 0])
+
+
+@pytest.mark.fast
 def test_gradients_are_finite():
     table = jnp.broadcast_to(jnp.linspace(0, 1, 1024)[:, None], (1024, 3))
     image = ramp(8, 8).at[0, 0].set(0.0)
