@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from experiments.density_destructors import integers
+from experiments.density_destructors import decimals, integers
 
 ADVICE = "Leave the column out by --columns, or code categories as one column of 0 and 1 each."
 
@@ -23,9 +23,6 @@ Header = Literal["auto", "yes", "no"]
 
 _LOOKED_AT = 200  # lines from which the form of a text is found
 _DELIMITERS = (",", ";", "\t", "|", " ")
-_MISSING = {"", "na", "n/a", "#n/a", "nan", "-nan", "null", "none", "<na>", "?", "-"}
-_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.IGNORECASE)
-_GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+")  # 12,345,678
 
 
 class _Form(NamedTuple):
@@ -40,8 +37,8 @@ class Column(NamedTuple):
       file: its file's name.
       name: of the column.
       index: from 0.
-      cells: as pyarrow's strings.
-      decimal: the sign between whole and fraction.
+      cells: as pyarrow's strings, without blanks around them.
+      decimal: the sign between whole and fraction, and whether nothing tells which it is.
       text: the whole file, to find the line of a cell in.
       form: how it is divided.
       skipped: rows before the first one of the data.
@@ -51,32 +48,39 @@ class Column(NamedTuple):
     name: str
     index: int
     cells: object
-    decimal: str
+    decimal: decimals.Decided
     text: str
     form: _Form
     skipped: int
 
     def numbers(self) -> np.ndarray:
-        """The cells as float64, missing ones NaN (`ValueError` names the first that is neither)."""
+        """The cells as float64, missing ones NaN (`ValueError` names the first that is neither, or may be two)."""
         import pyarrow
         from pyarrow import compute
 
-        cells = compute.utf8_trim_whitespace(self.cells)
-        missing = compute.is_in(compute.utf8_lower(cells), value_set=pyarrow.array(sorted(_MISSING)))
+        cells = self.cells
+        missing = compute.is_in(compute.utf8_lower(cells), value_set=pyarrow.array(sorted(decimals.MISSING)))
         cells = compute.if_else(missing, None, cells)
-        plain = compute.replace_substring(cells, ",", ".") if self.decimal == "," else cells
+        decimal, plain = self.decimal.decimal, cells
+        row = decimals.first_unclear(cells.to_pylist()) if self.decimal.unclear else None
+        if row is not None:
+            raise ValueError(
+                f"{self._place(row)}: {cells[row].as_py()!r} may have three decimals, or be a thousand and more with "
+                "its digits in groups, and the cells do not tell which. Say by --decimal=point or --decimal=comma "
+                "what divides whole from fraction."
+            )
+        if decimals.grouped(cells, decimal):
+            plain = compute.replace_substring(plain, decimals.OTHER[decimal], "")
         try:
-            # With a comma for decimals, a point may group thousands: not to be read as another number in silence.
-            if self.decimal == "," and compute.any(compute.match_substring(cells, ".")).as_py():
+            # Not to be read as another number in silence.
+            if decimal == "," and compute.any(compute.match_substring(plain, ".")).as_py():
                 raise pyarrow.ArrowInvalid("a point among decimal commas")
+            plain = compute.replace_substring(plain, ",", ".") if decimal == "," else plain
             found = plain.cast(pyarrow.float64())
         except pyarrow.ArrowInvalid:
             row, value = self._first_wrong(cells.to_pylist())
             if value is not None:
-                line = _line_of(self.text, self.form, self.skipped + row)
-                raise ValueError(
-                    f"{self.file}, line {line}, column {self.name!r}: {_short(value)!r} is no number. {ADVICE}"
-                ) from None
+                raise ValueError(f"{self._place(row)}: {_short(value)!r} is no number. {ADVICE}") from None
             found = pyarrow.array([None if v is None else float(v) for v in plain.to_pylist()], pyarrow.float64())
         values = compute.fill_null(found, np.nan).to_numpy().astype(np.float64)
         if np.nanmax(np.abs(values), initial=0) >= 2**53:
@@ -90,22 +94,27 @@ class Column(NamedTuple):
         """Whether no cell holds anything."""
         from pyarrow import compute
 
-        filled = compute.not_equal(compute.utf8_trim_whitespace(self.cells), "")
+        filled = compute.not_equal(self.cells, "")
         return len(self.cells) > 0 and not compute.any(filled).as_py()
 
     def _first_wrong(self, cells: Sequence[str | None]) -> tuple[int, str | None]:
         for row, value in enumerate(cells):
-            if value is not None and not _is_number(value, self.decimal):
+            if value is not None and not decimals.is_number(value, self.decimal.decimal):
                 return row, value
         return 0, None
 
+    def _place(self, row: int) -> str:
+        line = _line_of(self.text, self.form, self.skipped + row)
+        return f"{self.file}, line {line}, column {self.name!r}"
 
-def read(path: pathlib.Path, *, header: Header) -> tuple[dict[str, Column], list[str]]:
+
+def read(path: pathlib.Path, *, header: Header, asked: decimals.Asked = "auto") -> tuple[dict[str, Column], list[str]]:
     """Reads a text with a delimiter.
 
     Args:
       path: the file; compressed by gzip or not.
       header: whether the first line has names; "auto" finds out.
+      asked: the sign between whole and fraction; "auto" finds out.
 
     Returns:
       Columns by name, in the order of the file, and notes on what was found out.
@@ -113,13 +122,17 @@ def read(path: pathlib.Path, *, header: Header) -> tuple[dict[str, Column], list
     Raises:
       ValueError: it is empty or no text, or a line has more or fewer cells than the first.
     """
+    from pyarrow import compute
+
     text, notes = _decoded(path)
     text, said = _without_separator_line(text)
     text, comment = _without_comments(text)
     lines = [line for line in text.splitlines()[:_LOOKED_AT] if line.strip()]
     if not lines:
         raise ValueError(f"{path.name} is empty.")
-    form = _form_of(lines, path, (said,) if said else ())
+    form = _form_of(
+        lines, path, (said,) if said else (), tuple(decimals.OTHER) if asked == "auto" else (decimals.SIGNS[asked],)
+    )
     head = [row for _, row in zip(range(_LOOKED_AT), _rows(text, form), strict=False)]
     width = len(head[0][1])
     named = _has_names([row for _, row in head], form.decimal) if header == "auto" else header == "yes"
@@ -134,12 +147,16 @@ def read(path: pathlib.Path, *, header: Header) -> tuple[dict[str, Column], list
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"{path.name}: several columns are called {', '.join(map(repr, twice))}.")
-    if form.decimal == ",":
-        notes.append("Decimals are written with a comma.")
-    cells = _cells(path.name, text, form, width, int(named))
+    cells = [compute.utf8_trim_whitespace(column) for column in _cells(path.name, text, form, width, int(named))]
+    decided = decimals.decide(cells, delimiter=form.delimiter, guess=form.decimal, asked=asked)
     found = {
-        name: Column(path.name, name, i, cells[i], form.decimal, text, form, int(named)) for i, name in enumerate(names)
+        name: Column(path.name, name, i, cells[i], decided, text, form, int(named)) for i, name in enumerate(names)
     }
+    if decided.decimal == "," and not decided.unclear:
+        notes.append("Decimals are written with a comma.")
+    groups = [] if decided.unclear else [name for name in names if decimals.grouped(found[name].cells, decided.decimal)]
+    if groups:
+        notes.append(f"A {decimals.NAMES[decimals.OTHER[decided.decimal]]} groups thousands in {', '.join(groups)}.")
     # A separator at the end of each line makes one column more, without name and content.
     last = found[names[-1]]
     if width > 1 and (not named or not head[0][1][-1].strip()) and last.is_blank():
@@ -251,45 +268,34 @@ def _short(value: str) -> str:
     return value if len(value) <= 60 else value[:60] + " ..."
 
 
-def _form_of(lines: Sequence[str], path: pathlib.Path, delimiters: Sequence[str] = ()) -> _Form:
+def _form_of(lines: Sequence[str], path: pathlib.Path, delimiters: Sequence[str], signs: Sequence[str]) -> _Form:
     """The delimiter and decimal sign under which most cells are numbers, rows equally long, and columns many."""
     if not delimiters:
         first = "\t" if ".tsv" in [suffix.lower() for suffix in path.suffixes] else _DELIMITERS[0]
         delimiters = (first, *(d for d in _DELIMITERS if d != first))
-    best, best_score = _Form(delimiters[0], "."), (-1.0, -1.0, 0)
+    best, best_score = _Form(delimiters[0], signs[0]), (-1.0, -1.0, 0)
     for delimiter in delimiters:
         rows = [row for _, row in _rows("\n".join(lines), _Form(delimiter, "."))]
         width = max(set(map(len, rows)), key=[len(row) for row in rows].count)
         even = sum(len(row) == width for row in rows) / len(rows)
         # The last lines, since the first may have names.
         cells = [cell for row in (rows[1:] or rows) for cell in row]
-        for decimal in (".", ","):
-            # Between commas, quoted cells with commas: decimals, unless all of them could be thousands in groups.
-            if decimal == delimiter == "," and all(_GROUPED.fullmatch(cell.strip()) for cell in cells if "," in cell):
-                continue
-            numbers = sum(_is_number(cell.strip(), decimal) for cell in cells) / max(len(cells), 1)
+        for decimal in signs:
+            numbers = sum(decimals.is_number(cell.strip(), decimal) for cell in cells) / max(len(cells), 1)
             score = (round(numbers, 2) if width > 1 else round(numbers, 2) - 0.01, even, width)
             if score > best_score:
                 best, best_score = _Form(delimiter, decimal), score
     return best
 
 
-def _is_number(cell: str, decimal: str) -> bool:
-    if cell.lower() in _MISSING:
-        return True
-    if ("," if decimal == "." else ".") in cell:
-        return False
-    return _NUMBER.fullmatch(cell) is not None
-
-
 def _has_names(rows: Sequence[Sequence[str]], decimal: str) -> bool:
     """Whether the first row has names: a cell that is no number, above one that is."""
     first = [cell.strip() for cell in rows[0]]
-    words = [index for index, cell in enumerate(first) if not _is_number(cell, decimal)]
+    words = [index for index, cell in enumerate(first) if not decimals.is_number(cell, decimal)]
     if not words:
         return False
     if len(words) == len(first) or len(rows) == 1:
         return True
     # Some are numbers: names such as 2019 or 2020 if numbers stand below the words, a row if words do.
     below = [row[index].strip() for row in rows[1:] for index in words if index < len(row)]
-    return sum(_is_number(cell, decimal) for cell in below) > len(below) / 2
+    return sum(decimals.is_number(cell, decimal) for cell in below) > len(below) / 2

@@ -27,6 +27,9 @@ _MEASURE = flags.DEFINE_enum(
 )
 _COLUMNS = flags.DEFINE_list("columns", [], "Names (or numbers, from 0) of the columns to use; all if empty.")
 _HEADER = flags.DEFINE_enum("header", "auto", ["auto", "yes", "no"], "Whether the first line of a text has names.")
+_DECIMAL = flags.DEFINE_enum(
+    "decimal", "auto", ["auto", "point", "comma"], "The sign between whole and fraction in a text."
+)
 _MISSING = flags.DEFINE_enum(
     "missing", "refuse", ["refuse", "drop"], "Rows with missing or infinite values: refuse the table, or drop them."
 )
@@ -61,7 +64,9 @@ def main() -> int:
         raise app.UsageError("--split is for --measure=mutual_information.")
     if not _INPUT.value:
         raise app.UsageError("--input is empty.")
-    table = tables.read(_INPUT.value, _COLUMNS.value, missing=_MISSING.value, header=_HEADER.value)
+    table = tables.read(
+        _INPUT.value, _COLUMNS.value, missing=_MISSING.value, header=_HEADER.value, decimal=_DECIMAL.value
+    )
     for note in table.notes:
         print(f"note: {note}")
     rows, num = table.values.shape

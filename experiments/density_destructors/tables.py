@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from experiments.density_destructors import delimited, integers
+from experiments.density_destructors import decimals, delimited, integers
 from gentoolkit import study
 
 _FEW = 0.5  # a column with fewer distinct values than this share of its rows is called tied
@@ -38,6 +38,7 @@ def read(
     *,
     missing: Missing = "refuse",
     header: delimited.Header = "auto",
+    decimal: decimals.Asked = "auto",
 ) -> Table:
     """Reads a table and checks it. What a file is, its content says; the suffix only where content does not.
 
@@ -47,6 +48,7 @@ def read(
       columns: names (or numbers, from 0) of those to use, in this order; all if empty.
       missing: what to do with rows in which a value is missing or infinite: refuse the table, or drop them with a note.
       header: whether the first line of a text has names; "auto" finds out.
+      decimal: the sign between whole and fraction in a text; "auto" finds out.
 
     Returns:
       The table.
@@ -59,7 +61,7 @@ def read(
     path = pathlib.Path(path)
     if not path.exists():
         raise FileNotFoundError(f"--input: there is no file {path}.")
-    raw, notes = _load(path, header)
+    raw, notes = _load(path, header, decimal)
     chosen = [_find(list(raw), name) for name in columns] if columns else list(raw)
     if len(set(chosen)) < len(chosen):
         raise ValueError(f"--columns names a column twice: {', '.join(chosen)}.")
@@ -148,7 +150,7 @@ class _Array(NamedTuple):
         return self.values.astype(np.float64)
 
 
-def _load(path: pathlib.Path, header: delimited.Header) -> tuple[dict, list[str]]:
+def _load(path: pathlib.Path, header: delimited.Header, decimal: decimals.Asked) -> tuple[dict, list[str]]:
     """Columns with a method `numbers`, by name, and notes."""
     if path.is_dir():
         files = sorted(path.glob("*.parquet"))
@@ -160,7 +162,7 @@ def _load(path: pathlib.Path, header: delimited.Header) -> tuple[dict, list[str]
     if start == b"PAR1":
         return _parquet(path.name, [path]), []
     if start in (b"\x93NUM", b"PK\x03\x04"):
-        return _arrays(path), []
+        return _arrays(path)
     suffixes = [suffix.lower() for suffix in path.suffixes]
     kind = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else "".join(suffixes[-1:])
     if kind in (".npy", ".npz", ".parquet"):
@@ -168,12 +170,12 @@ def _load(path: pathlib.Path, header: delimited.Header) -> tuple[dict, list[str]
     if kind not in (".csv", ".tsv", ".txt", ".dat"):
         raise ValueError(f"--input must be {_KINDS}, got {path.name}.")
     try:
-        return delimited.read(path, header=header)
+        return delimited.read(path, header=header, asked=decimal)
     except csv.Error as error:
         raise ValueError(f"{path.name} cannot be read: {error}.") from error
 
 
-def _arrays(path: pathlib.Path) -> dict[str, _Array]:
+def _arrays(path: pathlib.Path) -> tuple[dict[str, _Array], list[str]]:
     try:
         loaded = np.load(path, allow_pickle=False)
         arrays = {"": loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
@@ -186,11 +188,14 @@ def _arrays(path: pathlib.Path) -> dict[str, _Array]:
     if len(arrays) == 1:
         ((_, array),) = arrays.items()
         if array.ndim == 2 and array.dtype.kind in "biuf":
-            return {str(i): _Array(path.name, str(i), column) for i, column in enumerate(array.T)}
+            return {str(i): _Array(path.name, str(i), column) for i, column in enumerate(array.T)}, []
+        if array.ndim == 1 and array.dtype.kind in "biuf":
+            return {"0": _Array(path.name, "0", array)}, ["The array has one dimension: it was taken for one column."]
     elif arrays and all(a.ndim == 1 for a in arrays.values()) and len({len(a) for a in arrays.values()}) == 1:
-        return {name: _Array(path.name, name, array) for name, array in arrays.items()}
+        return {name: _Array(path.name, name, array) for name, array in arrays.items()}, []
     raise ValueError(
-        f"{path.name} must hold real numbers [rows, columns], or an archive of columns of one length; got {shapes}."
+        f"{path.name} must hold real numbers [rows, columns] or [rows], or an archive of columns of one length; got "
+        f"{shapes}."
     )
 
 

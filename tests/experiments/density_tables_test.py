@@ -92,6 +92,34 @@ def test_texts_are_read_as_they_are_written(name, content, names, tmp_path):
 
 
 @pytest.mark.fast
+@pytest.mark.parametrize(
+    ("content", "decimal", "values", "note"),
+    [
+        ("a;b\n1.000;5\n12.345;0,5\n", "auto", [[1000, 5], [12345, 0.5]], "A point groups thousands in a."),
+        ("a;b\n1.234,5;5\n2.000;7\n", "auto", [[1234.5, 5], [2000, 7]], "A point groups thousands in a."),
+        ("a;b\n1.234.567;5\n2.000;7\n", "auto", [[1234567, 5], [2000, 7]], "A point groups thousands in a."),
+        ("1.234,5;2.345,6\n3,5;4\n", "auto", [[1234.5, 2345.6], [3.5, 4]], "A point groups thousands in 0, 1."),
+        ("a;b\n1.000;0.5\n2.500;-7\n", "auto", [[1, 0.5], [2.5, -7]], None),
+        ("a;b\n0.125;5\n2.500;-7\n", "auto", [[0.125, 5], [2.5, -7]], None),
+        ("a;b\n1234.500;5\n2.500;-7\n", "auto", [[1234.5, 5], [2.5, -7]], None),
+        ('a;b\n"1,000.5";5\n"2,500";7\n', "auto", [[1000.5, 5], [2500, 7]], "A comma groups thousands in a."),
+        ('a,b\n"1,000",0.5\n"2,500",7\n', "auto", [[1000, 0.5], [2500, 7]], "A comma groups thousands in a."),
+        ("a,b\n1.000,5\n2.500,7\n", "auto", [[1, 5], [2.5, 7]], None),  # points between commas are for decimals
+        ("a\tb\n1.000\t5\n2.500\t7\n", "auto", [[1, 5], [2.5, 7]], None),
+        ("a;b\n1.000;5\n2.500;7\n", "point", [[1, 5], [2.5, 7]], None),
+        ("a;b\n1.000;5\n2.500;7\n", "comma", [[1000, 5], [2500, 7]], "A point groups thousands in a."),
+        ("a;b\n1,000;5\n2,500;7\n", "comma", [[1, 5], [2.5, 7]], "Decimals are written with a comma."),
+        ("a;b\n1,000;5\n2,500;7\n", "point", [[1000, 5], [2500, 7]], "A comma groups thousands in a."),
+        ("a;b;c\n1.000;0,5;x.5\n2.500;7;0.5\n", "auto", [[1000, 0.5], [2500, 7]], "A point groups thousands in a."),
+    ],
+)
+def test_thousands_are_told_from_decimals_by_all_cells_or_by_the_user(content, decimal, values, note, tmp_path):
+    table = tables.read(write(tmp_path / "t.csv", content), ("0", "1"), decimal=decimal)
+    np.testing.assert_array_equal(table.values, values)
+    assert note in table.notes if note else not any("thousands" in n or "comma" in n for n in table.notes)
+
+
+@pytest.mark.fast
 def test_arrays_archives_and_folders(tmp_path):
     np.save(tmp_path / "t.npy", VALUES)
     np.savez(tmp_path / "one.npz", VALUES)
@@ -111,6 +139,10 @@ def test_arrays_archives_and_folders(tmp_path):
         table = tables.read(tmp_path / name)
         assert table.names == NAMED
         np.testing.assert_array_equal(table.values, VALUES)
+    np.save(tmp_path / "line.npy", VALUES[:, 0])
+    line = tables.read(tmp_path / "line.npy")
+    assert line.names == ("0",) and "taken for one column" in line.notes[0]
+    np.testing.assert_array_equal(line.values, VALUES[:, :1])
     parquet.write_table(pyarrow.Table.from_arrays(columns.columns, names=["a", "a", "c"]), tmp_path / "twice.parquet")
     np.save(tmp_path / "complex.npy", VALUES + 1j)
     for name, message in (
@@ -132,7 +164,11 @@ def test_arrays_archives_and_folders(tmp_path):
         ("t.csv", changed(17, "1,oops,3"), (), "t.csv, line 17, column 'b': 'oops' is no number"),
         ("t.csv", changed(17, '1,"x\ny",3'), (), r"line 18, column 'b': 'x\\ny'"),
         ("t.csv", "a,b\n1,x\n2,y\n", (), "line 2, column 'b': 'x'"),
-        ("t.csv", "a;b\n1.234,5;2,5\n3,4;4,5\n", (), "line 2, column 'a': '1.234,5'"),
+        ("t.csv", "a;b\n1,5;2\n3.456;4\n0.5;4,5\n", (), "line 3, column 'a': '3.456' may have three"),
+        ("t.csv", "a;b\n3,5;0,125\n12.345;4,5\n0.123;7,1\n", (), "line 3, column 'a': '12.345' may have three"),
+        ("t.csv", "a;b\n5;1\n1.000;5\n2.500;7\n", (), "line 3, column 'a': '1.000' may .*by --decimal=point or"),
+        ("t.csv", "a;b\n1;5\n2;1,000\n3;7\n", (), "line 3, column 'b': '1,000' may .*--decimal=comma"),
+        ("t.csv", "1.000;5.000\n2.000;7.000\n", (), "line 1, column '0': '1.000' may "),
         ("t.csv", changed(4, "1,,3"), (), r"1 of 30 rows have missing or infinite values \(b: 1\)"),
         ("t.csv", changed(4, "NA,2,inf"), (), r"\(a: 1, c: 1\). --missing=drop leaves these rows out"),
         ("t.csv", changed(9, "1,2"), (), "line 9: 2 cells, the first line has 3"),
@@ -141,7 +177,7 @@ def test_arrays_archives_and_folders(tmp_path):
         ("t.csv", "a,a\n1,2\n3,4\n", (), "several columns are called 'a'"),
         ("t.csv", "a,b\n1,2\n", (), r"holds 1 row\(s\)"),
         ("t.csv", "", (), "is empty"),
-        ("t.csv", 'a,b\n"1,000","2,000"\n"3,000","4,000"\n', (), "line 2, column 'a': '1,000' is no number"),
+        ("t.csv", 'a,b\n"1,000","2,000"\n"3,000","4,000"\n', (), "line 2, column 'a': '1,000' may have three"),
         ("t.csv", 'a\n"' + "1\n" * 10**5, (), r"^.{,250}$"),
         ("t.xlsx", archive(), (), r"an archive of other files \(xl/workbook.xml\)"),
         ("t.csv", bytes(range(256)), (), "is no text"),
