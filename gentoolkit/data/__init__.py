@@ -15,7 +15,7 @@ cropped, scaled and padded.
 | module | what it gives |
 |---|---|
 | `fields` | `Image`, `Mask`, `Boxes`, `Tokens`, `Sound`, `Label`, `Field`; `Ragged`, a column of variable lengths |
-| `columns` | `Columns`; `from_values`, `images`, `split`, `in_memory` |
+| `columns` | `Columns`; `from_values`, `images`, `split`, `deal`, `in_memory` |
 | `digits` | `load(split)`: 8x8 digits shipped inside scikit-learn, the embedded default |
 | `mnist` | `load(split, data_dir=)`: idx files, plain or gzip, verified by SHA-256 of their contents |
 | `cifar10` | `load(split, data_dir=)`: binary version or class folders of images; `prepare` |
@@ -23,6 +23,9 @@ cropped, scaled and padded.
 | `folder` | `load(directory, image_shape=)`: any folder of images, with explicit conversions |
 | `prepared` | `load(directory, split)`: any data set that tensorflow-datasets has prepared, tensorflow not needed |
 | `preparation` | `prepare(sources, directory, name=)`: reads once and writes array_record, without tensorflow |
+| `aligned` | pairs of pictures: `halves` of one file, `folders` with the same names (CUFS too), `listed` in a file |
+| `openmoji` | `load(split)`: outlines and colourings of some 4,000 drawings, without a download |
+| `polygons` | `load(num)`: outlines and filled shapes, content and colour known exactly |
 | `text` | `Vocabulary`: words to numbers of variable length, and back |
 | `pipeline` | `Stream` for training, `EvaluationPass` for one pass in order, `scale` |
 | `pairs` | `Together(a=..., b=...)`: streams side by side, for sets without pairs |
@@ -38,6 +41,7 @@ import importlib
 import types
 
 _MODULES = (
+    "aligned",
     "celeb_a",
     "cifar10",
     "columns",
@@ -45,8 +49,10 @@ _MODULES = (
     "fields",
     "folder",
     "mnist",
+    "openmoji",
     "pairs",
     "pipeline",
+    "polygons",
     "preparation",
     "prepared",
     "text",

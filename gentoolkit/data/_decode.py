@@ -13,7 +13,7 @@ _MODES = {1: "L", 3: "RGB"}
 # Modes of 8 bits a channel: Pillow turns these into grey or RGB without clipping.
 _CONVERTIBLE = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
 # What Pillow raises for a damaged file, by format.
-_DAMAGED = (OSError, EOFError, SyntaxError, struct.error, Image.DecompressionBombError)
+DAMAGED = (OSError, EOFError, SyntaxError, struct.error, Image.DecompressionBombError)
 _ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)
 
 
@@ -60,7 +60,7 @@ class Reader:
                 return self.convert(image, str(path))
         except FileNotFoundError:
             raise
-        except _DAMAGED as error:
+        except DAMAGED as error:
             raise ValueError(f"{str(path)!r} cannot be read as an image: {error}") from error
 
     def check(self, path: pathlib.Path) -> None:
@@ -76,7 +76,7 @@ class Reader:
                 self._check(image.mode, height, width, str(path))
         except FileNotFoundError:
             raise
-        except _DAMAGED as error:
+        except DAMAGED as error:
             raise ValueError(f"{str(path)!r} cannot be read as an image: {error}") from error
 
     def convert(self, image: Image.Image, name: str) -> np.ndarray:

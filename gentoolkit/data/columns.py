@@ -212,6 +212,46 @@ def split(source: Columns, *, num_test: int, seed: int = 0) -> tuple[Columns, Co
     return source.subset(np.sort(order[num_test:])), source.subset(np.sort(order[:num_test]))
 
 
+def deal(source: Columns, num_parts: int, *, by: str | None = None, seed: int = 0) -> list[Columns]:
+    """Deals the examples out to parts of about one size that have nothing in common, at random and always alike.
+
+        outlines, colourings = columns.deal(openmoji.load("train"), 2, by="outline_number")
+
+    Args:
+      source: any data set.
+      num_parts: how many parts, at least 1.
+      by: a column of integers, read once: examples with the same number go to the same part. None: one by one.
+      seed: chooses the parts.
+
+    Returns:
+      The parts, each in the order of the source. With `by`, parts differ by as much as the largest set of examples with
+      one number.
+
+    Raises:
+      ValueError: `num_parts` is below 1, a part would be empty, or there is no such column of single integers.
+    """
+    if num_parts < 1:
+        raise ValueError(f"num_parts must be >= 1, got num_parts = {num_parts}.")
+    number = np.arange(len(source))
+    if by is not None:
+        kept = source.select(by).fields[by]
+        if kept.shape or kept.max_length is not None or kept.dtype.kind not in "iu":
+            raise ValueError(f"by = {by!r} must be a column of one integer for each example, got {kept}.")
+        _, number = np.unique(source.select(by).take(number)[by], return_inverse=True)
+    counts = np.bincount(number)
+    order = permutation(seed, 0, len(counts))
+    # A number belongs to the part in which the middle of its examples lies.
+    middles = np.cumsum(counts[order]) - counts[order] / 2
+    part = np.empty(len(counts), np.int64)
+    part[order] = np.minimum(middles * num_parts // len(source), num_parts - 1)
+    dealt = [np.flatnonzero(part[number] == index) for index in range(num_parts)]
+    if not all(len(indices) for indices in dealt):
+        raise ValueError(
+            f"{len(source)} examples, {len(counts)} of them different, are too few for num_parts = {num_parts}."
+        )
+    return [source.subset(indices) for indices in dealt]
+
+
 def in_memory(source: Columns, *, num_threads: int = 4, chunk_size: int = 256) -> Columns:
     """Reads every column of a data set once, so that batches become vectorised look-ups.
 

@@ -66,9 +66,7 @@ def load(
     if check not in get_args(Check):
         raise ValueError(f"check must be one of {', '.join(get_args(Check))}, got check = {check!r}.")
     reader = Reader(image_shape, center_crop, fit, convert_channels, first_frame)
-    if not os.fspath(directory):
-        raise ValueError("directory must name a folder, got an empty string.")
-    root = pathlib.Path(directory).expanduser()
+    root = _root(directory)
     found, passed_over = _list(root)
     labels = None
     if class_names is not None and not label_by_folder:
@@ -84,30 +82,49 @@ def load(
         if unknown := sorted(set(folders) - set(numbers)):
             raise ValueError(f"{str(root / unknown[0])!r} is none of class_names = {list(numbers)}.")
         labels, class_names = np.array([numbers[name] for name in folders], np.int32), tuple(numbers)
-    paths = [os.fspath(root / name) for name in found]
+    files = [os.fspath(root / name) for name in found]
     if check == "headers":
-        for index in np.unique(np.linspace(0, len(paths) - 1, _MAX_CHECKED).astype(int)):
-            reader.check(pathlib.Path(paths[index]))
+        for index in np.unique(np.linspace(0, len(files) - 1, _MAX_CHECKED).astype(int)):
+            reader.check(pathlib.Path(files[index]))
     else:
-        broken = _broken(paths, reader, root.name)
-        if broken and (check == "all" or len(broken) == len(paths)):
+        broken = _broken(files, reader, root.name)
+        if broken and (check == "all" or len(broken) == len(files)):
             told = "; ".join(list(broken.values())[:_NAMED])
-            raise ValueError(f"{len(broken)} of {len(paths)} images in {str(root)!r} cannot be used: {told}")
+            raise ValueError(f"{len(broken)} of {len(files)} images in {str(root)!r} cannot be used: {told}")
         if broken:
-            passed_over.append(_counted(len(broken), "image that cannot be used", [paths[i] for i in broken]))
-            kept = [index for index in range(len(paths)) if index not in broken]
-            paths, labels = [paths[index] for index in kept], None if labels is None else labels[kept]
-    if passed_over:
-        print(f"{root}: {len(paths)} images; passed over {', '.join(passed_over)}.", file=sys.stderr, flush=True)
+            passed_over.append(_counted(len(broken), "image that cannot be used", [files[i] for i in broken]))
+            kept = [index for index in range(len(files)) if index not in broken]
+            files, labels = [files[index] for index in kept], None if labels is None else labels[kept]
+    _tell(root, len(files), passed_over)
     return columns.images(
-        decoded(paths, reader),
+        decoded(files, reader),
         labels,
         class_names=class_names or (),
         image_shape=reader.image_shape,
         # A name that is no UTF-8 could not be printed.
-        description=f"{os.fsencode(root.name).decode(errors='replace')} ({len(paths)} images)",
-        names=paths,
+        description=f"{os.fsencode(root.name).decode(errors='replace')} ({len(files)} images)",
+        names=files,
     )
+
+
+def paths(directory: str | os.PathLike[str]) -> list[str]:
+    """Lists the images below a folder, in order of path; a line on stderr counts what was passed over.
+
+    Args:
+      directory: the folder.
+
+    Returns:
+      The paths, each beginning with `directory`.
+
+    Raises:
+      FileNotFoundError: no such folder, or no image in it.
+      NotADirectoryError: `directory` is a file.
+      ValueError: `directory` is an empty string.
+    """
+    root = _root(directory)
+    found, passed_over = _list(root)
+    _tell(root, len(found), passed_over)
+    return [os.fspath(root / name) for name in found]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -125,6 +142,17 @@ class decoded:  # noqa: N801 (called like a function)
     def __call__(self, index: int) -> np.ndarray:
         """Decodes the file of one example."""
         return self.reader(pathlib.Path(self.paths[index]))
+
+
+def _root(directory: str | os.PathLike[str]) -> pathlib.Path:
+    if not os.fspath(directory):
+        raise ValueError("directory must name a folder, got an empty string.")
+    return pathlib.Path(directory).expanduser()
+
+
+def _tell(root: pathlib.Path, num: int, passed_over: Sequence[str]) -> None:
+    if passed_over:
+        print(f"{root}: {num} images; passed over {', '.join(passed_over)}.", file=sys.stderr, flush=True)
 
 
 def _list(root: pathlib.Path) -> tuple[list[str], list[str]]:
