@@ -331,7 +331,25 @@ CONTRACT = {
     },
     "evaluation": {
         "measure": {"measure": "batches", "Statistic": "init update merge finish"},
-        "statistics": {"mean": "of", "moments": "of", "rows": "of"},
+        "statistics": {"blocks": "of", "mean": "of", "moments": "of", "rows": "of"},
+        "resizing": {"matrix": "num_in num_out", "resize": "images size"},
+        "preprocessing": {
+            "legacy_tensorflow": "",
+            "legacy_pytorch": "",
+            "clean": "",
+            "imagenet": "",
+            "levels": "images",
+        },
+        "features": {"of": "found", "save": "path features", "load": "path", "check_alike": "real generated"},
+        "laws": {"of_moments": "moments", "of_rows": "rows", "squared_distance": "a b"},
+        "fid": {"fid": "real generated", "contributions": "real generated"},
+        "kid": {"kid": "real generated"},
+        "inception_score": {"inception_score": "logits"},
+        "neighbors": {
+            "precision_recall": "real generated",
+            "density_coverage": "real generated",
+            "nearest": "queries samples",
+        },
         "frechet": {
             "feature_moments": "features batches",
             "frechet_distance": "samples images",

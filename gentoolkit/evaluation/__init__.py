@@ -20,6 +20,20 @@ hand over a compiled function and nothing compiles twice::
         )
         return found["error"] | found["law"]
 
+Images of a model are compared with real ones by features of a network, whose name goes with every figure::
+
+    prepare = preprocessing.clean()  # as clean-fid; legacy_pytorch(), legacy_tensorflow()
+    def inception(batch):
+        return {"pool": network(prepare(batch["image"]))}
+
+    of_images = evaluation.measure(batches, extract=inception, statistics={"pool": statistics.blocks("pool")})["pool"]
+    names = {"network": "inception-v3-fid", "preprocessing": prepare.name}
+    generated = features.of(of_images, **names)
+    fid.fid(features.load("real.npz", **names), generated)  # value, standard error, numbers of images, names
+
+`statistics.rows` in place of `statistics.blocks` keeps the features, as `kid.kid`, `neighbors.precision_recall`,
+`neighbors.density_coverage` and `inception_score.inception_score` need them.
+
 The functions named after one metric (`reconstruction_error`, `codes`, `feature_moments`) are such passes with one
 statistic. Sums are kept on the host in float64.
 
@@ -27,6 +41,7 @@ With `mesh=` every device takes part of each batch, and every process is handed 
 process is to be handed the whole pass, and gets the same numbers.
 """
 
+from gentoolkit.evaluation.features import Features as Features
 from gentoolkit.evaluation.frechet import decoded_prior as decoded_prior
 from gentoolkit.evaluation.frechet import feature_moments as feature_moments
 from gentoolkit.evaluation.frechet import frechet_distance as frechet_distance
@@ -40,4 +55,5 @@ from gentoolkit.evaluation.measure import Statistic as Statistic
 from gentoolkit.evaluation.measure import measure as measure
 from gentoolkit.evaluation.reconstruction import reconstruction_error as reconstruction_error
 from gentoolkit.evaluation.reconstruction import squared_error as squared_error
+from gentoolkit.evaluation.result import Result as Result
 from gentoolkit.evaluation.statistics import FeatureMoments as FeatureMoments

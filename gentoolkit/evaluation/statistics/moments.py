@@ -39,7 +39,7 @@ class FeatureMoments(NamedTuple):
     cov: np.ndarray
 
 
-class _Sums(NamedTuple):
+class Sums(NamedTuple):
     """Of rows `[n, ...]`: their number, mean, and the sum of squares (or outer products) about the mean."""
 
     num: int
@@ -66,13 +66,13 @@ def mean(of: Of) -> Statistic:
       A statistic whose result is a `Mean`.
     """
 
-    def finish(sums: _Sums) -> Mean:
+    def finish(sums: Sums) -> Mean:
         # A single row has no spread: 0 / 0, quietly.
         with np.errstate(invalid="ignore"):
             error = np.sqrt(sums.scatter / np.float64(sums.num - 1) / sums.num)
         return Mean(sums.num, sums.mean, error)
 
-    return _summed(lambda values: chosen(of, values), lambda x: np.sum(np.square(x), axis=0), finish)
+    return _summed(_Adder(lambda values: chosen(of, values), lambda x: np.sum(np.square(x), axis=0)), finish)
 
 
 def moments(of: Of) -> Statistic:
@@ -85,42 +85,58 @@ def moments(of: Of) -> Statistic:
       A statistic whose result is a `FeatureMoments`; `ValueError` for fewer than two rows, or no features `[b, d]`.
     """
 
+    def finish(sums: Sums) -> FeatureMoments:
+        if sums.num < 2:
+            raise ValueError(f"A covariance needs at least two images, got {sums.num}.")
+        return FeatureMoments(sums.num, sums.mean, sums.scatter / (sums.num - 1))
+
+    return _summed(feature_sums(of), finish)
+
+
+class _Adder(NamedTuple):
+    """How rows are added up: what is taken of the values of a batch, and what rows about a mean add to the scatter."""
+
+    chosen: Callable[[Values], np.ndarray]
+    scatter: Callable[[np.ndarray], np.ndarray]
+
+    def merge(self, a: Sums, b: Sums) -> Sums:
+        """Sums over the rows of both."""
+        if not a.num or not b.num:
+            return a if a.num else b
+        # Means and squares of two groups put together: nothing that would cancel.
+        joint, row = _between(a, b.num, b.mean)
+        return joint._replace(scatter=a.scatter + b.scatter + self.scatter(row))
+
+    def add(self, sums: Sums, x: np.ndarray) -> Sums:
+        """Sums with more rows."""
+        if not len(x):
+            return sums
+        x = x.astype(np.float64)
+        own = x.mean(axis=0)
+        joint, row = _between(sums, len(x), own)
+        return joint._replace(scatter=sums.scatter + self.scatter(np.concatenate([x - own, row])))
+
+
+def feature_sums(of: Of) -> _Adder:
+    """How features `[b, d]` are added up to mean and covariance; `ValueError` where there are none."""
+
     def features(values: Values) -> np.ndarray:
         x = chosen(of, values)
         if x.ndim != 2:
             raise ValueError(f"features must be [b, d], got shape {x.shape}.")
         return x
 
-    def finish(sums: _Sums) -> FeatureMoments:
-        if sums.num < 2:
-            raise ValueError(f"A covariance needs at least two images, got {sums.num}.")
-        return FeatureMoments(sums.num, sums.mean, sums.scatter / (sums.num - 1))
-
-    return _summed(features, lambda x: x.T @ x, finish)
+    return _Adder(features, lambda x: x.T @ x)
 
 
-def _summed(
-    of: Callable[[Values], np.ndarray], scatter: Callable[[np.ndarray], np.ndarray], finish: Callable[[_Sums], Any]
-) -> Statistic:
-    def between(a: _Sums, num: int, own: np.ndarray) -> tuple[_Sums, np.ndarray]:
-        """The joint number and mean with another group, and the row that the distance of the means adds to scatters."""
-        total, step = a.num + num, own - a.mean
-        return _Sums(total, a.mean + step * (num / total), a.scatter), step[None] * math.sqrt(a.num * num / total)
+def _between(a: Sums, num: int, own: np.ndarray) -> tuple[Sums, np.ndarray]:
+    """The joint number and mean with another group, and the row that the distance of the means adds to scatters."""
+    total, step = a.num + num, own - a.mean
+    return Sums(total, a.mean + step * (num / total), a.scatter), step[None] * math.sqrt(a.num * num / total)
 
-    def merge(a: _Sums, b: _Sums) -> _Sums:
-        if not a.num or not b.num:
-            return a if a.num else b
-        # Means and squares of two groups put together: nothing that would cancel.
-        joint, row = between(a, b.num, b.mean)
-        return joint._replace(scatter=a.scatter + b.scatter + scatter(row))
 
-    def update(sums: _Sums, values: Values) -> _Sums:
-        x = of(values)
-        if not len(x):
-            return sums
-        x = x.astype(np.float64)
-        own = x.mean(axis=0)
-        joint, row = between(sums, len(x), own)
-        return joint._replace(scatter=sums.scatter + scatter(np.concatenate([x - own, row])))
+def _summed(adder: _Adder, finish: Callable[[Sums], Any]) -> Statistic:
+    def update(sums: Sums, values: Values) -> Sums:
+        return adder.add(sums, adder.chosen(values))
 
-    return Statistic(lambda: _Sums(0, np.zeros(()), np.zeros(())), update, merge, finish)
+    return Statistic(lambda: Sums(0, np.zeros(()), np.zeros(())), update, adder.merge, finish)
