@@ -345,6 +345,8 @@ CONTRACT = {
         "fid": {"fid": "real generated", "contributions": "real generated"},
         "kid": {"kid": "real generated"},
         "inception_score": {"inception_score": "logits"},
+        "perceptual": {"lpips": "pairs", "diversity": "key inputs", "bootstrap": "values", "check_range": "images"},
+        "clip_score": {"clip_score": "images texts", "cosines": "a b"},
         "neighbors": {
             "precision_recall": "real generated",
             "density_coverage": "real generated",
