@@ -273,7 +273,17 @@ CONTRACT = {
         "bijections.householder": {"Householder": ""},
         "bijections.mixture_marginal": {"MixtureMarginal": ""},
         "bijections.spline_coupling": {"SplineCoupling": ""},
-        "convolution": {"TransposedConvolution": ""},
+        "convolution": {
+            "convolve": "x w",
+            "transposed": "x w size",
+            "resized": "x w",
+            "enlarge": "x",
+            "halve": "x",
+            "pad_reflect": "x width",
+            "Convolution": "",
+            "TransposedConvolution": "",
+            "ResizedConvolution": "",
+        },
     },
     "models": {
         "autoencoder": {"Autoencoder": "", "dense": "", "shallow": "", "strided": ""},
