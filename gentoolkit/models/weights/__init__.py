@@ -8,6 +8,7 @@ A table has an `Entry` for each parameter of a network, by path: which tensors o
 """
 
 from gentoolkit.models.weights.errors import WeightsError as WeightsError
+from gentoolkit.models.weights.origin import UNFILLED as UNFILLED
 from gentoolkit.models.weights.origin import Origin as Origin
 from gentoolkit.models.weights.origin import of_file as of_file
 from gentoolkit.models.weights.origin import of_random as of_random

@@ -25,6 +25,9 @@ class Origin(NamedTuple):
         return f"{self.name}, {'the published file' if self.published else 'not a known file'} {self.sha256[:16]}"
 
 
+UNFILLED = Origin("no weights")
+
+
 def of_file(name: str, weights: Weights, *, published: tuple[str, ...] = ()) -> Origin:
     """The origin of weights that were read from a file. Other bytes than the published ones are said, not refused.
 
