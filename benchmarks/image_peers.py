@@ -2,29 +2,35 @@
 
 import contextlib
 import pathlib
+import zlib
 from typing import Any
 
 import numpy as np
 from flax import nnx
 
+from gentoolkit.models import weights
 from gentoolkit.models.extractors import inception
 
 
-def inception_state(seed: int = 0) -> dict[str, np.ndarray]:
-    """Random weights under the names of pytorch-fid's file; what passes through keeps its size."""
-    rng = np.random.default_rng(seed)
-    network = nnx.eval_shape(inception.InceptionV3)
+def inception_state() -> dict[str, np.ndarray]:
+    """Random weights under the names of pytorch-fid's file."""
+    return random_state(nnx.eval_shape(inception.InceptionV3), inception.table())
+
+
+def random_state(network: nnx.Module, table: weights.Table, seed: int = 0) -> dict[str, np.ndarray]:
+    """Random tensors for each name of a table, the same on every machine; what passes through keeps its size."""
     shapes = {"/".join(map(str, p)): v.shape for p, v in nnx.to_flat_state(nnx.as_pure(nnx.state(network)))}
     state: dict[str, np.ndarray] = {}
-    for path, entry in inception.table().items():
+    for path, entry in table.items():
         for name, shape in zip(entry.names, entry.shapes(shapes[path]), strict=True):
+            rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
             if len(shape) > 1:
-                x = rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
+                x = rng.standard_normal(shape, np.float32) * np.sqrt(2 / np.prod(shape[1:]))
             elif name.endswith(("bn.weight", "running_var")):
                 x = rng.uniform(0.5, 1.5, shape)
             else:
-                x = 0.1 * rng.standard_normal(shape)
-            state.setdefault(name, x.astype(np.float32))
+                x = 0.1 * rng.standard_normal(shape, np.float32)
+            state[name] = x.astype(np.float32)
     return state
 
 

@@ -290,6 +290,13 @@ CONTRACT = {
         "classifier": {"Classifier": ""},
         "discriminator": {"LatentDiscriminator": ""},
         "flow": {"gaussianization": "num_features", "spline_coupling": "num_features"},
+        "extractors.inception": {"InceptionV3": "", "table": ""},
+        "extractors.vgg": {"VGG16": "", "table": "", "ignored": ""},
+        "extractors.alexnet": {"AlexNet": "", "table": ""},
+        "extractors.squeezenet": {"SqueezeNet": "", "KerasSqueezeNet": "", "table": "", "keras_table": ""},
+        "extractors.mobilenet": {"MobileNetV2": "", "table": "file"},
+        "extractors.lpips": {"Lpips": "", "table": "trunk file"},
+        "extractors.normalization": {"imagenet": "images"},
         "weights": {
             "Weights": "arrays",
             "read": "path",

@@ -1,0 +1,176 @@
+"""Frozen networks give what PyTorch gave on the same weights, at full precision, and refuse what is not theirs.
+
+Values beside "by PyTorch" are those of pytorch-fid 0.3, torchvision 0.29 and lpips 0.1.4 on the weights of
+`benchmarks.image_peers.random_state`; `python -m benchmarks.image_parity` compares everything where they are installed.
+"""
+
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from benchmarks import image_peers
+from gentoolkit.models import weights
+from gentoolkit.models.extractors import _layers, alexnet, inception, mobilenet, normalization, squeezenet, vgg
+
+SHARED = pathlib.Path(__file__).parents[3].parent / "shared" / "data" / "weights"
+NETWORKS = {
+    "inception": (inception.InceptionV3, (1, 75, 75, 3), inception.TAPS),
+    "vgg": (lambda **options: vgg.VGG16(dense=True, **options), (1, 224, 224, 3), vgg.TAPS),
+    "alexnet": (alexnet.AlexNet, (1, 31, 31, 3), alexnet.TRUNK_TAPS),
+    "squeezenet": (squeezenet.SqueezeNet, (1, 17, 17, 3), squeezenet.TRUNK_TAPS),
+    "keras squeezenet": (squeezenet.KerasSqueezeNet, (1, 31, 31, 3), squeezenet.TRUNK_TAPS),
+    "mobilenet": (mobilenet.MobileNetV2, (1, 32, 32, 3), mobilenet.TAPS),
+}
+# Mean, standard deviation, and mean with the cosines of 0, 1, 2, ... as weights, which tells channels apart.
+BY_PYTORCH = {
+    "64": (1.249365, 0.977142, 0.169272),
+    "192": (1.674122, 1.938336, 0.047778),
+    "768": (1.746781, 2.341486, -0.040873),
+    "2048": (1.934942, 2.995979, -0.017769),
+    "logits_unbiased": (-0.317516, 4.973981, 0.196012),
+}
+
+
+def images(*shape, seed=0):
+    return np.random.default_rng(seed).random(shape, np.float32)
+
+
+def save(path, arrays):
+    with path.open("wb") as file:  # by whatever name
+        np.savez(file, **arrays)
+    return path
+
+
+def test_inception_gives_the_features_of_pytorch_fid(tmp_path):
+    network = inception.InceptionV3.load(save(tmp_path / inception.FILE, image_peers.inception_state()))
+    graphdef, state = nnx.split(network)
+    run = jax.jit(lambda state, x: nnx.merge(graphdef, state)(x, inception.TAPS))
+    found = run(state, 2 * images(1, 107, 107, 3) - 1)  # the smallest size at which the pool of the last block tells
+    for tap, (mean, deviation, turned) in BY_PYTORCH.items():
+        x = np.asarray(found[tap][0])
+        turns = np.cos(np.arange(len(x)))
+        np.testing.assert_allclose([x.mean(), x.std(), (x * turns).mean()], [mean, deviation, turned], atol=5e-6)
+    np.testing.assert_allclose(found["logits"] - found["logits_unbiased"], network.fc.bias[...][None], atol=1e-5)
+    assert network.origin.name == "inception-v3-fid" and not network.origin.published
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_product_asks_for_full_precision_and_float32(name):
+    make, shape, taps = NETWORKS[name]
+    network = nnx.eval_shape(make)
+    graphdef, state = nnx.split(network)
+    x = jax.ShapeDtypeStruct(shape, jnp.bfloat16)
+    with jax.default_matmul_precision("bfloat16"):
+        traced = jax.make_jaxpr(lambda state, x: nnx.merge(graphdef, state)(x, taps))(state, x)
+    products = [e for e in traced.eqns if e.primitive.name in ("conv_general_dilated", "dot_general")]
+    assert len(products) == sum(leaf.ndim > 1 for leaf in jax.tree.leaves(state)), "one for each kernel"
+    for equation in products:
+        assert set(equation.params["precision"]) == {jax.lax.Precision.HIGHEST}
+    assert {leaf.dtype for leaf in traced.out_avals} == {jnp.dtype(jnp.float32)}
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("name", NETWORKS)
+def test_wrong_images_and_taps_are_refused_by_name(name):
+    make, shape, taps = NETWORKS[name]
+    network = nnx.eval_shape(make)
+
+    def call(shape, dtype=jnp.float32, taps=taps):
+        return jax.eval_shape(lambda x: network(x, taps), jax.ShapeDtypeStruct(shape, dtype))
+
+    for wrong in (shape[1:], (*shape[:3], 4), (1, 15, 15, 3)):
+        with pytest.raises(ValueError, match="images must"):
+            call(wrong)
+    with pytest.raises(TypeError, match="images must be floats.*uint8"):
+        call(shape, jnp.uint8)
+    with pytest.raises(ValueError, match=f"taps must be some of {taps[0]}.*2049"):
+        call(shape, taps=("2049",))
+
+
+@pytest.mark.fast
+def test_a_tap_runs_only_what_it_needs():
+    network = nnx.eval_shape(inception.InceptionV3)
+    graphdef, state = nnx.split(network)
+    x = jax.ShapeDtypeStruct((1, 75, 75, 3), jnp.float32)
+    counts = []
+    for tap in inception.TAPS[:4]:
+        traced = jax.make_jaxpr(lambda state, x, tap=tap: nnx.merge(graphdef, state)(x, tap))(state, x)
+        counts.append(sum(e.primitive.name == "conv_general_dilated" for e in traced.eqns))
+    assert counts == [3, 5, 70, 94]
+
+
+@pytest.mark.fast
+def test_numbers_of_parameters_are_those_of_the_published_networks():
+    def count(make):
+        return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(nnx.eval_shape(make))))
+
+    # Published: 21,785,568 in the trunk, with a scale and a shift for each of its 17,216 channels; here one number.
+    assert count(inception.InceptionV3) == 21_785_568 - 17_216 + 2048 * 1008 + 1008
+    assert count(lambda: vgg.VGG16(dense=True)) == 138_357_544 - 4096 * 1000 - 1000
+    assert count(alexnet.AlexNet) == 2_469_696
+    assert count(squeezenet.SqueezeNet) == 722_496
+    # A normalization has four numbers for each of 17,056 channels; here a bias is left.
+    assert count(mobilenet.MobileNetV2) == 3_538_984 - 3 * 17_056
+
+
+@pytest.mark.fast
+def test_torchvisions_inception_is_told_apart(tmp_path):
+    for arrays in ({"fc.weight": np.zeros((1000, 2048))}, {"AuxLogits.fc.bias": np.zeros(3)}):
+        with pytest.raises(weights.WeightsError, match="torchvision's Inception.*not FID.*6726825d"):
+            inception.InceptionV3.load(save(tmp_path / "inception_v3_google-0cc3c7bd.pth", arrays))
+
+
+@pytest.mark.fast
+def test_random_networks_say_so():
+    for network in (squeezenet.SqueezeNet, mobilenet.MobileNetV2):
+        assert str(network.random(nnx.Rngs(0)).origin).startswith("random ")
+
+
+@pytest.mark.fast
+def test_pools_at_the_borders():
+    ones = jnp.ones((1, 4, 5, 2))
+    np.testing.assert_allclose(_layers.mean_pool(ones), ones, rtol=1e-6)  # what lies outside is not counted
+    x = jnp.arange(36.0).reshape(1, 6, 6, 1)
+    mean = np.asarray(_layers.mean_pool(x)).reshape(6, 6)
+    assert mean[0, 0] == pytest.approx((0 + 1 + 6 + 7) / 4) and mean[2, 3] == pytest.approx(15)
+    assert _layers.max_pool(x, 3, 2)[0, ..., 0].tolist() == [[14, 16], [26, 28]]
+    assert _layers.max_pool(x, 3, 2, ceil=True)[0, ..., 0].tolist() == [[14, 16, 17], [26, 28, 29], [32, 34, 35]]
+    assert _layers.max_pool(-x, 3, 1, padding=1)[0, 5, 5, 0] == -28  # zeros outside do not win
+
+
+@pytest.mark.fast
+def test_normalizations():
+    black_and_white = np.asarray([[0.0] * 3, [1.0] * 3], np.float32)
+    np.testing.assert_allclose(
+        normalization.imagenet(black_and_white)[:, 0], [-0.485 / 0.229, 0.515 / 0.229], rtol=1e-6
+    )
+    red = squeezenet.KerasSqueezeNet.preprocess(np.asarray([1.0, 0.0, 0.0], np.float32))
+    np.testing.assert_allclose(red, [-103.939, -116.779, 255 - 123.68], rtol=1e-6)
+
+
+def test_mobilenet_reads_scales_and_refuses_other_arrays(tmp_path):
+    arrays = {name: x for name, x in image_peers.random_state(*_mobilenet({})).items()}
+    for scales in (np.full(16, 0.5, np.float32), np.full(1, 0.5, np.float32)):
+        quantized = arrays | {"02_conv/kernel": np.full((1, 1, 32, 16), 3, np.int8), "02_conv/scale": scales}
+        network = mobilenet.MobileNetV2.load(save(tmp_path / "m.npz", quantized | {"plan.json": np.zeros(3, np.uint8)}))
+        np.testing.assert_array_equal(network.layers[2].kernel[...], 1.5)
+    with pytest.raises(weights.WeightsError, match=r"m.npz.*02_conv/scale has the shape \[3\] and should have \[16\]"):
+        mobilenet.MobileNetV2.load(save(tmp_path / "m.npz", quantized | {"02_conv/scale": np.zeros(3)}))
+
+
+def _mobilenet(arrays):
+    file = weights.Weights(arrays, path="", format="npz", sha256="")
+    return nnx.eval_shape(mobilenet.MobileNetV2), mobilenet.table(file)
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the real weights of ../shared/data are not here")
+def test_real_weights_are_read():
+    network = mobilenet.MobileNetV2.load(SHARED / "mobilenet_v2_1.0_224.npz")
+    assert network.origin.name == "mobilenet-v2-keras"
+    assert float(jnp.abs(network.head.kernel[...]).max()) > 0.1
+    assert squeezenet.KerasSqueezeNet.load(SHARED / "squeezenet1.1_features.npz").origin.name == "keras-squeezenet1.1"
