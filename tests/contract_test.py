@@ -284,6 +284,22 @@ CONTRACT = {
             "TransposedConvolution": "",
             "ResizedConvolution": "",
         },
+        "normalization": {
+            "instance": "num_features",
+            "batch": "num_features",
+            "LayerNorm": "",
+            "Conditional": "",
+            "adaptive": "x scale shift",
+            "SpectralNorm": "",
+        },
+        "residual": {"ResidualBlock": "", "PreactivationBlock": "", "UNetLevel": "", "tile": "x code"},
+        "pools": {"ImagePool": "", "CodeBank": ""},
+        "augmentation": {
+            "augment": "key images",
+            "jitter": "key images",
+            "translate": "key images",
+            "cut_out": "key images",
+        },
     },
     "models": {
         "autoencoder": {"Autoencoder": "", "dense": "", "shallow": "", "strided": ""},

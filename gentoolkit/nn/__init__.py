@@ -1,1 +1,1 @@
-"""Building blocks of networks: the bijections of normalizing flows, and convolutions."""
+"""Building blocks of networks: bijections of flows, convolutions, norms, blocks, pools and augmentation."""

@@ -1,7 +1,7 @@
 """Two toy GANs that use everything a turn offers, and a binary for processes of their own.
 
-`cycle`: CycleGAN with pools of past images. `frozen`: a GAN with batch norm, dropout, spectral norm, a frozen encoder
-read from a file, a sort over the whole batch, and a gradient penalty (R1) at every 16th step.
+`cycle`: CycleGAN with pools of past images. `frozen`: a GAN with batch norm, dropout, spectral norm, a bank of codes, a
+frozen encoder read from a file, a sort over the whole batch, and a gradient penalty (R1) at every 16th step.
 """
 
 import functools
@@ -16,6 +16,8 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from gentoolkit import training
+from gentoolkit.nn import normalization, pools
+from gentoolkit.objectives import adversarial, penalties, reconstruction, variational
 from gentoolkit.training import launch
 from tests.training import toy
 
@@ -47,7 +49,7 @@ class Dense(nnx.Module):
     """Two layers. Dense throughout: what is tested is the trainer, and convolutions take long to compile."""
 
     def __init__(self, sizes, rngs, *, spectral=False):
-        wrap = functools.partial(nnx.SpectralNorm, rngs=rngs) if spectral else lambda layer: layer
+        wrap = functools.partial(normalization.SpectralNorm, rngs=rngs) if spectral else lambda layer: layer
         self.first, self.last = (wrap(nnx.Linear(*pair, rngs=rngs)) for pair in itertools.pairwise(sizes))
 
     def features(self, x):
@@ -70,29 +72,6 @@ class Generator(nnx.Module):
         return jnp.tanh(self.last(self.dropout(jnp.tanh(self.norm(self.first(z))))))
 
 
-class History(nnx.Variable):
-    """What a pool remembers: no parameter, part of the state."""
-
-
-class Pool(nnx.Module):
-    """Hands out past images for half of those it gets, as in Shrivastava et al. 2017."""
-
-    def __init__(self, size):
-        self.images = History(jnp.zeros((size, PIXELS)))
-        self.count = History(jnp.int32(0))
-
-    def __call__(self, key, images):
-        size, num = self.images.shape[0], images.shape[0]
-        full = self.count[...] >= size
-        order, coin = jax.random.split(key)
-        slots = jnp.where(full, jax.random.permutation(order, size)[:num], self.count[...] + jnp.arange(num)) % size
-        swap = full & jax.random.bernoulli(coin, 0.5, (num, 1))
-        old = self.images[...][slots]
-        self.images[...] = self.images[...].at[slots].set(jnp.where(swap | ~full, images, old))
-        self.count[...] = jnp.minimum(self.count[...] + num, size)
-        return jnp.where(swap, old, images)
-
-
 # --- CycleGAN: everything that is not a network ----------------------------------------------------------------------
 
 
@@ -100,8 +79,10 @@ def translate(models, batch, turn, *, cycle=10.0):
     """Both translators against both critics, with least squares and a cycle; the fakes are handed on."""
     a, b = batch["images"]["a"], batch["images"]["b"]
     fake_a, fake_b = models["to_a"](b), models["to_b"](a)
-    fooled = jnp.mean((models["critic_a"](fake_a) - 1) ** 2) + jnp.mean((models["critic_b"](fake_b) - 1) ** 2)
-    returned = jnp.mean(jnp.abs(models["to_a"](fake_b) - a)) + jnp.mean(jnp.abs(models["to_b"](fake_a) - b))
+    form, distance = adversarial.least_squares(), reconstruction.absolute
+    logits = models["critic_a"](fake_a), models["critic_b"](fake_b)
+    fooled = sum(jnp.mean(adversarial.generator(form, fake)) for fake in logits)
+    returned = jnp.mean(distance(a, models["to_a"](fake_b)) + distance(b, models["to_b"](fake_a)))
     return fooled + cycle * returned, {"fooled": fooled, "cycle": returned}, {"a": fake_a, "b": fake_b}
 
 
@@ -109,7 +90,8 @@ def judge(models, batch, turn, *, domain):
     """A critic on real images and on fakes out of its pool."""
     past = models[f"pool_{domain}"](turn.key, batch[f"translators/{domain}"])
     critic = models[f"critic_{domain}"]
-    return jnp.mean((critic(batch["images"][domain]) - 1) ** 2) + jnp.mean(critic(past) ** 2), {}
+    logits = critic(batch["images"][domain]), critic(past)
+    return jnp.mean(adversarial.discriminator(adversarial.least_squares(), *logits)), {}
 
 
 def cycle_players(optimizer):
@@ -128,8 +110,10 @@ def generate(models, batch, turn):
     real = batch["images"]["real"]
     fake = models["generator"](jax.random.normal(turn.key, (real.shape[0], 4)))
     codes = [jnp.sort(models["encoder"](images), axis=0) for images in (fake, real)]
-    matched, warm = jnp.mean((codes[0] - codes[1]) ** 2), jnp.minimum(turn.step / 8, 1.0)
-    return jnp.mean(jax.nn.softplus(-models["critic"](fake))) + warm * matched, {"matched": matched}, {"fake": fake}
+    matched, warm = jnp.mean(reconstruction.squared(*codes)), jnp.minimum(turn.step / 8, 1.0)
+    fooled = jnp.mean(adversarial.generator(adversarial.logistic(), models["critic"](fake)))
+    spread = variational.gaussian_mmd_to_standard(models["bank"](codes[0]), bandwidth=variational.prior_bandwidth(4))
+    return fooled + warm * matched + spread, {"matched": matched}, {"fake": fake}
 
 
 def criticize(models, batch, turn):
@@ -137,12 +121,11 @@ def criticize(models, batch, turn):
     real, critic = batch["images"]["real"], training.pure(models["critic"])
 
     def penalty():
-        slopes = jax.grad(lambda x: jnp.sum(critic(x)))(real)
-        return PENALTY_EVERY * jnp.mean(jnp.sum(slopes**2, axis=1))
+        return PENALTY_EVERY * jnp.mean(penalties.r1(critic, real))
 
     r1 = jax.lax.cond(turn.step % PENALTY_EVERY == 0, penalty, lambda: jnp.float32(0))
     real, fake = models["critic"](real), models["critic"](batch["generator/fake"])
-    return jnp.mean(jax.nn.softplus(-real)) + jnp.mean(jax.nn.softplus(fake)) + r1, {"r1": r1}
+    return jnp.mean(adversarial.discriminator(adversarial.logistic(), real, fake)) + r1, {"r1": r1}
 
 
 def frozen_players(optimizer):
@@ -160,12 +143,13 @@ def cycle_models(rngs, width=16):
     """Two translators, two critics, two pools."""
     nets = {f"to_{d}": Dense((PIXELS, width, PIXELS), rngs) for d in "ab"}
     nets |= {f"critic_{d}": Dense((PIXELS, width, 1), rngs) for d in "ab"}
-    return nets | {f"pool_{d}": Pool(32) for d in "ab"}
+    return nets | {f"pool_{d}": pools.ImagePool(32, (PIXELS,)) for d in "ab"}
 
 
 def frozen_models(rngs, width=16):
     """A generator and a critic."""
-    return {"generator": Generator(width, rngs), "critic": Dense((PIXELS, width, 1), rngs, spectral=True)}
+    critic = Dense((PIXELS, width, 1), rngs, spectral=True)
+    return {"generator": Generator(width, rngs), "critic": critic, "bank": pools.CodeBank(64, 4)}
 
 
 def encoder_models(rngs):

@@ -72,7 +72,7 @@ def test_killed_at_any_moment(whole, start, tmp_path, system, steps):
     assert interruption.differences(whole[system], tmp_path) == []
     names = set(interruption.last_state(tmp_path))
     assert not any("encoder" in name for name in names)
-    kept = {"cycle": "pool_a/images", "frozen": "critic/first/batch_stats"}[system]
+    kept = {"cycle": "pool_a/images", "frozen": "critic/first/vector"}[system]
     assert any(kept in name for name in names)
 
 
