@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 Activation = Callable[[jax.Array], jax.Array]
+_LECUN = nnx.initializers.lecun_normal()
 
 
 def gelu(x: jax.Array) -> jax.Array:
@@ -112,7 +113,7 @@ class MultiHeadAttention(nnx.Module):
         num_heads: int,
         *,
         context_features: int | None = None,
-        kernel_init: nnx.Initializer = nnx.initializers.lecun_normal(),
+        kernel_init: nnx.Initializer = _LECUN,
         out_init: nnx.Initializer | None = None,
         dtype: jax.typing.DTypeLike | None = None,
         precision: str | None = "highest",
@@ -202,7 +203,7 @@ class TransformerBlock(nnx.Module):
         context_features: int | None = None,
         activation: Activation = gelu,
         epsilon: float = 1e-5,
-        kernel_init: nnx.Initializer = nnx.initializers.lecun_normal(),
+        kernel_init: nnx.Initializer = _LECUN,
         out_init: nnx.Initializer | None = None,
         dtype: jax.typing.DTypeLike | None = None,
         precision: str | None = "highest",

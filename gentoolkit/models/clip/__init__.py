@@ -27,6 +27,7 @@ from gentoolkit.models.clip.images import guidance as guidance
 from gentoolkit.models.clip.images import preprocess as preprocess
 from gentoolkit.models.clip.images import preprocess_bytes as preprocess_bytes
 from gentoolkit.models.clip.model import CLIP as CLIP
+from gentoolkit.models.clip.model import shapes as shapes
 from gentoolkit.models.clip.model import unit as unit
 from gentoolkit.models.clip.names import IGNORED as IGNORED
 from gentoolkit.models.clip.names import PUBLISHED as PUBLISHED

@@ -44,8 +44,8 @@ def preprocess_bytes(image: Any, *, size: int = 224) -> np.ndarray:
     """Scales and cuts one image by Pillow, as the published networks were trained and are scored; on the host.
 
     Args:
-      image: a Pillow image of any mode, or bytes `[h, w, 3]`; grey and palettes become RGB, and transparency is dropped,
-        all as `Image.convert("RGB")` does.
+      image: a Pillow image of 8 bits, or bytes `[h, w, 3]`; grey and palettes become RGB, transparency is dropped, as
+        `Image.convert("RGB")` does.
       size: height and width of what comes out, the network's `image_size`.
 
     Returns:
@@ -103,7 +103,8 @@ def guidance(
 
     References:
       Tao et al. (2023), "GALIP: Generative adversarial CLIPs for text-to-image synthesis" (cosine).
-      Sauer et al. (2023), "StyleGAN-T: Unlocking the power of GANs for fast large-scale text-to-image synthesis" (angle).
+      Sauer et al. (2023), "StyleGAN-T: Unlocking the power of GANs for fast large-scale text-to-image synthesis"
+        (squared angle).
     """
     if distance not in ("cosine", "spherical"):
         raise ValueError(f"distance must be 'cosine' or 'spherical', got {distance!r}.")

@@ -120,3 +120,22 @@ def unit(embeddings: jax.Array) -> jax.Array:
     """
     square = jnp.sum(jnp.square(embeddings), axis=-1, keepdims=True)
     return embeddings * jax.lax.rsqrt(jnp.maximum(square, jnp.finfo(square.dtype).tiny))
+
+
+def shapes(architecture: Architecture) -> CLIP:
+    """A network without numbers, to be filled: every parameter is a shape and a dtype, as of `nnx.eval_shape`.
+
+    Args:
+      architecture: its sizes.
+
+    Returns:
+      The network.
+    """
+    return nnx.eval_shape(lambda: CLIP(architecture, rngs=_OneKey()))  # type: ignore[arg-type]
+
+
+class _OneKey:
+    """Stands in for `nnx.Rngs`, whose count of keys takes most of the time to trace: seconds for a large network."""
+
+    def params(self) -> jax.Array:
+        return jax.random.key(0)

@@ -1,5 +1,6 @@
 """What the weights of a CLIP are called in files: by OpenAI and OpenCLIP, by Hugging Face, in Flax, and here."""
 
+import fnmatch
 import os
 from typing import Literal
 
@@ -9,7 +10,7 @@ from flax import nnx
 from gentoolkit.models import weights
 from gentoolkit.models.clip import architecture as sizes
 from gentoolkit.models.clip.architecture import Architecture
-from gentoolkit.models.clip.model import CLIP
+from gentoolkit.models.clip.model import CLIP, shapes
 from gentoolkit.models.weights import Entry, Table, convolution, linear, same, under
 
 Naming = Literal["openai", "hugging_face", "hugging_face_flax", "gentoolkit"]
@@ -70,17 +71,16 @@ def from_weights(read: weights.Weights, architecture: Architecture) -> CLIP:
             f"{read.path!r} does not hold a CLIP with two transformers: none of {', '.join(_MARKS)} is in it; it has "
             f"{', '.join(list(read)[:3])}, ... (The networks RN50 to RN50x64 are not built.)"
         )
-    module = _shapes(architecture)
+    module = shapes(architecture)
     table = table_of(architecture, naming)
     try:
         return weights.assign(module, table, read, ignore=IGNORED)
     except weights.WeightsError as error:
-        for name in _SIZES:
-            size = getattr(sizes, name)
-            if not weights.problems(_shapes(size), table_of(size, naming), read, ignore=IGNORED):
-                hint = f" It has the shapes of {name}; the activation is for you to know."
-                raise weights.WeightsError(f"{error}{hint if size != architecture else ''}") from None
-        raise
+        fitting = next((name for name in _SIZES if _fits(getattr(sizes, name), naming, read)), None)
+        if fitting is None or getattr(sizes, fitting) == architecture:
+            raise
+        hint = f" It has the shapes of {fitting}; which activation it had no file tells."
+        raise weights.WeightsError(f"{error}{hint}") from None
 
 
 def save(path: str | os.PathLike[str], model: CLIP) -> None:
@@ -114,8 +114,7 @@ def table_of(architecture: Architecture, naming: Naming) -> Table:
       ValueError: another naming.
     """
     if naming == "gentoolkit":
-        flat = nnx.to_flat_state(nnx.as_pure(nnx.state(_shapes(architecture), nnx.Param)))
-        return {name: same(name) for name in ("/".join(map(str, path)) for path, _ in flat)}
+        return {path: same(path) for path in _openai(architecture)}
     if naming == "openai":
         return _openai(architecture)
     if naming in ("hugging_face", "hugging_face_flax"):
@@ -123,8 +122,21 @@ def table_of(architecture: Architecture, naming: Naming) -> Table:
     raise ValueError(f"naming must be one of {', '.join(_MARKS.values())}, got {naming!r}.")
 
 
-def _shapes(architecture: Architecture) -> CLIP:
-    return nnx.eval_shape(lambda: CLIP(architecture, rngs=nnx.Rngs(0)))
+def _fits(architecture: Architecture, naming: Naming, read: weights.Weights) -> bool:
+    """Whether a file has the tensors of a size, and those that tell sizes apart in their shapes."""
+    table = table_of(architecture, naming)
+    names = {name for entry in table.values() for name in entry.names}
+    if names != {name for name in read if not any(fnmatch.fnmatch(name, pattern) for pattern in IGNORED)}:
+        return False
+    vision, text, patch = architecture.vision.num_features, architecture.text.num_features, architecture.patch_size
+    telling = {
+        "vision/patch_kernel": (patch, patch, 3, vision),
+        "vision/positions": (architecture.grid_size**2 + 1, vision),
+        "text/embedding": (architecture.vocabulary_size, text),
+        "text/positions": (architecture.context_length, text),
+        "text_projection": (text, architecture.embedding_features),
+    }
+    return all((read[table[path].names[0]].shape,) == table[path].shapes(shape) for path, shape in telling.items())
 
 
 def _norm(name: str) -> dict[str, Entry]:
