@@ -27,6 +27,7 @@ cropped, scaled and padded.
 | `openmoji` | `load(split)`: outlines and colourings of some 4,000 drawings, without a download |
 | `polygons` | `load(num)`: outlines and filled shapes, content and colour known exactly |
 | `text` | `Vocabulary`: words to numbers of variable length, and back |
+| `clip_tokens` | `read(path)`: byte pairs of CLIP's vocabulary files; texts to rows of 77 tokens |
 | `pipeline` | `Stream` for training, `EvaluationPass` for one pass in order, `scale` |
 | `pairs` | `Together(a=..., b=...)`: streams side by side, for sets without pairs |
 | `transform` | `horizontal_flip`, `RandomCrop`: augmentations for `Stream(transforms=...)` |
@@ -44,6 +45,7 @@ _MODULES = (
     "aligned",
     "celeb_a",
     "cifar10",
+    "clip_tokens",
     "columns",
     "digits",
     "fields",

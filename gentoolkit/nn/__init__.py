@@ -1,1 +1,1 @@
-"""Building blocks of networks: bijections of flows, convolutions, norms, blocks, pools and augmentation."""
+"""Building blocks of networks: bijections of flows, convolutions, attention, norms, blocks, pools and augmentation."""

@@ -8,6 +8,7 @@ from flax import nnx
 from PIL import Image
 
 from gentoolkit.models import clip
+from gentoolkit.models.clip import images
 
 TINY = clip.Architecture(8, 4, clip.Tower(8, 1, 2), clip.Tower(6, 1, 3), 5, vocabulary_size=20, context_length=7)
 RNG = np.random.default_rng(0)
@@ -26,7 +27,7 @@ def model():
     [
         ((30, 52), 11, (11, 19), (0, 4)),
         ((9, 7), 12, (15, 12), (2, 0)),
-        ((40, 64), 10, (10, 16), (0, 3)),
+        ((40, 60), 10, (10, 15), (0, 2)),
         ((1, 3), 2, (2, 6), (0, 2)),
         ((8, 8), 8, (8, 8), (0, 0)),
     ],
@@ -68,26 +69,26 @@ def test_other_images_are_refused():
 
 
 def test_guidance_is_the_angle_to_a_text_with_a_gradient_in_images_of_bfloat16(model):
-    images = jnp.asarray(RNG.uniform(size=(2, 3, 12, 10, 3)), jnp.bfloat16)  # two views of three images
+    pictures = jnp.asarray(RNG.uniform(size=(2, 3, 12, 10, 3)), jnp.bfloat16)  # two views of three images
 
     @jax.jit
-    def cosine(model, images, texts):
-        seen = model.encode_image(clip.preprocess(images[0], size=8))
-        return seen, clip.guidance(model, images, texts)
+    def cosine(model, pictures, texts):
+        seen = model.encode_image(clip.preprocess(pictures[0], size=8))
+        return seen, clip.guidance(model, pictures, texts)
 
-    seen = np.asarray(cosine(model, images, np.ones((3, 5), np.float32))[0])
+    seen = np.asarray(cosine(model, pictures, np.ones((3, 5), np.float32))[0])
     across = RNG.normal(size=5)
     across -= across @ seen[2] * seen[2] / (seen[2] @ seen[2])
     texts = np.stack([3 * seen[0], -seen[1], across]).astype(np.float32)  # the same, opposite, a right angle
-    far = np.asarray(cosine(model, images, texts)[1])
+    far = np.asarray(cosine(model, pictures, texts)[1])
     assert far.shape == (2, 3) and far.dtype == np.float32
     np.testing.assert_allclose(far[0], [0, 2, 1], atol=1e-5)
 
-    def angle(model, images):
-        found = jax.vmap(lambda view: clip.guidance(model, view, texts, distance="spherical"))(images)
+    def angle(model, pictures):
+        found = jax.vmap(lambda view: clip.guidance(model, view, texts, distance="spherical"))(pictures)
         return found.mean(), found
 
-    (of_model, of_images), angles = jax.jit(jax.grad(angle, argnums=(0, 1), has_aux=True))(model, images)
+    (of_model, of_images), angles = jax.jit(jax.grad(angle, argnums=(0, 1), has_aux=True))(model, pictures)
     np.testing.assert_allclose(angles[0], [0, np.pi**2, np.pi**2 / 4], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(angles, np.arccos(np.clip(1 - far, -1, 1)) ** 2, rtol=1e-3, atol=1e-4)
     assert of_images.dtype == jnp.bfloat16 and np.isfinite(np.float32(of_images)).all()
@@ -97,12 +98,19 @@ def test_guidance_is_the_angle_to_a_text_with_a_gradient_in_images_of_bfloat16(m
     assert np.any(of_model["vision"]["patch_kernel"][...]) and not np.any(of_model["text"]["embedding"][...])
 
 
+def test_the_angle_has_a_gradient_where_vectors_are_exactly_equal_or_opposite():
+    a = jnp.float32([[0.6, 0.8], [0.6, 0.8], [1.0, 0.0]])
+    b = jnp.float32([[0.6, 0.8], [-0.6, -0.8], [0.0, 1.0]])
+    gradient = jax.jit(jax.grad(lambda a: images._squared_angle(a, b).sum()))(a)
+    np.testing.assert_allclose(gradient, [[0, 0], [0, 0], [0, -np.pi]], atol=1e-5)
+
+
 @pytest.mark.fast
 def test_guidance_refuses_what_does_not_fit(model):
-    images = jnp.zeros((2, 8, 8, 3))
+    pictures = jnp.zeros((2, 8, 8, 3))
     with pytest.raises(ValueError, match=r"text_embeddings must be \[..., 5\], got text_embeddings.shape = .2, 4."):
-        clip.guidance(model, images, jnp.zeros((2, 4)))
+        clip.guidance(model, pictures, jnp.zeros((2, 4)))
     with pytest.raises(ValueError, match=r"must broadcast, got .2,. images and .3,. texts"):
-        clip.guidance(model, images, jnp.zeros((3, 5)))
+        clip.guidance(model, pictures, jnp.zeros((3, 5)))
     with pytest.raises(ValueError, match="'cosine' or 'spherical', got 'angle'"):
-        clip.guidance(model, images, jnp.zeros((2, 5)), distance="angle")
+        clip.guidance(model, pictures, jnp.zeros((2, 5)), distance="angle")
