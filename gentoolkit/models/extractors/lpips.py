@@ -86,7 +86,7 @@ class Lpips(nnx.Module):
         known = _HEADS.get(_digest(file))
         if known and known[0] != version:
             raise weights.WeightsError(f"{file.path!r} holds the heads of LPIPS {known[0]}, got version = {version!r}.")
-        empty = nnx.eval_shape(lambda: _Heads(_channels(trunk)))
+        empty = nnx.eval_shape(lambda: Heads(_channels(trunk)))
         made.heads = weights.assign(empty, table(trunk, file), file).heads
         if any(float(jnp.min(head[...])) < 0 for head in made.heads):
             raise weights.WeightsError(f"{file.path!r} has negative weights, which no distance has.")
@@ -179,8 +179,19 @@ class Lpips(nnx.Module):
         return normalization.imagenet(share) if self.version == "0.1" else 2 * share - 1
 
 
-class _Heads(nnx.Module):
+class Heads(nnx.Module):
+    """Weights of the channels of each layer, as a file has them.
+
+    Attributes:
+      heads: `[c]` for each layer.
+    """
+
     def __init__(self, channels: tuple[int, ...]):
+        """Makes weights of 0.
+
+        Args:
+          channels: of each layer.
+        """
         self.heads = nnx.List(nnx.Param(jnp.zeros(n)) for n in channels)
 
 

@@ -1,0 +1,79 @@
+"""The networks of the toolkit that take weights from files, as an inspected file is compared with them."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from flax import nnx
+
+from gentoolkit.models import weights
+from gentoolkit.models.extractors import alexnet, inception, lpips, mobilenet, squeezenet, vgg
+
+
+class Network(NamedTuple):
+    """A network and the file that it wants.
+
+    Attributes:
+      name: of the class, with what loads it.
+      make: an empty one.
+      table: from a file to the table of its tensors.
+      ignored: tensors of the file that are not wanted.
+      published: first digits of the SHA-256 of the published files.
+    """
+
+    name: str
+    make: Callable[[], nnx.Module]
+    table: Callable[[weights.Weights], weights.Table]
+    ignored: tuple[str, ...] = ()
+    published: tuple[str, ...] = ()
+
+
+NETWORKS = [
+    Network(
+        "inception.InceptionV3",
+        inception.InceptionV3,
+        lambda file: inception.table(),
+        inception.IGNORED,
+        inception.PUBLISHED,
+    ),
+    Network("vgg.VGG16", vgg.VGG16, lambda file: vgg.table(), vgg.ignored(), vgg.PUBLISHED),
+    Network(
+        "vgg.VGG16(dense=True)",
+        lambda: vgg.VGG16(dense=True),
+        lambda file: vgg.table(dense=True),
+        vgg.ignored(dense=True),
+        vgg.PUBLISHED,
+    ),
+    Network("alexnet.AlexNet", alexnet.AlexNet, lambda file: alexnet.table(), alexnet.IGNORED, alexnet.PUBLISHED),
+    Network(
+        "squeezenet.SqueezeNet",
+        squeezenet.SqueezeNet,
+        lambda file: squeezenet.table(),
+        squeezenet.IGNORED,
+        squeezenet.PUBLISHED,
+    ),
+    Network("squeezenet.KerasSqueezeNet", squeezenet.KerasSqueezeNet, lambda file: squeezenet.keras_table()),
+    Network("mobilenet.MobileNetV2", mobilenet.MobileNetV2, mobilenet.table, mobilenet.IGNORED),
+    *(
+        Network(
+            f"lpips.Lpips on {trunk.__name__}, its heads",
+            lambda channels=channels: lpips.Heads(channels),
+            lambda file, trunk=trunk: lpips.table(nnx.eval_shape(trunk), file),
+            (),
+            published,
+        )
+        for trunk, channels, published in (
+            (alexnet.AlexNet, alexnet.TRUNK_CHANNELS, ("df73285e35b22355", "18720f55913d0af8")),
+            (vgg.VGG16, vgg.TRUNK_CHANNELS, ("a78928a0af1e5f0f", "b9e4236260c3dd98")),
+            (squeezenet.SqueezeNet, squeezenet.TRUNK_CHANNELS, ("4a5350f23600cb79", "c27abd3a0145541b")),
+        )
+    ),
+]
+
+
+def compared(file: weights.Weights) -> list[tuple[Network, list[str]]]:
+    """Each network with what keeps the file from being its weights, those with the least first; nothing if it is."""
+    found = []
+    for network in NETWORKS:
+        empty = nnx.eval_shape(network.make)
+        found.append((network, weights.problems(empty, network.table(file), file, ignore=network.ignored)))
+    return sorted(found, key=lambda pair: len(pair[1]))
