@@ -21,6 +21,7 @@ from benchmarks import (
     gaussian_process_suite,
     gaussianization_suite,
     harness,
+    image_metrics_suite,
     information_suite,
     limits,
     machine,
@@ -34,6 +35,7 @@ SUITES = {
     "distances": distances_suite,
     "gaussian_process": gaussian_process_suite,
     "gaussianization": gaussianization_suite,
+    "image_metrics": image_metrics_suite,
     "information": information_suite,
     "training": training_suite,
 }

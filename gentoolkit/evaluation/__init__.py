@@ -32,8 +32,8 @@ Images of a model are compared with real ones by features of a network, whose na
     fid.fid(features.load("real.npz", **names), generated)  # value, standard error, numbers of images, names
 
 `statistics.rows` in place of `statistics.blocks` keeps the features, as `kid.kid`, `neighbors.precision_recall`,
-`neighbors.density_coverage` and `inception_score.inception_score` need them. Pairs of images go to `perceptual.lpips` and
-`perceptual.diversity`, embeddings of images and texts to `clip_score.clip_score`.
+`neighbors.density_coverage` and `inception_score.inception_score` need them. Pairs of images go to `perceptual.lpips`
+and `perceptual.diversity`, embeddings of images and texts to `clip_score.clip_score`.
 
 The functions named after one metric (`reconstruction_error`, `codes`, `feature_moments`) are such passes with one
 statistic. Sums are kept on the host in float64.

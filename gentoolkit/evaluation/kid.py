@@ -2,12 +2,16 @@
 
 import math
 import warnings
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from gentoolkit.evaluation import features, result
 from gentoolkit.evaluation.features import Features
 from gentoolkit.evaluation.result import Result
+
+_BLOCK = 2048  # rows of the matrix of all pairs at a time
+_Chosen = Sequence[tuple[np.ndarray, np.ndarray]]  # the members of each subset, of either side
 
 
 def kid(
@@ -79,24 +83,72 @@ def kid(
     return result.of(value, error, real=real, generated=generated, extra=extra)
 
 
-def _by_all_pairs(x, y, chosen, degree):
-    """One kernel matrix for all subsets; None where that is the more work, or more than fits."""
+def _by_all_pairs(
+    x: np.ndarray, y: np.ndarray, chosen: _Chosen, degree: int
+) -> list[tuple[float, float, float]] | None:
+    """One kernel matrix for all subsets, never whole in memory; None where that is the more work.
+
+    What an image shares with all images of a subset is a product of the matrix with the subsets' members, 0 and 1.
+    """
     num, size = len(chosen), len(chosen[0][0])
     n, m = len(x), len(y)
     # The own pairs of a side are half a product.
-    if 0.5 * n * n + 0.5 * m * m + n * m > 2.0 * num * size * size or n * n + m * m + n * m > 2**28:
+    if n * n + m * m + 2 * n * m > 4 * num * size * size:
         return None
-    xx, yy, xy = (_kernel(*pair, degree) for pair in ((x, x), (y, y), (x, y)))
+    members = [np.zeros((rows, num)) for rows in (n, m)]
+    for index, sides in enumerate(chosen):
+        for member, places in zip(members, sides, strict=True):
+            member[places, index] = 1.0
+    sums = {pair: np.zeros((len((x, y)[pair[0]]), num)) for pair in ((0, 0), (1, 1), (0, 1), (1, 0))}
+    for (i, a), (j, b) in (((0, x), (0, x)), ((1, y), (1, y)), ((0, x), (1, y))):
+        for rows in _blocks(len(a)):
+            for columns in _blocks(len(b)):
+                if i == j and columns.start < rows.start:
+                    continue
+                kernel = _kernel(a[rows], b[columns], degree).astype(np.float64)
+                sums[i, j][rows] += kernel @ members[j][columns]
+                if i != j or rows.start != columns.start:
+                    sums[j, i][columns] += kernel.T @ members[i][rows]
+    own = [_of_itself(side, degree) for side in (x, y)]
     return [
-        _discrepancy(xx[np.ix_(rows, rows)], yy[np.ix_(columns, columns)], xy[np.ix_(rows, columns)])
-        for rows, columns in chosen
+        _discrepancy(
+            [(sums[i, i][places, index] - own[i][places]) / (size - 1) for i, places in enumerate(sides)],
+            [sums[i, 1 - i][places, index] / size for i, places in enumerate(sides)],
+        )
+        for index, sides in enumerate(chosen)
     ]
 
 
-def _by_subset(x, y, chosen, degree):
+def _by_subset(x: np.ndarray, y: np.ndarray, chosen: _Chosen, degree: int) -> Iterator[tuple[float, float, float]]:
     for rows, columns in chosen:
         a, b = x[rows], y[columns]
-        yield _discrepancy(_kernel(a, a, degree), _kernel(b, b, degree), _kernel(a, b, degree))
+        size = len(rows)
+        within = [
+            (_kernel(side, side, degree).sum(axis=1, dtype=np.float64) - _of_itself(side, degree)) / (size - 1)
+            for side in (a, b)
+        ]
+        between = _kernel(a, b, degree)
+        yield _discrepancy(within, [between.sum(axis=axis, dtype=np.float64) / size for axis in (1, 0)])
+
+
+def _discrepancy(within: list[np.ndarray], between: list[np.ndarray]) -> tuple[float, float, float]:
+    """The unbiased estimate of a subset, and how what each image of either side adds to it varies.
+
+    Args:
+      within: for either side, the mean kernel of each image with the others of its side.
+      between: and with those of the other side.
+    """
+    value = within[0].mean() + within[1].mean() - 2.0 * between[0].mean()
+    spreads = [(own - other).var(ddof=1) for own, other in zip(within, between, strict=True)]
+    return float(value), float(spreads[0]), float(spreads[1])
+
+
+def _of_itself(x: np.ndarray, degree: int) -> np.ndarray:
+    return (np.einsum("nd,nd->n", x, x, dtype=np.float64) / x.shape[1] + 1.0) ** degree
+
+
+def _blocks(num: int) -> list[slice]:
+    return [slice(start, min(start + _BLOCK, num)) for start in range(0, num, _BLOCK)]
 
 
 def _kernel(a: np.ndarray, b: np.ndarray, degree: int) -> np.ndarray:
@@ -110,15 +162,3 @@ def _kernel(a: np.ndarray, b: np.ndarray, degree: int) -> np.ndarray:
     for _ in range(degree - 2):
         power *= inner
     return power
-
-
-def _discrepancy(xx: np.ndarray, yy: np.ndarray, xy: np.ndarray) -> tuple[float, float, float]:
-    """The unbiased estimate, and how what each image of either side adds to it varies."""
-    size = len(xx)
-    means = []
-    for own in (xx, yy):
-        means.append((own.sum(axis=1, dtype=np.float64) - np.diagonal(own).astype(np.float64)) / (size - 1))
-    across = xy.sum(axis=1, dtype=np.float64) / size, xy.sum(axis=0, dtype=np.float64) / size
-    value = means[0].mean() + means[1].mean() - 2.0 * across[0].mean()
-    spreads = [(own - other).var(ddof=1) for own, other in zip(means, across, strict=True)]
-    return value, *spreads

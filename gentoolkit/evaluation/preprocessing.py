@@ -58,7 +58,18 @@ class Preprocessing:
         Raises:
           ValueError: as `levels`.
         """
-        x = resizing.resize(levels(images, whole=self.whole), (self.size, self.size), method=self.method)
+        return self.of_levels(levels(images, whole=self.whole))
+
+    def of_levels(self, images: np.ndarray | jax.Array) -> np.ndarray | jax.Array:
+        """Prepares images that have been checked.
+
+        Args:
+          images: `[b, h, w, 3]` grey levels, of 255.
+
+        Returns:
+          `[b, size, size, 3]` float32.
+        """
+        x = resizing.resize(images, (self.size, self.size), method=self.method)
         xp = np if isinstance(x, np.ndarray) else jnp
         if self.clip:
             x = xp.clip(x, 0.0, 255.0)

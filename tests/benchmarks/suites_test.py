@@ -15,6 +15,8 @@ from benchmarks import (
     gaussian_process_suite,
     gaussianization_suite,
     harness,
+    image_metrics_bench,
+    image_metrics_suite,
     kmeans_bench,
     limits,
     mmd_bench,
@@ -35,6 +37,8 @@ SMALL = [
     (cramer_wold_bench.cases()[0], {"n": 32, "d": 3, "slices": 5}),
     (cramer_wold_bench.cases()[1], {"n": 32, "d": 3}),
     (mmd_bench.case(), {"n": 32, "d": 3}),
+    (image_metrics_bench.frechet_case(), {"d": 8}),
+    (image_metrics_bench.kid_case(), {"n": 20, "d": 8}),
 ]
 
 
@@ -117,6 +121,14 @@ def test_the_image_is_the_same_with_every_library_up_to_its_clusters():
         assert ours.shape == theirs.shape == shape
         # Other seeds, other clusters: the curve is the same one, not the same number.
         assert np.abs(ours - theirs).mean() < 0.05 and ours.mean() > 1.5 * inputs["luma"].mean()
+
+
+@pytest.mark.fast
+def test_image_metrics_targets_find_their_rows():
+    for seconds, end in ((0.01, ": met"), (10.0, ": NOT met")):
+        lines = image_metrics_suite.figures(_synthetic_rows(image_metrics_suite, seconds))
+        assert len(lines) == 5 and all(line.endswith(end) for line in lines)
+    assert all(line.endswith(": not measured in this run") for line in image_metrics_suite.figures([]))
 
 
 @pytest.mark.fast
