@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from benchmarks import machine
+from gentoolkit.training import cpu
 
 Function = Callable[..., Any]
 
@@ -47,10 +48,13 @@ class Backend:
     peak: Callable[[Callable[[], Any]], tuple[Any, int | None]]
 
 
-def _prepare_jax(function: Function, arrays: list[Any], *, in_turn: bool = False) -> Prepared:
+def _prepare_jax(
+    function: Function, arrays: list[Any], *, in_turn: bool = False, as_training: bool = False
+) -> Prepared:
     calls = _calls(arrays, in_turn)
+    options = cpu.compiler_options(jax.default_backend()) if as_training else {}
     start = time.perf_counter()
-    compiled = jax.jit(function).lower(*next(calls)).compile()
+    compiled = jax.jit(function, compiler_options=options).lower(*next(calls)).compile()
     compile_seconds = time.perf_counter() - start
     stats = compiled.memory_analysis()
     compiled_bytes = None if stats is None else stats.temp_size_in_bytes + stats.output_size_in_bytes
@@ -121,6 +125,8 @@ def _torch_peak(call: Callable[[], Any]) -> tuple[Any, int | None]:
 
 
 JAX = Backend("jax", jax.device_put, _prepare_jax, _jax_peak)
+# With the options of the step of `gentoolkit.training`.
+JAX_AS_TRAINING = dataclasses.replace(JAX, prepare=functools.partial(_prepare_jax, as_training=True))
 JAX_STEP = Backend("jax step", np.asarray, _prepare_step, _jax_peak)
 NUMPY = Backend("numpy", np.asarray, _prepare_plain, machine.host_peak)
 # For work that is luck in part, such as the steps of a k-means: each call takes the next entry of the last argument.

@@ -82,6 +82,8 @@ class Case:
       weight: size → its share of the time budget: about the seconds it wants on two cores, compiling included.
       call_limit: seconds that one call of a peer may be predicted to take; None for the run's own option.
       sweep: the key of a size that is on the horizontal axis of the plot.
+      clock: of the timings, that on the wall if None; `time.process_time` counts the work of all threads, whoever else
+        is on the machine.
     """
 
     name: str
@@ -93,6 +95,7 @@ class Case:
     weight: Callable[[Size], float]
     call_limit: float | None = None
     sweep: str = "n"
+    clock: Callable[[], float] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,6 +124,7 @@ class _Entry:
     first_seconds: float
     peak_bytes: int | None
     fingerprint: list[float]
+    clock: Callable[[], float]
     seconds: list[float] = dataclasses.field(default_factory=list)
 
     @property
@@ -145,10 +149,10 @@ class _Entry:
         time.sleep(self.seconds_before)
         for _ in range(self.calls_before):
             self.prepared.call()
-        start = time.perf_counter()
+        start = self.clock()
         for _ in range(self.calls_in_a_row):
             self.prepared.call()
-        self.seconds.append((time.perf_counter() - start) / self.calls_in_a_row)
+        self.seconds.append((self.clock() - start) / self.calls_in_a_row)
 
 
 def run(
@@ -215,10 +219,10 @@ def present(implementation: Implementation) -> bool:
     return all(machine.installed(module) for module in implementation.requires)
 
 
-def _timed(call: Callable[[], Any]) -> tuple[float, Any]:
-    start = time.perf_counter()
+def _timed(call: Callable[[], Any], clock: Callable[[], float]) -> tuple[float, Any]:
+    start = clock()
     result = call()
-    return time.perf_counter() - start, result
+    return clock() - start, result
 
 
 def _run_size(
@@ -254,7 +258,7 @@ def _run_size(
                     rejected.append(_rejected(case, implementation, mode, size, reason))
                     continue
                 try:
-                    entry = _prepare(implementation, mode, function, host, arrays)
+                    entry = _prepare(implementation, mode, function, host, arrays, case.clock or time.perf_counter)
                 except Exception as error:  # noqa: BLE001
                     rejected.append(_rejected(case, implementation, mode, size, _failure(error)))
                     continue
@@ -307,18 +311,19 @@ def _prepare(
     function: Callable[..., Any],
     host: dict[str, np.ndarray],
     arrays: dict[tuple[str, str], Any],
+    clock: Callable[[], float],
 ) -> _Entry:
     backend = implementation.backend
     for name in implementation.arguments:
         if (backend.name, name) not in arrays:
             arrays[backend.name, name] = backend.put(host[name])
     prepared = backend.prepare(function, [arrays[backend.name, name] for name in implementation.arguments])
-    (seconds, result), peak = backend.peak(lambda: _timed(prepared.call))
-    entry = _Entry(implementation, mode, prepared, seconds, peak, _fingerprint(result))
+    (seconds, result), peak = backend.peak(lambda: _timed(prepared.call, clock))
+    entry = _Entry(implementation, mode, prepared, seconds, peak, _fingerprint(result), clock)
     if seconds > _LONG_CALL:
         entry.seconds.append(seconds)
     else:  # the warm call tells what to plan with, and its memory is free of what happens only once
-        (seconds, _), peak = backend.peak(lambda: _timed(prepared.call))
+        (seconds, _), peak = backend.peak(lambda: _timed(prepared.call, clock))
         entry.first_seconds, entry.peak_bytes = seconds, peak
     return entry
 

@@ -28,6 +28,7 @@ from benchmarks import (
     plot,
     report,
     training_suite,
+    translation_suite,
 )
 
 # The command's list of suites; a suite is a module with `cases` and `figures`.
@@ -38,6 +39,7 @@ SUITES = {
     "image_metrics": image_metrics_suite,
     "information": information_suite,
     "training": training_suite,
+    "translation": translation_suite,
 }
 
 _QUICK = flags.DEFINE_bool("quick", False, "Small sizes and few repeats: a smoke test, under half a minute.")
@@ -46,6 +48,7 @@ _BUDGET = flags.DEFINE_float("budget", 900.0, "Seconds for all timings together.
 _CALL_LIMIT = flags.DEFINE_float("call_limit", 6.0, "Skip a peer where one call is predicted to take more seconds.")
 _ONLY = flags.DEFINE_list("only", [], "Cases to run, by name or beginning of a name; all if empty.")
 _SIZES = flags.DEFINE_list("sizes", [], "Only sizes with these values, as in n=1000,n=10000,d=2; all if empty.")
+_CORES = flags.DEFINE_integer("cores", None, "Run on so many cores alone (Linux); all if not given.", lower_bound=1)
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for the results; runs/bench/<suite> if not given.")
 
 _INTERRUPTED = 130
@@ -108,6 +111,11 @@ def main(argv: list[str]) -> int:
     name = _suite(argv[1:])
     cases = restrict(select(SUITES[name].cases(quick=_QUICK.value), _ONLY.value), _SIZES.value)
     folder = pathlib.Path(_OUTPUT.value or pathlib.Path("runs") / "bench" / name)
+    # Both before jax and its peers start threads, which keep the cores and the memory they find.
+    if _CORES.value is not None:
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-_CORES.value :])
+    if begin := getattr(SUITES[name], "begin", None):
+        begin()
     # A program read from a cache would make the compile times a fiction.
     jax.config.update("jax_enable_compilation_cache", False)
     if not flags.FLAGS["verbosity"].present:

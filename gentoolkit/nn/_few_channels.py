@@ -1,4 +1,4 @@
-"""Kernels of several rows onto a few channels (pictures, logits), for CPUs: rows of the kernel as channels.
+"""Kernels of several rows onto few channels (pictures, logits) or from few, for CPUs: rows of the kernel as channels.
 
 XLA's product for one output channel after another leaves most of a vector unit idle. Here a kernel of one row makes all
 rows' outputs as channels, and shifted rows of these are added up.
@@ -51,4 +51,14 @@ def _lines(geometry: Geometry, g: jax.Array) -> jax.Array:
     return jnp.concatenate([g[:, first - row : first - row + height] for row in range(kernel)], axis=3)
 
 
-FORM = _closed.on_cpu(_closed.Form(_forward, _to_input, _to_kernel))
+def _from_few(geometry: Geometry, g: jax.Array, w: jax.Array) -> jax.Array:
+    """The transpose in an input of few channels: a convolution onto few, with the kernel turned around."""
+    vertical, horizontal = (
+        (k - 1 - before, k - 1 - after) for k, (before, after) in zip(geometry.kernel, geometry.padding, strict=True)
+    )
+    turned = Geometry(geometry.output, geometry.kernel, (1, 1), (vertical, horizontal), geometry.precision)
+    return _forward(turned, g, jnp.flip(w, (0, 1)).swapaxes(2, 3))
+
+
+ONTO_FEW = _closed.on_cpu(_closed.Form(_forward, _to_input, _to_kernel))
+FROM_FEW = _closed.on_cpu(_closed.Form(_closed.plain, _from_few, _closed.plain_to_kernel))

@@ -22,9 +22,10 @@ Padding = int | Sequence[Sequence[int]]
 NORMAL, LECUN = nnx.initializers.normal(0.02), nnx.initializers.lecun_normal()
 
 # The fewest channels (on the narrower side) from which fewer multiplications pay for their transforms inside a network,
-# by the size of the kernel; and the most output channels whose kernel rows are made channels.
+# by the size of the kernel; the most channels on one side whose kernel rows are made channels, and the fewest on the
+# other.
 _FEWEST_CHANNELS = {3: 128, 4: 64}
-_MOST_FOR_ROWS, _LEAST_INTO_ROWS = 4, 16
+_MOST_FOR_ROWS, _LEAST_BESIDE_ROWS = 4, 16
 
 
 def convolve(
@@ -337,8 +338,8 @@ def _form(geometry: Geometry, x: jax.Array, w: jax.Array) -> _closed.Form | None
     inside = all(max(pad) < k for pad, k in zip(geometry.padding, kernel, strict=True))
     if x.dtype != jnp.float32 or not inside:
         return None
-    if co <= _MOST_FOR_ROWS and ci >= _LEAST_INTO_ROWS and kernel[0] >= 4:
-        return _few_channels.FORM
+    if min(ci, co) <= _MOST_FOR_ROWS and max(ci, co) >= _LEAST_BESIDE_ROWS and kernel[0] >= 4:
+        return _few_channels.ONTO_FEW if co < ci else _few_channels.FROM_FEW
     fewest = _FEWEST_CHANNELS.get(kernel[0], math.inf)
     if kernel[0] == kernel[1] and min(ci, co) >= fewest and min(geometry.output) >= 4:
         return _winograd.FORM

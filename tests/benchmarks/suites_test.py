@@ -4,6 +4,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from benchmarks import (
     image_metrics_bench,
     image_metrics_suite,
     kmeans_bench,
+    layers_bench,
     limits,
     mmd_bench,
     plot,
@@ -28,6 +30,7 @@ from benchmarks import (
     sorting_bench,
     tone_map_bench,
     training_suite,
+    translation_suite,
 )
 from benchmarks.harness import OURS, Options
 
@@ -39,6 +42,11 @@ SMALL = [
     (mmd_bench.case(), {"n": 32, "d": 3}),
     (image_metrics_bench.frechet_case(), {"d": 8}),
     (image_metrics_bench.kid_case(), {"n": 20, "d": 8}),
+    *(
+        (case, {"pixels": 6, "from": 3, "to": 2})
+        for case in layers_bench.cases()
+        if case.name in ("layers_transposed_3x3", "layers_penalty_4x4")
+    ),
 ]
 
 
@@ -152,6 +160,19 @@ def test_gaussian_process_targets_find_their_rows():
 
 
 @pytest.mark.fast
+def test_the_translation_suite_takes_pytorch_s_better_layout_and_counts_cpu_time():
+    lines = translation_suite.figures(_synthetic_rows(translation_suite, 0.5))
+    tasks = layers_bench.tasks()
+    assert len(lines) == len(tasks) and all("0.50 of PyTorch" in line for line in lines)
+    assert [line for line in lines if line.startswith("penalty_4x4 64->128") and line.endswith("at most 1.00: met")]
+    missed = translation_suite.figures(_synthetic_rows(translation_suite, 2.0))
+    assert sum("NOT met" in line for line in missed) == sum(
+        (kind, size["from"]) in layers_bench.TARGETS or (kind, None) in layers_bench.TARGETS for kind, size in tasks
+    )
+    assert all(line.endswith("not measured in this run") for line in translation_suite.figures([]))
+    assert {case.clock for case in layers_bench.cases()} == {time.process_time}
+
+
 def test_the_training_suite_compares_with_pytorch_and_takes_the_distance_s_share():
     rows = _synthetic_rows(training_suite, 0.5)
     for row in rows:
