@@ -6,9 +6,10 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from flax.typing import Initializer
 
 from gentoolkit.nn import convolution, normalization
-from gentoolkit.nn.convolution import Convolution, TransposedConvolution
+from gentoolkit.nn.convolution import NORMAL, Convolution, TransposedConvolution
 
 Norm = Callable[..., Callable[[jax.Array], jax.Array]] | None
 Activation = Callable[[jax.Array], jax.Array]
@@ -36,6 +37,7 @@ class ResidualBlock(nnx.Module):
         norm: Norm = normalization.instance,
         activation: Activation = nnx.relu,
         reflect: bool = True,
+        kernel_init: Initializer = NORMAL,
         rngs: nnx.Rngs,
     ):
         """Makes the layers.
@@ -45,10 +47,14 @@ class ResidualBlock(nnx.Module):
           norm: `(num_features, rngs=...)` to a norm, or None for none.
           activation: after the first convolution.
           reflect: whether images are reflected at their borders instead of surrounded by zeros.
+          kernel_init: of the kernels.
           rngs: of the initial weights.
         """
         self.activation = activation
-        self.first, self.second = (Convolution(num_features, num_features, 3, reflect=reflect, rngs=rngs) for _ in "ab")
+        self.first, self.second = (
+            Convolution(num_features, num_features, 3, reflect=reflect, kernel_init=kernel_init, rngs=rngs)
+            for _ in "ab"
+        )
         self.first_norm, self.second_norm = (_made(norm, num_features, rngs) for _ in "ab")
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -73,6 +79,7 @@ class PreactivationBlock(nnx.Module):
         halve: bool = True,
         norm: Norm = normalization.instance,
         activation: Activation = leaky_relu,
+        kernel_init: Initializer = NORMAL,
         rngs: nnx.Rngs,
     ):
         """Makes the layers.
@@ -83,15 +90,15 @@ class PreactivationBlock(nnx.Module):
           halve: whether height and width are halved.
           norm: `(num_features, rngs=...)` to a norm, or None for none.
           activation: before each convolution.
+          kernel_init: of the kernels.
           rngs: of the initial weights.
         """
+        made = partial(Convolution, in_features, kernel_init=kernel_init, rngs=rngs)
         self.activation = activation
         self.resize = convolution.halve if halve else identity
-        self.first = Convolution(in_features, in_features, 3, rngs=rngs)
-        self.second = Convolution(in_features, out_features, 3, rngs=rngs)
-        self.shortcut = (
-            Convolution(in_features, out_features, 1, rngs=rngs) if halve or in_features != out_features else identity
-        )
+        self.first = made(in_features, 3)
+        self.second = made(out_features, 3)
+        self.shortcut = made(out_features, 1) if halve or in_features != out_features else identity
         self.first_norm, self.second_norm = (_made(norm, in_features, rngs) for _ in "ab")
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -128,6 +135,7 @@ class UNetLevel(nnx.Module):
         code_features: int = 0,
         norm: Norm = normalization.instance,
         dropout: float = 0.0,
+        kernel_init: Initializer = NORMAL,
         rngs: nnx.Rngs,
     ):
         """Makes the layers.
@@ -140,15 +148,18 @@ class UNetLevel(nnx.Module):
           code_features: of a code that is appended to every pixel before the way down, at every level; 0 for none.
           norm: `(num_features, rngs=...)` to a norm, or None for none.
           dropout: share of features that are set to 0 after the way up, in training mode.
+          kernel_init: of the kernels.
           rngs: of the initial weights and of the dropout.
         """
         self.outermost, self.inside, self.code_features = out_features is not None, inside, code_features
         given = in_features if out_features is None else out_features
-        self.down = Convolution(in_features + code_features, num_features, 4, strides=2, padding=1, rngs=rngs)
+        self.down = Convolution(
+            in_features + code_features, num_features, 4, strides=2, padding=1, kernel_init=kernel_init, rngs=rngs
+        )
         self.down_norm = _made(None if self.outermost or inside is None else norm, num_features, rngs)
         inner = num_features if inside is None else 2 * num_features
         self.up = TransposedConvolution(
-            inner, given, (4, 4), strides=(2, 2), padding=1, kernel_init=convolution.NORMAL, rngs=rngs
+            inner, given, (4, 4), strides=(2, 2), padding=1, kernel_init=kernel_init, rngs=rngs
         )
         self.up_norm = _made(None if self.outermost else norm, given, rngs)
         self.dropout = nnx.Dropout(dropout, rngs=rngs) if dropout else identity

@@ -25,4 +25,6 @@ from gentoolkit.models.weights.tables import permuted as permuted
 from gentoolkit.models.weights.tables import problems as problems
 from gentoolkit.models.weights.tables import random as random
 from gentoolkit.models.weights.tables import same as same
+from gentoolkit.models.weights.tables import transposed_convolution as transposed_convolution
 from gentoolkit.models.weights.tables import under as under
+from gentoolkit.models.weights.tables import with_bias as with_bias

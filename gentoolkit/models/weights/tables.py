@@ -66,6 +66,30 @@ def convolution(name: str) -> Entry:
     return permuted(name, (2, 3, 1, 0))
 
 
+def transposed_convolution(name: str) -> Entry:
+    """The kernel of a transposed convolution, `[in, out, height, width]` in the file, turned around here.
+
+    Args:
+      name: of the tensor.
+    """
+
+    def shapes(shape: Shape) -> tuple[Shape, ...]:
+        return ((*shape[2:], *shape[:2]),)
+
+    return Entry((name,), shapes, lambda tensor: tensor.transpose(2, 3, 0, 1)[::-1, ::-1])
+
+
+def with_bias(layer: Callable[[str], Entry], path: str, name: str) -> dict[str, Entry]:
+    """The two entries of a layer: `path/kernel` and `path/bias` here, `name.weight` and `name.bias` in the file.
+
+    Args:
+      layer: of this file, such as `convolution`: makes the entry of the kernel.
+      path: of the layer.
+      name: of the layer in the file.
+    """
+    return {f"{path}/kernel": layer(f"{name}.weight"), f"{path}/bias": same(f"{name}.bias")}
+
+
 def linear(name: str) -> Entry:
     """The kernel of a linear map, `[out, in]` in the file and `[in, out]` here.
 

@@ -1,0 +1,80 @@
+"""The eight networks of the domain-specific variational information bound, in every reading of the paper.
+
+An encoder of a domain makes a map of content, which both domains share, and the law of a code of style, which only its
+own domain has. A painter makes an image of its domain from content and code.
+
+What the paper leaves open, and how it is read here by default:
+
+- How the code comes in: `inject = "fuse"`, before the first norm, since a norm over the image takes a code that is
+  repeated over it off again; or "literal" or "adain".
+- What the encoder of style shares with that of content: `share = "weights"`, the kernels of the first layers but no
+  norm, which would hide colour; or "activations" or "none".
+- The size of images: 128, where seven halvings leave one pixel, and which six residual blocks and a map of 30 x 30
+  logits fit; or 256.
+- The length of a code: 8, as in BicycleGAN, MUNIT and DRIT.
+
+References:
+  Kazemi, Soleymani, Taherkhani, Iranmanesh, Nasrabadi, Unsupervised image-to-image translation using domain-specific
+  variational information bound, NeurIPS 2018, section 5.
+"""
+
+import math
+
+from flax import nnx
+
+from gentoolkit.models.translation.blocks import Scheme
+from gentoolkit.models.translation.decoders import Inject, Styled, Upsample
+from gentoolkit.models.translation.encoders import ContentAndStyle, Share
+from gentoolkit.models.translation.patches import Patches
+
+
+def networks(
+    rngs: nnx.Rngs,
+    *,
+    image_size: int = 128,
+    channels: tuple[int, int] = (3, 3),
+    code_dim: int = 8,
+    width: int = 64,
+    num_blocks: int = 3,
+    num_layers: int | None = None,
+    inject: Inject = "fuse",
+    share: Share = "weights",
+    upsample: Upsample = "transposed",
+) -> dict[str, nnx.Module]:
+    """Makes the networks: an encoder (of content and style), a painter and a discriminator for each domain.
+
+    Args:
+      rngs: of the initial weights.
+      image_size: decides how often the style encoder halves (at most five times), and `num_layers`.
+      channels: of the images of x and of y.
+      code_dim: features of a code of style.
+      width: channels after the first layers.
+      num_blocks: residual blocks of each encoder and of each painter.
+      num_layers: of the discriminators; 3 from 256 pixels on, else 2.
+      inject: how a code comes into a painter, as in `decoders.Styled`.
+      share: what the encoders of a domain share, as in `encoders.ContentAndStyle`.
+      upsample: as in `decoders.Upward`.
+
+    Returns:
+      `encode_x`, `encode_y`, `paint_x`, `paint_y`, `judge_x`, `judge_y`.
+
+    Raises:
+      ValueError: images too small to be halved twice and once more.
+    """
+    halvings = min(5, int(math.log2(image_size / 4))) if image_size >= 8 else 0
+    if halvings < 1:
+        raise ValueError(f"image_size must be at least 8, got image_size = {image_size}.")
+    num_layers = (3 if image_size >= 256 else 2) if num_layers is None else num_layers
+    scheme = Scheme(width=width)
+    made: dict[str, nnx.Module] = {}
+    for domain, count in zip("xy", channels, strict=True):
+        encoder = ContentAndStyle(
+            count, code_dim, scheme=scheme, share=share, num_blocks=num_blocks, num_style_halvings=halvings, rngs=rngs
+        )
+        features = encoder.content_encoder.features
+        made[f"encode_{domain}"] = encoder
+        made[f"paint_{domain}"] = Styled(
+            features, code_dim, count, scheme=scheme, inject=inject, num_blocks=num_blocks, upsample=upsample, rngs=rngs
+        )
+        made[f"judge_{domain}"] = Patches(count, num_layers=num_layers, width=width, rngs=rngs)
+    return made

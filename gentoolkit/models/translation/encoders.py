@@ -1,0 +1,162 @@
+"""What translators read images with: content as a map, style as a short code."""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from gentoolkit.models.autoencoder import Posterior
+from gentoolkit.models.translation.blocks import Scheme, residual, stem
+from gentoolkit.nn.convolution import Convolution
+
+Share = Literal["weights", "activations", "none"]
+_LOG_VARIANCE = 10.0  # codes may not become more certain, or less, than exp of this
+
+
+class Content(nnx.Module):
+    """A convolution of 7 x 7, convolutions of stride 2, and residual blocks: images to a map of features.
+
+    Attributes:
+      features: channels of the map.
+      reduction: how many times smaller the map is than the image.
+    """
+
+    def __init__(self, channels: int, *, scheme: Scheme, num_halvings: int = 2, num_blocks: int, rngs: nnx.Rngs):
+        """Makes the layers.
+
+        Args:
+          channels: of the images.
+          scheme: widths, kernels, norms and initial weights.
+          num_halvings: convolutions of stride 2; each doubles the channels.
+          num_blocks: residual blocks after them.
+          rngs: of the initial weights.
+        """
+        self.features = scheme.width << num_halvings
+        self.reduction = 1 << num_halvings
+        self.stem = stem(channels, scheme, rngs=rngs)
+        self.down = nnx.List(
+            Convolution(
+                scheme.width << level,
+                scheme.width << level + 1,
+                scheme.down_kernel,
+                strides=2,
+                padding=1,
+                reflect=scheme.reflect_down,
+                kernel_init=scheme.kernel_init,
+                rngs=rngs,
+            )
+            for level in range(num_halvings)
+        )
+        self.norms = nnx.List(scheme.norm(scheme.width << level, rngs=rngs) for level in range(num_halvings + 1))
+        self.blocks = nnx.List(residual(self.features, scheme, rngs=rngs) for _ in range(num_blocks))
+
+    def __call__(self, images: jax.Array) -> jax.Array:
+        """Maps images `[b, h, w, c]` in [-1, 1] to `[b, h / reduction, w / reduction, features]`."""
+        x = self.first(images)
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+    def first(self, images: jax.Array) -> jax.Array:
+        """What stands before the residual blocks."""
+        x = images
+        for layer, norm in zip((self.stem, *self.down), self.norms, strict=True):
+            x = nnx.relu(norm(layer(x)))
+        return x
+
+    def first_without_norm(self, images: jax.Array) -> jax.Array:
+        """The same kernels without the norms, which would hide colour and contrast of the whole image."""
+        x = images
+        for layer in (self.stem, *self.down):
+            x = nnx.relu(layer(x))
+        return x
+
+
+class Style(nnx.Module):
+    """Convolutions of 4 x 4 and stride 2 without norm, a mean over space, and the law of a code."""
+
+    def __init__(self, features: int, code_dim: int, *, num_halvings: int, scheme: Scheme, rngs: nnx.Rngs):
+        """Makes the layers.
+
+        Args:
+          features: channels of the map that comes in, kept throughout.
+          code_dim: features of a code.
+          num_halvings: convolutions of stride 2.
+          scheme: initial weights.
+          rngs: of the initial weights.
+        """
+        self.layers = nnx.List(
+            Convolution(features, features, 4, strides=2, padding=1, kernel_init=scheme.kernel_init, rngs=rngs)
+            for _ in range(num_halvings)
+        )
+        heads = (nnx.Linear(features, code_dim, kernel_init=scheme.kernel_init, rngs=rngs) for _ in range(2))
+        self.mean, self.log_variance = heads
+
+    def __call__(self, x: jax.Array) -> Posterior:
+        """Maps `[b, h, w, features]` to the laws of codes, `[b, code_dim]` each."""
+        for layer in self.layers:
+            x = nnx.leaky_relu(layer(x), 0.2)
+        x = jnp.mean(x, axis=(1, 2))
+        return Posterior(self.mean(x), jnp.clip(self.log_variance(x), -_LOG_VARIANCE, _LOG_VARIANCE))
+
+
+class ContentAndStyle(nnx.Module):
+    """Both encoders of a domain, whose first layers may be the same.
+
+    A norm over each image takes the image's own colour and contrast away. A style encoder behind such norms (`share =
+    "activations"`, the paper's words read literally) is blind to both: by default the kernels are shared, and the style
+    goes through them without norm.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        code_dim: int,
+        *,
+        scheme: Scheme,
+        share: Share = "weights",
+        num_blocks: int = 3,
+        num_style_halvings: int = 5,
+        rngs: nnx.Rngs,
+    ):
+        """Makes the layers.
+
+        Args:
+          channels: of the images.
+          code_dim: features of a code.
+          scheme: widths, kernels, norms and initial weights.
+          share: what the style encoder has of the content encoder's first layers: their kernels, all that they make,
+            or nothing (layers of its own).
+          num_blocks: residual blocks of the content encoder.
+          num_style_halvings: convolutions of stride 2 behind the first layers; 5 leave one pixel of 128.
+          rngs: of the initial weights.
+        """
+        if share not in ("weights", "activations", "none"):
+            raise ValueError(f"share must be 'weights', 'activations' or 'none', got share = {share!r}.")
+        self.share = share
+        self.content_encoder = Content(channels, scheme=scheme, num_blocks=num_blocks, rngs=rngs)
+        features = self.content_encoder.features
+        self.own = Content(channels, scheme=scheme, num_blocks=0, rngs=rngs) if share == "none" else None
+        self.style_encoder = Style(features, code_dim, num_halvings=num_style_halvings, scheme=scheme, rngs=rngs)
+
+    def __call__(self, images: jax.Array) -> tuple[jax.Array, Posterior]:
+        """Maps images `[b, h, w, c]` in [-1, 1] to content `[b, h / 4, w / 4, features]` and the law of the style."""
+        first = self.content_encoder.first(images)
+        content = first
+        for block in self.content_encoder.blocks:
+            content = block(content)
+        return content, self.style_encoder(first if self.share == "activations" else self._for_style(images))
+
+    def content(self, images: jax.Array) -> jax.Array:
+        """The content alone."""
+        return self.content_encoder(images)
+
+    def style(self, images: jax.Array) -> Posterior:
+        """The law of the style alone."""
+        return self.style_encoder(self._for_style(images))
+
+    def _for_style(self, images: jax.Array) -> jax.Array:
+        if self.share == "activations":
+            return self.content_encoder.first(images)
+        return (self.own or self.content_encoder).first_without_norm(images)
