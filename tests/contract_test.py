@@ -26,6 +26,7 @@ CONTRACT = {
         "two_sample": {"wasserstein": "y w", "energy": "y w", "cramer_von_mises": "y w", "kolmogorov_smirnov": "y w"},
         "sliced": {"project": "x directions", "distance": "statistic", "maximal": "key statistic"},
         "cramer_wold": {"to_normal": "x", "between": "x z"},
+        "polynomial_mmd": {"squared": "x z"},
         "mmd": {
             "squared": "x z kernel",
             "gaussian": "bandwidth",
