@@ -12,7 +12,7 @@ from gentoolkit.evaluation.statistics.blocks import merged, moments_of, without
 from gentoolkit.evaluation.statistics.moments import Sums
 
 
-def fid(real: Features, generated: Features, *, num_blocks: int = 10) -> Result:
+def fid(real: Features, generated: Features, *, num_blocks: int = 8) -> Result:
     """Squared Fréchet distance between normal laws fitted to the features of real and of generated images.
 
     With Inception's pool features this is the FID. The standard error is a jackknife: images are left out block by

@@ -1,5 +1,6 @@
 """Balls around each image that reach to its k-th neighbour: precision, recall, density and coverage."""
 
+import hashlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from gentoolkit.evaluation.result import Result
 _BLOCK = 1024
 # Distances by products are rounded by no more than this share of the norms; nearer calls are decided by differences.
 _DOUBT = 1e-5
+_SPARE = 64
 
 
 class PrecisionRecall(NamedTuple):
@@ -133,17 +135,20 @@ def _share(values: np.ndarray, real: Features, generated: Features, extra: dict)
 def _radii(x: np.ndarray, num_neighbors: int) -> np.ndarray:
     """Squared distance `[n]` of each sample to its k-th neighbour, itself left out."""
     norms = _norms(x)
-    radii = np.empty(len(x))
+    radii = np.zeros(len(x))
+    _, group, sizes = np.unique(_identity(x), return_inverse=True, return_counts=True)
+    alone = sizes[group] <= num_neighbors  # the others have their k neighbours at distance 0
+    num = min(len(x) - 1, num_neighbors + _SPARE)
     for rows in _blocks(len(x)):
+        if not alone[rows].any():
+            continue
         distances = norms[rows, None] + norms[None] - 2.0 * (x[rows] @ x.T)
-        here = np.arange(len(distances))
-        distances[here, np.arange(len(x))[rows]] = np.inf
-        kth = np.partition(distances, num_neighbors - 1, axis=1)[:, num_neighbors - 1]
-        # All that rounding may have put on the wrong side of the k-th.
-        near = distances <= (kth + _DOUBT * (norms[rows] + norms.max()))[:, None]
-        for row, place in enumerate(range(rows.start, rows.start + len(distances))):
-            exact = _distances(x[place], x[near[row]])
-            radii[place] = np.partition(exact, num_neighbors - 1)[num_neighbors - 1]
+        distances[np.arange(len(distances)), np.arange(len(x))[rows]] = np.inf
+        # More than k of them, since rounding may have put some on the wrong side of the k-th.
+        near = np.argpartition(distances, num - 1, axis=1)[:, :num]
+        for row in np.flatnonzero(alone[rows]):
+            exact = _distances(x[rows.start + row], x[near[row]])
+            radii[rows.start + row] = np.partition(exact, num_neighbors - 1)[num_neighbors - 1]
     return radii
 
 
@@ -152,16 +157,27 @@ def _inside(
 ) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
     """Yields for rows of x which y lie in their balls `[b, m]`, and in whose balls of y they lie."""
     norms_x, norms_y = _norms(x), _norms(y)
+    identity_x, identity_y = _identity(x), _identity(y)
     for rows in _blocks(len(x)):
         distances = norms_x[rows, None] + norms_y[None] - 2.0 * (x[rows] @ y.T)
+        equal = identity_x[rows, None] == identity_y[None]
+        distances[equal] = 0.0
         bounds = [radii_x[rows, None]] if radii_y is None else [radii_x[rows, None], radii_y[None]]
         doubt = _DOUBT * (norms_x[rows, None] + norms_y[None])
         doubtful = np.zeros(distances.shape, bool)
         for bound in bounds:
             doubtful |= np.abs(distances - bound) <= doubt
-        for i, j in np.argwhere(doubtful):
-            distances[i, j] = _distances(x[rows][i], y[j][None])[0]
+        places = np.argwhere(doubtful & ~equal)
+        for start in range(0, len(places), _BLOCK):
+            i, j = places[start : start + _BLOCK].T
+            distances[i, j] = np.square(x[rows][i] - y[j], dtype=np.float64).sum(axis=1)
         yield rows, distances <= bounds[0], distances <= bounds[-1]
+
+
+def _identity(x: np.ndarray) -> np.ndarray:
+    """A number for each row that equal rows share."""
+    digests = [hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in x]
+    return np.frombuffer(b"".join(digests), np.uint64)
 
 
 def _norms(x: np.ndarray) -> np.ndarray:

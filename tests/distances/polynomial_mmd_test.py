@@ -27,16 +27,15 @@ def test_the_worked_example_of_kid():
     np.testing.assert_allclose(polynomial_mmd.squared(x, z), -2.375, rtol=1e-6)
 
 
-@pytest.mark.parametrize("estimator", ["unbiased", "biased"])
-def test_value_and_gradient_are_those_of_the_definition_for_several_problems(x64, estimator):
+def test_value_and_gradient_are_those_of_the_definition_for_several_problems(x64):
     x, z = draw(0, 2, 9, 4), draw(1, 7, 4) + 0.3
-    options = {"degree": 3, "scale": 0.4, "offset": 0.7, "estimator": estimator}
+    options = {"degree": 3, "scale": 0.4, "offset": 0.7, "estimator": "unbiased"}
 
     @jax.jit
     def run(x, z, scale, offset):
         def loss(*arrays):
             x, z, scale, offset = arrays
-            found = polynomial_mmd.squared(x, z, scale=scale, offset=offset, estimator=estimator, block_size=4)
+            found = polynomial_mmd.squared(x, z, scale=scale, offset=offset, block_size=4)
             return found.sum(), found
 
         return jax.grad(loss, argnums=(0, 1, 2, 3), has_aux=True)(x, z, scale, offset)
@@ -58,6 +57,9 @@ def test_equal_samples_are_at_distance_zero_by_the_biased_form_whatever_the_widt
     x = jnp.asarray(draw(0, 12, 5), jnp.float32)
     run = jax.jit(functools.partial(polynomial_mmd.squared, estimator="biased"))
     assert abs(run(x, x)) < 1e-6
+    z = x[:7] + 1
+    expected = reference(np.float64(x), np.float64(z), degree=3, scale=0.2, offset=1.0, estimator="biased")
+    np.testing.assert_allclose(run(x, z), expected, rtol=1e-5)
     broken = x.at[0, 0].set(jnp.nan)
     assert jnp.isnan(run(broken, broken))
     assert jax.eval_shape(run, *[jax.ShapeDtypeStruct((12, 5), jnp.bfloat16)] * 2).dtype == jnp.float32

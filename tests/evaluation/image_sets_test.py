@@ -99,6 +99,14 @@ def test_neighbours_are_those_of_brute_force_duplicates_and_rims_included():
     np.testing.assert_allclose(distances, np.sqrt(np.sort(apart[2].T, axis=1)[:, :3]), rtol=1e-6)
 
 
+def test_a_set_of_one_image_many_times_over_is_told_at_once():
+    same = np.full((3000, 8), 0.3)
+    real = np.concatenate([same[:1500], np.random.default_rng(0).normal(size=(20, 8))])
+    found = neighbors.precision_recall(named(real), named(same))
+    assert found.precision.value == 1 and found.recall.value == 1500 / 1520
+    assert neighbors.density_coverage(named(real), named(same)).coverage.value > 1500 / 1521
+
+
 def test_what_cannot_be_told_is_refused():
     x = named(np.random.default_rng(0).normal(size=(6, 3)))
     moments = features.of(x.moments, network="toy", preprocessing="clean")

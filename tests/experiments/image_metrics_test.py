@@ -226,7 +226,7 @@ def test_other_networks_figures_have_other_names(folders, extractor):
 def test_many_images_keep_moments_alone_unless_a_metric_needs_more(folders, extractor, monkeypatch):
     monkeypatch.setattr(measures, "MOST_ROWS", 10)
     found = run(*folders, extractor, Options(metrics=("fid",)))
-    assert found.real.features.rows is None and len(found.real.features.blocks) == 10
+    assert found.real.features.rows is None and len(found.real.features.blocks) == 8
     np.testing.assert_allclose(
         found.results["fid"].value, fid.fid(*(seen(folder, extractor) for folder in folders)).value, rtol=1e-4
     )
