@@ -1,16 +1,24 @@
 """What every test runs under: eight simulated devices, strict promotion for kernels, repeatable properties."""
 
 import gc
+import importlib.metadata
 import os
 import pathlib
 import signal
 
 _TESTS = pathlib.Path(__file__).parent
 
-# Before the first import of jax, which reads them once. Appended, so that a caller's own flags stay. All passes of XLA
-# run as they do for users; only LLVM does less behind them, which takes a quarter off a test run that mostly compiles.
-# `.ci/run` has tests at full optimization too.
-for _flag, _value in {"--xla_force_host_platform_device_count": 8, "--xla_backend_optimization_level": 1}.items():
+# Before the first import of jax, which reads them once. All passes of XLA run as they do for users; only what turns
+# their result into machine code does less, which halves a test run that mostly compiles: LLVM optimizes nothing, and
+# loops are written out directly instead of by way of MLIR (a flag that a later jaxlib may not know and would stop at).
+# The faults of the compiler that WORKSPACE.md lists show all the same. A caller who names a level of optimization gets
+# what users have; `.ci/run` does so with the fast tests.
+_flags = {"--xla_force_host_platform_device_count": 8}
+if "--xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):
+    _flags["--xla_backend_optimization_level"] = 0
+    if importlib.metadata.version("jaxlib").startswith("0.10."):
+        _flags["--xla_cpu_use_fusion_emitters"] = "false"
+for _flag, _value in _flags.items():
     if _flag not in os.environ.get("XLA_FLAGS", ""):
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_flag}={_value}".strip()
 # A shell that runs the tests in the background has them ignore Ctrl-C, and so the programs that they start.
@@ -29,6 +37,12 @@ _KERNELS = {"distances", "gaussianization", "information", "gaussian_process", "
 # The same examples on every run and no deadline: the first example of a shape pays for its compilation.
 hypothesis.settings.register_profile("gentoolkit", derandomize=True, deadline=None, max_examples=25, database=None)
 hypothesis.settings.load_profile("gentoolkit")
+
+
+def pytest_collection_finish():
+    """What was imported stays: the collector of garbage need not look at it again while jax traces."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

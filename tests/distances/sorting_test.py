@@ -18,131 +18,167 @@ def _sample(shape, seed=0, dtype=np.float32):
     return np.random.default_rng(seed).normal(size=shape).astype(dtype)
 
 
+# All methods in one program, compiled once a length: call by call, a network is a program for every comparison.
+@jax.jit
+def everything(y, weights):
+    """For every method the sorted rows, the ranks, and the gradient of the weighted sum of the sorted."""
+
+    def of(method):
+        values, back = jax.vjp(functools.partial(sorting.sort, method=method), y)
+        return values, sorting.ranks(y, method=method), back(weights)[0]
+
+    return [of(method) for method in METHODS]
+
+
+def by_method(y, weights=None):
+    """`everything` of rows `[5, n]`: fewer are repeated, so that a length is one shape."""
+    y = np.float32(y)
+    rows = np.resize(y, (5, y.shape[-1]))
+    weights = np.ones_like(rows) if weights is None else weights
+    return zip(METHODS, (map(np.asarray, found) for found in everything(rows, weights)), strict=True)
+
+
 @pytest.mark.fast
 @pytest.mark.parametrize("n", LENGTHS)
-@pytest.mark.parametrize("method", METHODS)
-def test_sort_and_ranks_agree_with_numpy(method, n):
-    y = _sample((5, n))
-    values, ranks = sorting.sort(jnp.asarray(y), method=method), sorting.ranks(jnp.asarray(y), method=method)
-    np.testing.assert_array_equal(values, np.sort(y, axis=-1))
-    assert ranks.dtype == jnp.int32
-    np.testing.assert_array_equal(ranks, np.argsort(np.argsort(y, axis=-1), axis=-1))
+def test_sort_ranks_and_gradient_agree_with_numpy(n):
+    y, weights = _sample((5, n)), _sample((5, n), 5)
+    place = np.argsort(np.argsort(y, axis=-1), axis=-1)
+    for method, (values, ranks, gradient) in by_method(y, weights):
+        np.testing.assert_array_equal(values, np.sort(y, axis=-1), err_msg=method)
+        assert ranks.dtype == np.int32
+        np.testing.assert_array_equal(ranks, place, err_msg=method)
+        # It goes back to where the value came from.
+        np.testing.assert_array_equal(gradient, np.take_along_axis(weights, place, axis=-1), err_msg=method)
 
 
 @pytest.mark.parametrize("shape", [(64, 300), (3, 1, 200, 70), (1, 5000), (7, 4096)])
 def test_larger_sizes_that_are_split_over_threads(shape):
     y = _sample(shape, 1)
-    np.testing.assert_array_equal(sorting.sort(jnp.asarray(y)), np.sort(y, axis=-1))
-    ranks = np.asarray(sorting.ranks(jnp.asarray(y)))
+    np.testing.assert_array_equal(sorting.sort(y), np.sort(y, axis=-1))
+    ranks = np.asarray(sorting.ranks(y))
     np.testing.assert_array_equal(np.take_along_axis(np.sort(y, axis=-1), ranks, axis=-1), y)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_ties_give_a_permutation(method):
-    y = jnp.asarray(np.random.default_rng(2).integers(0, 3, size=(6, 300)), jnp.float32)
-    ranks = np.asarray(sorting.ranks(y, method=method))
-    np.testing.assert_array_equal(np.sort(ranks, axis=-1), np.tile(np.arange(300), (6, 1)))
-    np.testing.assert_array_equal(np.take_along_axis(np.sort(y, axis=-1), ranks, axis=-1), y)
+def test_ties_give_a_permutation():
+    y = np.random.default_rng(2).integers(0, 3, size=(5, 300))
+    for method, (_, ranks, _) in by_method(y):
+        np.testing.assert_array_equal(np.sort(ranks, axis=-1), np.tile(np.arange(300), (5, 1)), err_msg=method)
+        np.testing.assert_array_equal(np.take_along_axis(np.sort(y, axis=-1), ranks, axis=-1), y, err_msg=method)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_nan_infinity_and_signed_zero(method):
+def test_nan_infinity_and_signed_zero():
     finite = np.float32([1.0, -np.inf, np.inf, 0.0, -1.0, 3e38, 2e-38])
     nans = np.float32([np.nan, np.copysign(np.nan, -1.0)])
     y = np.concatenate([nans[:1], finite, nans[1:]])
-    values = np.asarray(sorting.sort(jnp.asarray(y), method=method))
-    np.testing.assert_array_equal(values[:7], np.sort(finite))
-    assert np.isnan(values[7:]).all()
-    assert set(np.asarray(sorting.ranks(jnp.asarray(y), method=method))[[0, 8]].tolist()) == {7, 8}
-    zeros = jnp.array([0.0, -0.0, 0.0, -0.0, -1.0, 1.0])
-    np.testing.assert_array_equal(sorting.sort(zeros, method=method), np.sort(zeros))
+    for method, (values, ranks, _) in by_method(y):
+        np.testing.assert_array_equal(values[0, :7], np.sort(finite), err_msg=method)
+        assert np.isnan(values[0, 7:]).all()
+        assert set(ranks[0, [0, 8]].tolist()) == {7, 8}
+    zeros = np.float32([0.0, -0.0, 0.0, -0.0, -1.0, 1.0, 0.0, -0.0, 0.0])
+    for method, (values, _, _) in by_method(zeros):
+        np.testing.assert_array_equal(values[0], np.sort(zeros), err_msg=method)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_dtypes(method, x64):
+def test_dtypes(x64):
     wide = _sample((4, 50), 3, np.float64)
-    out = sorting.sort(jnp.asarray(wide), method=method)
-    assert out.dtype == jnp.float64
-    np.testing.assert_array_equal(out, np.sort(wide, axis=-1))
     half = jnp.asarray(wide, jnp.bfloat16)
-    out = sorting.sort(half, method=method)
-    assert out.dtype == jnp.float32
-    np.testing.assert_array_equal(out, np.sort(np.asarray(half, np.float32), axis=-1))
+    each = jax.jit(lambda *arrays: [[sorting.sort(y, method=method) for y in arrays] for method in METHODS])
+    for of_wide, of_half in each(wide, half):
+        assert of_wide.dtype == jnp.float64 and of_half.dtype == jnp.float32
+        np.testing.assert_array_equal(of_wide, np.sort(wide, axis=-1))
+        np.testing.assert_array_equal(of_half, np.sort(np.asarray(half, np.float32), axis=-1))
 
 
-@pytest.mark.fast
-@pytest.mark.parametrize("n", [1, 9, 300])
-@pytest.mark.parametrize("method", METHODS)
-def test_gradient_goes_back_to_where_the_value_came_from(method, n):
-    y, weights = _sample((3, n), 4), _sample((3, n), 5)
-    gradient = jax.grad(lambda v: jnp.sum(weights * sorting.sort(v, method=method)))(jnp.asarray(y))
-    expected = np.take_along_axis(weights, np.argsort(np.argsort(y, axis=-1), axis=-1), axis=-1)
-    np.testing.assert_array_equal(gradient, expected)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_gradient_against_finite_differences(method, x64):
+def test_gradient_against_finite_differences(x64):
     y = _sample((2, 12), 6, np.float64)  # its gaps are far wider than the step
-
-    def f(v):
-        return jnp.sum(jnp.arange(12.0)[None] ** 2 * jnp.sin(sorting.sort(v, method=method)))
-
     step = 1e-6
-    numeric = np.zeros_like(y)
-    for i in np.ndindex(y.shape):
-        bump = np.zeros_like(y)
-        bump[i] = step
-        numeric[i] = (f(jnp.asarray(y + bump)) - f(jnp.asarray(y - bump))) / (2 * step)
-    np.testing.assert_allclose(jax.grad(f)(jnp.asarray(y)), numeric, rtol=1e-6, atol=1e-6)
+    bumps = step * np.eye(y.size).reshape(-1, 2, 12)
+
+    def each(method, y, bumps):
+        def f(v):
+            return jnp.sum(jnp.arange(12.0) ** 2 * jnp.sin(sorting.sort(v, method=method)), axis=(-2, -1))
+
+        return f(y + bumps) - f(y - bumps), jax.grad(f)(y)
+
+    with jax.numpy_rank_promotion("allow"):
+        found = jax.jit(lambda *arrays: [each(method, *arrays) for method in METHODS])(y, bumps)
+    for difference, gradient in found:
+        np.testing.assert_allclose(gradient.reshape(-1), difference / (2 * step), rtol=1e-6, atol=1e-6)
 
 
 def test_second_derivative(x64):
-    y = jnp.asarray(_sample((6,), 7, np.float64))
+    y = _sample((6,), 7, np.float64)
 
     def f(v):
         return jnp.sum(jnp.arange(1.0, 7.0) * sorting.sort(v) ** 3)
 
-    hessian = jax.jacrev(jax.jacrev(f))(y)
-    np.testing.assert_allclose(hessian, np.diag(6 * (np.asarray(sorting.ranks(y)) + 1) * np.asarray(y)), rtol=1e-12)
+    hessian = jax.jit(jax.jacrev(jax.jacrev(f)))(y)
+    place = np.argsort(np.argsort(y))
+    np.testing.assert_allclose(hessian, np.diag(6 * (place + 1) * y), rtol=1e-12)
+
+
+@pytest.mark.fast
+def test_jit_and_vmap_agree():
+    y = _sample((4, 3, 30), 8)
+    place = np.argsort(np.argsort(y, axis=-1), axis=-1)
+    expected = {"sort": np.sort(y, axis=-1), "ranks": place, "gradient": place == 0}
+
+    def each(method, y):
+        sort, ranks = (functools.partial(f, method=method) for f in (sorting.sort, sorting.ranks))
+        functions = {"sort": sort, "ranks": ranks, "gradient": jax.grad(lambda v: jnp.sum(sort(v)[..., 0]))}
+        return {
+            name: (f(y), jax.vmap(f)(y), jax.vmap(jax.vmap(f), in_axes=1, out_axes=1)(y))
+            for name, f in functions.items()
+        }
+
+    for method, found in zip(METHODS, jax.jit(lambda y: [each(m, y) for m in METHODS])(y), strict=True):
+        for name, ways in found.items():
+            for way in ways:
+                np.testing.assert_array_equal(way, expected[name], err_msg=f"{method} {name}")
 
 
 @pytest.mark.fast
 @pytest.mark.parametrize("method", METHODS)
-def test_jit_vmap_and_eager_agree(method):
-    y = jnp.asarray(_sample((4, 3, 30), 8))
+def test_outside_jit(method):
+    y = jnp.float32([[2.0, -1.0, 0.5], [0.0, 3.0, -2.0]])
     sort, ranks = (functools.partial(f, method=method) for f in (sorting.sort, sorting.ranks))
-    for f in (sort, ranks, jax.grad(lambda v: jnp.sum(sort(v)[..., 0]))):
-        eager = f(y)
-        np.testing.assert_array_equal(jax.jit(f)(y), eager)
-        np.testing.assert_array_equal(jax.vmap(f)(y), eager)
-        np.testing.assert_array_equal(jax.vmap(jax.vmap(f), in_axes=1, out_axes=1)(y), eager)
+    np.testing.assert_array_equal(sort(y), np.sort(y))
+    np.testing.assert_array_equal(ranks(y), [[2, 0, 1], [1, 2, 0]])
+    np.testing.assert_array_equal(jax.vmap(sort)(y), np.sort(y))
+    np.testing.assert_array_equal(jax.grad(lambda v: jnp.sum(sort(v)[:, 0]))(y), [[0, 1, 0], [0, 0, 1]])
 
 
-@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("spec", [PartitionSpec("d"), PartitionSpec(None, "d")])
-def test_sharded_under_jit(method, spec):
+def test_sharded_under_jit(spec):
     mesh = jax.make_mesh((8,), ("d",), axis_types=(AxisType.Auto,))
-    y = _sample((16, 320), 9)
+    y = _sample((16, 64), 9)
     placed = jax.device_put(y, NamedSharding(mesh, spec))
-    np.testing.assert_array_equal(jax.jit(functools.partial(sorting.sort, method=method))(placed), np.sort(y, axis=-1))
-    gradient = jax.jit(jax.grad(lambda v: jnp.sum(sorting.sort(v, method=method)[:, :10])))(placed)
-    np.testing.assert_array_equal(gradient, np.argsort(np.argsort(y, axis=-1), axis=-1) < 10)
+
+    def first(y, method):
+        values = sorting.sort(y, method=method)
+        return jnp.sum(values[:, :10]), values
+
+    each = jax.jit(lambda y: [jax.grad(first, has_aux=True)(y, method) for method in METHODS])
+    for method, (gradient, values) in zip(METHODS, each(placed), strict=True):
+        np.testing.assert_array_equal(values, np.sort(y, axis=-1), err_msg=method)
+        np.testing.assert_array_equal(gradient, np.argsort(np.argsort(y, axis=-1), axis=-1) < 10, err_msg=method)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_inside_shard_map_with_a_gradient_that_crosses_devices(method):
+def test_inside_shard_map_with_a_gradient_that_crosses_devices():
     mesh = jax.make_mesh((8,), ("d",), axis_types=(AxisType.Auto,))
-    y, w = jnp.asarray(_sample((16, 320), 10)), jnp.arange(320.0)[None]
+    y, w = jnp.asarray(_sample((16, 64), 10)), np.arange(64, dtype=np.float32)[None]
 
-    def loss(scale, v):
+    def loss(scale, v, method):
         def local(s, v):
             return jax.lax.psum(jnp.sum(w * sorting.sort(s * v, method=method)), "d")
 
         p = PartitionSpec
         return jax.shard_map(local, mesh=mesh, in_specs=(p(), p("d")), out_specs=p())(scale, v)
 
-    expected = jax.value_and_grad(lambda s: jnp.sum(w * jnp.sort(s * y, axis=-1)))(2.0)
-    np.testing.assert_allclose(jax.jit(jax.value_and_grad(loss))(2.0, y), expected, rtol=1e-5)
+    each = jax.jit(lambda scale, v: [jax.value_and_grad(loss)(scale, v, method) for method in METHODS])
+    slope = np.sum(w * np.sort(np.float64(y), axis=-1))
+    for found in each(2.0, y):
+        np.testing.assert_allclose(found, [2 * slope, slope], rtol=1e-5)
 
 
 @pytest.mark.fast
@@ -175,8 +211,9 @@ def test_a_second_call_outside_jit_compiles_nothing(function, caplog):
     with jax.log_compiles(), caplog.at_level("WARNING"):
         function(y)
         assert not [record for record in caplog.records if "ompiling" in record.getMessage()]
-        function(jnp.ones((3, 13)))  # another shape does, and is seen
-        assert [record for record in caplog.records if "ompiling" in record.getMessage()]
+        if function is sorting.sort:  # another shape does, and is seen
+            function(jnp.ones((3, 13)))
+            assert [record for record in caplog.records if "ompiling" in record.getMessage()]
 
 
 @pytest.mark.fast
@@ -186,12 +223,16 @@ def test_methods_agree_on_subnormals_ties_and_what_is_not_finite(shape):
     y = np.float32([3e-45, 1e-40, -1e-42, 0.0, -0.0, -1e-39, np.nan, np.inf, -np.inf, 2 * tiny, -tiny, 1.0])
     y = jnp.asarray(np.resize(y, shape))
     flushed = np.where(np.abs(y) < tiny, np.float32(0), y)
-    for method in ("host", "network", "xla"):
-        ordered = jax.jit(functools.partial(sorting.sort, method=method))(y)
+
+    @jax.jit
+    def each(y):
+        methods = ("host", "network", "xla")
+        return {m: (sorting.sort(y, method=m), sorting.ranks(y, method=m)) for m in methods}
+
+    for method, (ordered, rank) in each(y).items():
         np.testing.assert_array_equal(
             np.asarray(ordered).view(np.int32) << 1, np.sort(flushed).view(np.int32) << 1, err_msg=method
         )
-        rank = sorting.ranks(y, method=method)
         np.testing.assert_array_equal(np.take_along_axis(np.asarray(ordered), np.asarray(rank), -1), flushed)
 
 

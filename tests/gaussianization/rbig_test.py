@@ -12,6 +12,7 @@ from gentoolkit.distances import directions, sliced, two_sample
 from gentoolkit.gaussianization import marginal, rbig, rotation, univariate_entropy
 
 KEY = jax.random.key(0)
+# Where nothing else is asked for, samples are 60 by 3 and layers three: a fit, a density, a map back are compiled once.
 
 
 def correlated(n, d, seed=0):
@@ -88,22 +89,42 @@ def test_compensated_latents_are_those_of_twice_the_digits(x64):
     ("maps", "told"), [(marginal.quantile(tails="pareto"), "'quantile'.*pareto"), (marginal.histogram(), "'histogram'")]
 )
 def test_compensated_is_refused_where_maps_are_not_known_so_well(function, maps, told):
-    d = rbig.fit(KEY, correlated(50, 2), marginal=maps, num_layers=1)
+    d = jax.eval_shape(lambda: rbig.fit(KEY, jnp.ones((50, 2)), marginal=maps, num_layers=1))
     with pytest.raises(ValueError, match=f"compensated=True takes .*{told}"):
-        function(d, correlated(50, 2), compensated=True)
+        jax.eval_shape(lambda d: function(d, jnp.ones((50, 2)), compensated=True), d)
 
 
-@pytest.mark.parametrize("d", [1, 3, 5])
+@pytest.mark.parametrize("d", [1, 4])
 def test_log_det_is_that_of_the_jacobian(x64, d):
     x = np.float64(correlated(200, d))
     fitted = rbig.fit(KEY, x, rotation=rotation.random(), num_layers=3)
     points = np.concatenate([x[:10], x[:3] + 30.0])  # far outside too
-    z, log_det = rbig.forward(fitted, points)
-    there = jax.jit(jax.vmap(jax.jacfwd(lambda p: rbig.forward(fitted, p[None])[0][0])))(points)
-    np.testing.assert_allclose(log_det, np.linalg.slogdet(there)[1], rtol=1e-8, atol=1e-8)
-    back = jax.jit(jax.vmap(jax.jacfwd(lambda p: rbig.inverse(fitted, p[None])[0])))(z)
-    np.testing.assert_allclose(np.linalg.slogdet(back)[1] + log_det, 0, atol=1e-6)
-    np.testing.assert_allclose(rbig.inverse(fitted, z), points, rtol=1e-8, atol=1e-8)
+
+    @jax.jit
+    @jax.vmap
+    def there(p):
+        def forward(p):
+            z, log_det = rbig.forward(fitted, p[None])
+            return z[0], (z[0], log_det[0])
+
+        jacobian, (z, log_det) = jax.jacfwd(forward, has_aux=True)(p)
+        return jnp.linalg.slogdet(jacobian)[1], z, log_det
+
+    @jax.jit
+    @jax.vmap
+    def back(z):
+        def inverse(z):
+            p = rbig.inverse(fitted, z[None])[0]
+            return p, p
+
+        jacobian, p = jax.jacfwd(inverse, has_aux=True)(z)
+        return jnp.linalg.slogdet(jacobian)[1], p
+
+    by_autodiff, z, log_det = there(points)
+    np.testing.assert_allclose(log_det, by_autodiff, rtol=1e-8, atol=1e-8)
+    of_inverse, returned = back(z)
+    np.testing.assert_allclose(of_inverse + log_det, 0, atol=1e-6)
+    np.testing.assert_allclose(returned, points, rtol=1e-8, atol=1e-8)
 
 
 def test_density_integrates_to_one():
@@ -152,10 +173,10 @@ def test_delta_telescopes_to_equation_6_of_the_whole():
 
 
 def test_layers_are_the_steps_of_forward():
-    x = correlated(100, 3)
+    x = correlated(60, 3)
     d = rbig.fit(KEY, x, num_layers=3)
     values = rbig.layers(d, x)
-    assert values.gaussianized.shape == values.rotated.shape == (3, 100, 3) and values.log_det.shape == (3, 100)
+    assert values.gaussianized.shape == values.rotated.shape == (3, 60, 3) and values.log_det.shape == (3, 60)
     at = x
     for i in range(3):
         layer = jax.tree.map(lambda leaf, i=i: leaf[i], d.layers)
@@ -173,7 +194,7 @@ def test_layers_are_the_steps_of_forward():
     np.testing.assert_allclose(rbig.log_prob(d, x), log_prob, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("num_layers", [0, 1, 4])
+@pytest.mark.parametrize("num_layers", [0, 4])
 @pytest.mark.parametrize("maps", [marginal.quantile(), marginal.quantile(tails="clip"), marginal.mixture(num_steps=20)])
 def test_log_density_and_score_are_those_of_forward(num_layers, maps):
     x = correlated(80, 3)
@@ -186,8 +207,13 @@ def test_log_density_and_score_are_those_of_forward(num_layers, maps):
         z, log_det = rbig.forward(d, x)
         return jnp.sum(jax.scipy.stats.norm.logpdf(z), axis=-1) + log_det
 
-    np.testing.assert_allclose(rbig.log_prob(d, outside), by_forward(outside), rtol=1e-4, atol=1e-4)
-    scores = [jax.grad(lambda x, of=of: jnp.sum(of(x)))(x) for of in (lambda x: rbig.log_prob(d, x), by_forward)]
+    @jax.jit
+    def both(x, outside):
+        each = [lambda x: rbig.log_prob(d, x), by_forward]
+        return [of(outside) for of in each], [jax.grad(lambda x, of=of: jnp.sum(of(x)))(x) for of in each]
+
+    values, scores = both(x, outside)
+    np.testing.assert_allclose(*values, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(*scores, rtol=1e-3, atol=1e-3)
 
 
@@ -208,10 +234,10 @@ def test_problems_side_by_side_are_a_loop():
 
 
 def test_further_axes_of_samples_and_gradients():
-    x = correlated(60, 2)
-    d = rbig.fit(KEY, x, num_layers=2)
-    grid = x[:12].reshape(3, 4, 2)
-    np.testing.assert_allclose(rbig.log_prob(d, grid).reshape(12), rbig.log_prob(d, x[:12]), rtol=1e-4, atol=1e-5)
+    x = correlated(60, 3)
+    d = rbig.fit(KEY, x, num_layers=3)
+    grid = x.reshape(3, 20, 3)
+    np.testing.assert_allclose(rbig.log_prob(d, grid).reshape(60), rbig.log_prob(d, x), rtol=1e-4, atol=1e-5)
     score = jax.jit(jax.grad(lambda x: jnp.sum(rbig.log_prob(d, x))))(x + np.float32(50) * (x > 5))
     assert np.isfinite(score).all()
 
@@ -250,7 +276,7 @@ def test_awkward_samples_give_finite_results(kind):
     z, log_det = rbig.forward(d, x)
     assert np.isfinite(z).all() and np.isfinite(log_det).all()
     np.testing.assert_allclose(rbig.inverse(d, z), x, rtol=1e-3, atol=1e-3)
-    assert np.isfinite(rbig.sample(KEY, d, 10)).all()
+    assert np.isfinite(rbig.sample(KEY, d, len(x))).all()
 
 
 def test_dithering_takes_the_spikes_off_integers():
@@ -271,9 +297,10 @@ def test_a_problem_that_is_not_finite_is_nan_and_no_other(bad):
     assert np.isfinite(delta[[0, 2]]).all() and np.isnan(delta[1]).all()
     z, log_det = map(np.asarray, rbig.forward(d, correlated(50, 2)[None].repeat(3, axis=0)))
     assert np.isnan(z[1]).all() and np.isnan(log_det[1]).all() and np.isfinite(z[[0, 2]]).all()
-    point = correlated(50, 2)
+    point = correlated(60, 3)
+    d = rbig.fit(KEY, point, num_layers=3)
     point[3, 1] = np.nan
-    asked = np.asarray(rbig.log_prob(rbig.fit(KEY, x[0], num_layers=2), point))
+    asked = np.asarray(rbig.log_prob(d, point))
     assert np.isnan(asked[3]) and np.isfinite(np.delete(asked, 3)).all()
 
 

@@ -12,6 +12,7 @@ from gentoolkit.information import gaussian, student_t
 
 KEY = jax.random.key(0)
 QUICK = {"num_folds": 2, "num_layers": 1, "max_components": 1}  # what is asked here does not depend on clusters
+NULL = QUICK | {"num_layers": 0}
 SCATTER = np.float32([[1, 0.5, 0.6], [0.5, 1, 0.4], [0.6, 0.4, 1]])
 
 
@@ -24,30 +25,33 @@ def within(got, truth, extra=0.0):
     assert abs(got.value - truth) < 3 * got.standard_error + extra
 
 
+# One size, and nothing traced: fits and log-densities of as many rows and features are then compiled once for all
+# measures. That a traced call gives the same is looked at in units_test.py and total_correlation_test.py.
+N = 1000
+
+
 def test_mutual_information_value_symmetry_and_marginal_maps():
-    ask = jax.jit(functools.partial(information.mutual_information, **QUICK))
-    x = student(1000)
-    one = ask(KEY, x[:, :1], x[:, 1:])
+    ask = functools.partial(information.mutual_information, KEY, **QUICK)
+    x = student(N)
+    one = ask(x[:, :1], x[:, 1:])
     within(one, student_t.mutual_information(SCATTER, dof=4.0, split=1))
-    other = jax.jit(functools.partial(information.mutual_information, **QUICK))(KEY, x[:, 1:], x[:, :1])
+    other = ask(x[:, 1:], x[:, :1])
     np.testing.assert_allclose(other.value, one.value, atol=0.5 * one.standard_error)
-    mapped = ask(KEY, np.exp(x[:, :1] / 3), np.arctan(x[:, 1:] / 5))
+    mapped = ask(np.exp(x[:, :1] / 3), np.arctan(x[:, 1:] / 5))
     np.testing.assert_array_equal(mapped.value, one.value)
     assert one.trace.shape == (2,) and one.p_value is None
     x[3, 0] = np.nan
-    assert np.isnan(ask(KEY, x[:, :1], x[:, 1:]).value)
+    assert np.isnan(ask(x[:, :1], x[:, 1:]).value)
 
 
 def test_mutual_information_is_tested_by_permuting_pairs():
-    ask = functools.partial(
-        information.mutual_information, num_folds=2, num_layers=0, max_components=1, num_permutations=19
-    )
-    x = student(120)
+    ask = functools.partial(information.mutual_information, KEY, **NULL, num_permutations=19)
+    x = student(200)
     shuffled = x.copy()
     shuffled[:, 0] = np.random.default_rng(0).permutation(x[:, 0])  # the dependence within the other block stays
-    got = jax.jit(ask)(KEY, np.stack([x, shuffled])[..., :1], np.stack([x, shuffled])[..., 1:])
-    assert got.p_value[0] == pytest.approx(0.05) and got.p_value[1] > 0.05
-    assert (np.abs(got.null_mean) < 0.15).all() and (got.null_std > 0).all()
+    got = [ask(x[:, :1], x[:, 1:]) for x in (x, shuffled)]
+    assert got[0].p_value == pytest.approx(0.05) and got[1].p_value > 0.05
+    assert all(abs(one.null_mean) < 0.15 and one.null_std > 0 for one in got)
 
 
 @pytest.mark.parametrize("form", ["classical", "telescoped"])
@@ -59,57 +63,68 @@ def test_three_destructors_of_equation_8(form):
 
 
 def test_conditional_mutual_information():
-    x = np.float32(np.random.default_rng(0).normal(size=(1500, 3)) @ np.linalg.cholesky(SCATTER).T)
-    ask = jax.jit(functools.partial(information.conditional_mutual_information, **QUICK))
-    got = ask(KEY, x[:, :1], x[:, 1:2], x[:, 2:])
+    x = np.float32(np.random.default_rng(0).normal(size=(N, 3)) @ np.linalg.cholesky(SCATTER).T)
+    ask = functools.partial(information.conditional_mutual_information, KEY, **QUICK)
+    got = ask(x[:, :1], x[:, 1:2], x[:, 2:])
     within(got, gaussian.conditional_mutual_information(SCATTER, split=(1, 1)))
     # A chain: the two ends share nothing, once the middle is known.
     rng = np.random.default_rng(1)
-    middle = rng.normal(size=1500)
-    ends = middle[:, None] + 0.5 * rng.normal(size=(1500, 2))
+    middle = rng.normal(size=N)
+    ends = middle[:, None] + 0.5 * rng.normal(size=(N, 2))
     chain = np.float32(np.column_stack([ends, middle]))
-    got = ask(KEY, chain[:, :1], chain[:, 1:2], chain[:, 2:])
+    got = ask(chain[:, :1], chain[:, 1:2], chain[:, 2:])
     within(got, 0.0)
     assert got.value < 0.1 < gaussian.mutual_information(np.cov(chain[:, :2].T), split=1)
 
 
 def test_entropy_value_and_scale():
-    ask = jax.jit(functools.partial(information.entropy, **QUICK))
-    x = student(1500)
-    got = ask(KEY, x)
+    ask = functools.partial(information.entropy, KEY, **QUICK)
+    x = student(N)
+    got = ask(x)
     within(got, student_t.entropy(SCATTER, dof=4.0), 0.03)  # what the destructor misses
-    scaled = ask(KEY, x * np.float32([0.1, 10, 8]) + np.float32(2))
+    scaled = ask(x * np.float32([0.1, 10, 8]) + np.float32(2))
     np.testing.assert_allclose(scaled.value, got.value + np.log(8), atol=1e-3)
     assert got.p_value is None and got.trace.shape == (2,)
     x[0, 0] = np.nan
-    assert np.isnan(ask(KEY, x).value)
+    assert np.isnan(ask(x).value)
 
 
 def test_entropy_of_one_feature_is_that_of_its_spacings():
-    x = student(800)[:, :1]
-    got = jax.jit(functools.partial(information.entropy, **QUICK))(KEY, x)
+    got = information.entropy(KEY, student(N)[:, :1], **QUICK)
     within(got, student_t.entropy(np.eye(1, dtype=np.float32), dof=4.0), 0.02)
 
 
 def test_negentropy_tests_normality():
-    ask = functools.partial(information.negentropy, num_folds=2, num_layers=0, max_components=1, num_draws=19)
-    normal = np.float32(np.random.default_rng(0).normal(size=(300, 3)))
-    got = jax.jit(ask)(KEY, np.stack([student(300, dof=2.5), normal]))
-    assert got.p_value[0] == pytest.approx(0.05) and got.p_value[1] > 0.05
-    assert got.value[0] > 0.2 > abs(got.value[1])
+    normal = np.float32(np.random.default_rng(0).normal(size=(200, 3)))
+    got = [information.negentropy(KEY, x, **NULL, num_draws=19) for x in (student(200, dof=2.5), normal)]
+    assert got[0].p_value == pytest.approx(0.05) and got[1].p_value > 0.05
+    assert got[0].value > 0.2 > abs(got[1].value)
 
 
 def test_divergence_of_gaussians_and_of_equals():
     rng = np.random.default_rng(0)
-    x, z = np.float32(rng.normal(size=(1000, 2))), np.float32(1.5 * rng.normal(size=(800, 2)) + 0.5)
+    x, z = np.float32(rng.normal(size=(N, 2))), np.float32(1.5 * rng.normal(size=(N, 2)) + 0.5)
     zero, unit = np.zeros(2), np.eye(2)
-    got = jax.jit(functools.partial(information.kl_divergence, **QUICK))(KEY, x, z)
+    got = information.kl_divergence(KEY, x, z, **QUICK)
     within(got, gaussian.kl_divergence(zero, unit, zero + 0.5, 2.25 * unit), 0.05)  # chance in z is not in the error
-    ask = functools.partial(information.kl_divergence, num_folds=2, num_layers=0, max_components=1, num_permutations=19)
-    pairs = np.stack([x[:200], x[:200]]), np.stack([z[:200], x[200:400]])
-    got = jax.jit(ask)(KEY, *pairs)
-    assert got.p_value[0] == pytest.approx(0.05) and got.p_value[1] > 0.05
-    assert abs(got.value[1]) < 0.2
+    within(information.kl_divergence(KEY, x[:400], z[:200], **NULL), got.value, 0.05)  # samples of two sizes
+    ask = functools.partial(information.kl_divergence, KEY, x[:200], **NULL, num_permutations=19)
+    other, equal = ask(z[:200]), ask(x[200:400])
+    assert other.p_value == pytest.approx(0.05) and equal.p_value > 0.05
+    assert abs(equal.value) < 0.2
+
+
+def test_problems_side_by_side_have_each_their_value():
+    x = jax.ShapeDtypeStruct((4, 60, 2), jnp.float32)
+    for ask in (
+        functools.partial(information.mutual_information, num_permutations=2),
+        functools.partial(information.negentropy, num_draws=2),
+        functools.partial(information.kl_divergence, num_permutations=2),
+    ):
+        samples = [x] if ask.func is information.negentropy else [x, x]
+        found = jax.eval_shape(functools.partial(ask, KEY, **NULL), *samples)
+        assert found.value.shape == found.standard_error.shape == found.p_value.shape == (4,)
+        assert found.trace.shape == (4, 1)
 
 
 @pytest.mark.fast
