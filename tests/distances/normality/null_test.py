@@ -249,11 +249,10 @@ def test_cauchy_combination_of_dependent_slices_keeps_its_level():
     directions = rng.standard_normal((16, 3))
     directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
     y = (rng.standard_normal((1000, 20, 3)) @ directions.T).transpose(0, 2, 1).astype(np.float32)
+    values = [evaluate(normality.kolmogorov_smirnov)(z) for z in (y, y + 1)]
     combined = [
-        normality.cauchy_combination(
-            normality.p_value(normality.kolmogorov_smirnov, evaluate(normality.kolmogorov_smirnov)(z), 20)
-        )
-        for z in (y, y + 1)
+        normality.cauchy_combination(normality.p_value(normality.kolmogorov_smirnov, part, 20))
+        for part in (values[0], values[1][:100])  # exact p-values take a while, and power is no close call
     ]
     assert combined[0].shape == (1000,)
     assert 0.01 < np.mean(combined[0] < 0.05) < 0.05 + 5 * np.sqrt(0.05 * 0.95 / 1000)
