@@ -116,15 +116,14 @@ def test_divergence_of_gaussians_and_of_equals():
 
 def test_problems_side_by_side_have_each_their_value():
     x = jax.ShapeDtypeStruct((4, 60, 2), jnp.float32)
-    for ask in (
-        functools.partial(information.mutual_information, num_permutations=2),
-        functools.partial(information.negentropy, num_draws=2),
-        functools.partial(information.kl_divergence, num_permutations=2),
+    for ask, samples in (
+        (information.mutual_information, [x, x]),
+        (information.negentropy, [x]),
+        (functools.partial(information.kl_divergence, num_permutations=2), [x, x]),
     ):
-        samples = [x] if ask.func is information.negentropy else [x, x]
         found = jax.eval_shape(functools.partial(ask, KEY, **NULL), *samples)
-        assert found.value.shape == found.standard_error.shape == found.p_value.shape == (4,)
-        assert found.trace.shape == (4, 1)
+        assert found.value.shape == found.standard_error.shape == (4,) and found.trace.shape == (4, 1)
+        assert found.p_value is None or found.p_value.shape == (4,)
 
 
 @pytest.mark.fast
