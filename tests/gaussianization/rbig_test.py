@@ -194,8 +194,15 @@ def test_layers_are_the_steps_of_forward():
     np.testing.assert_allclose(rbig.log_prob(d, x), log_prob, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("num_layers", [0, 4])
-@pytest.mark.parametrize("maps", [marginal.quantile(), marginal.quantile(tails="clip"), marginal.mixture(num_steps=20)])
+@pytest.mark.parametrize(
+    ("num_layers", "maps"),
+    [
+        (0, marginal.quantile()),
+        (4, marginal.quantile()),
+        (4, marginal.quantile(tails="clip")),
+        (4, marginal.mixture(num_steps=20)),
+    ],
+)
 def test_log_density_and_score_are_those_of_forward(num_layers, maps):
     x = correlated(80, 3)
     d = rbig.fit(KEY, x, marginal=maps, num_layers=num_layers)
