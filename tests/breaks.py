@@ -113,7 +113,7 @@ BREAKS = [
     Break("distances", "- 2.0 * cross + normal", "- cross + normal", "distances/cramer_wold_test.py"),
     # gaussianization
     Break(
-        "gaussianization", "(left + right - 2) * mixed", "(left + right - 1) * mixed", "gaussianization/spline_test.py"
+        "gaussianization", "(first + last - 2) * mixed", "(first + last - 1) * mixed", "gaussianization/spline_test.py"
     ),
     Break(
         "gaussianization",
@@ -161,8 +161,8 @@ BREAKS = [
     ),
     Break(
         "information",
-        "_psi(x.shape[0]) - _psi(k) + volume",
-        "_psi(x.shape[0]) - _psi(k + 1) + volume",
+        "_psi(n) - _psi(k) + volume",
+        "_psi(n) - _psi(k + 1) + volume",
         "information/nearest_neighbors_test.py",
     ),
     Break(
