@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from absl import app
@@ -33,6 +35,7 @@ from benchmarks import (
     translation_suite,
 )
 from benchmarks.harness import OURS, Options
+from gentoolkit.imaging import color
 
 SMALL = [
     (sorting_bench.case(), {"rows": 3, "n": 32}),
@@ -119,16 +122,19 @@ def test_the_image_is_the_same_with_every_library_up_to_its_clusters():
     (size,), inputs = tone_map_bench.case(quick=True).sizes, tone_map_bench.make_inputs({"k": 10})
     made = {}
     for one in tone_map_bench.case().implementations:
-        if harness.present(one):
-            prepared = one.backend.prepare(
-                one.build(size)["value"], [one.backend.put(inputs[name]) for name in one.arguments]
-            )
+        function, arrays = one.build(size)["value"], [inputs[name] for name in one.arguments]
+        if one.name == OURS and one.task != "luminance":  # the same function, of another size: traced, not compiled
+            assert jax.eval_shape(function, *arrays[:2], 0).shape == arrays[0].shape
+        elif harness.present(one):
+            prepared = one.backend.prepare(function, [one.backend.put(array) for array in arrays])
             made[one.task, one.name] = np.asarray(prepared.call())
-    for task, shape in (("luminance", (256, 256, 1)), ("rgb", (256, 256, 3))):
-        ours, theirs = made[task, OURS], made[task, "scikit-learn"]
-        assert ours.shape == theirs.shape == shape
+    ours = made["luminance", OURS]
+    assert ours.shape == (256, 256, 1)
+    for (task, name), theirs in made.items():
         # Other seeds, other clusters: the curve is the same one, not the same number.
-        assert np.abs(ours - theirs).mean() < 0.05 and ours.mean() > 1.5 * inputs["luma"].mean()
+        theirs = theirs if task == "luminance" else np.asarray(color.luma(jnp.asarray(theirs)))
+        assert np.abs(ours - theirs).mean() < 0.05, (task, name)
+    assert len(made) == 5 and ours.mean() > 1.5 * inputs["luma"].mean()
 
 
 @pytest.mark.fast
@@ -230,9 +236,3 @@ def test_command(tmp_path):
     assert [records[0]["kind"], records[-1]["kind"]] == ["header", "figure"]
     assert any(record.get("implementation") == OURS for record in records)
     assert (tmp_path / report.TABLES).exists() and (tmp_path / plot.PLOT).exists()
-
-
-def test_unknown_suite_is_named():
-    command = [sys.executable, "-m", "benchmarks.run", "distance"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode != 0 and "did you mean distances" in done.stdout + done.stderr

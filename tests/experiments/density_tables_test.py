@@ -322,22 +322,6 @@ def test_main_estimates_a_table_and_writes_a_page(tmp_path):
     assert json.loads((tmp_path / "page" / "result.json").read_text())["nats"]["estimate"] == f"{value:.4f}"
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--input=nowhere.csv"], "there is no file nowhere.csv"),
-        (["--input={table}", "--measure=mutual_information", "--split=3"], "--split must be from 1 to 2"),
-        (["--input={table}", "--workdir=/proc/none"], "--workdir: cannot write"),
-        (["--input={table}", "--permutations=nan"], "--permutations"),
-    ],
-)
-def test_main_says_in_one_line_what_is_wrong(arguments, message, tmp_path):
-    table = write(tmp_path / "t.csv", text())
-    done = run(f"--workdir={tmp_path}/page", *(argument.format(table=table) for argument in arguments))
-    assert done.returncode == 1
-    assert message in done.stderr and done.stderr.count("\n") == 1, done.stderr
-
-
 def test_main_ends_at_ctrl_c_while_it_compiles(tmp_path):
     np.save(tmp_path / "t.npy", np.random.default_rng(0).normal(size=(100, 2)))
     environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache")}

@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import subprocess
 import sys
 import types
 
@@ -210,15 +209,6 @@ def test_an_empty_list_of_methods_is_refused_before_any_is_trained(tmp_path, mon
     with pytest.raises(ValueError, match="--methods is empty; name some of ae, "):
         runs.make()
     assert not (tmp_path / "w").exists()
-
-
-def test_a_mistake_on_the_command_line_ends_in_one_line(tmp_path):
-    config = "--config=experiments/sliced_autoencoders/config.py:digits"
-    command = [sys.executable, "-m", "experiments.sliced_autoencoders.main", config, f"--workdir={tmp_path}/run"]
-    done = subprocess.run([*command, "--config.batch_size=5000"], cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 1
-    assert "error: " in done.stderr and "is larger than the data: 1500" in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 # The smallest run that logs, evaluates and saves more than once.

@@ -169,11 +169,15 @@ def test_the_derivative_is_that_of_finite_differences(x64, batch):
     def loss(t):
         return jnp.sum(cholesky.factorize(matrix + t * way).lower * weights)
 
-    expected = (loss(1e-6) - loss(-1e-6)) / 2e-6
-    np.testing.assert_allclose(jax.grad(loss)(0.0), expected, rtol=1e-7)
-    np.testing.assert_allclose(jax.jvp(loss, (0.0,), (1.0,))[1], expected, rtol=1e-7)
-    second = (jax.grad(loss)(1e-5) - jax.grad(loss)(-1e-5)) / 2e-5
-    np.testing.assert_allclose(jax.grad(jax.grad(loss))(0.0), second, rtol=1e-6)
+    @jax.jit
+    def all_of(t):
+        return loss(t), jax.grad(loss)(t), jax.jvp(loss, (t,), (1.0,))[1], jax.grad(jax.grad(loss))(t)
+
+    expected = (all_of(1e-6)[0] - all_of(-1e-6)[0]) / 2e-6
+    _, backward, forward, second = all_of(0.0)
+    np.testing.assert_allclose(backward, expected, rtol=1e-7)
+    np.testing.assert_allclose(forward, expected, rtol=1e-7)
+    np.testing.assert_allclose(second, (all_of(1e-5)[1] - all_of(-1e-5)[1]) / 2e-5, rtol=1e-6)
 
 
 @pytest.mark.fast

@@ -45,7 +45,7 @@ def test_the_bound_is_that_of_its_definition(x64):
 @pytest.mark.fast
 def test_the_bound_rises_with_inducing_points_to_the_evidence(x64):
     x, y = data()
-    bounds = [float(evidence.elbo(MODEL, x, y, inducing=x[:num], noise=0.05)) for num in (1, 2, 5, 10, 19, 20)]
+    bounds = [float(evidence.elbo(MODEL, x, y, inducing=x[:num], noise=0.05)) for num in (1, 10, 20)]
     assert all(low <= high + 1e-9 for low, high in zip(bounds, bounds[1:], strict=False))
     exact = float(evidence.log_marginal_likelihood(MODEL, x, y, noise=0.05))
     assert bounds[-1] <= exact + 1e-9
@@ -85,10 +85,11 @@ def test_gradients_by_points_values_and_noise_are_those_of_the_plain_formula(x64
             jnp.sum(y * jnp.linalg.solve(full, y)) + 2 * jnp.linalg.slogdet(full)[1] + 18 * np.log(2 * np.pi)
         )
 
+    def derivatives(f):
+        return jax.jit(lambda *at: (jax.grad(f, (0, 1, 2))(*at), jax.jacfwd(f, (1, 2))(*at), jax.hessian(f, 2)(*at)))
+
     close = functools.partial(np.testing.assert_allclose, rtol=1e-8, atol=1e-9)
-    jax.tree.map(close, jax.grad(ours, (0, 1, 2))(*at), jax.grad(plain, (0, 1, 2))(*at))
-    jax.tree.map(close, jax.jacfwd(ours, (1, 2))(*at), jax.jacfwd(plain, (1, 2))(*at))
-    jax.tree.map(close, jax.hessian(ours, 2)(*at), jax.hessian(plain, 2)(*at))
+    jax.tree.map(close, derivatives(ours)(*at), derivatives(plain)(*at))
 
 
 @pytest.mark.fast
@@ -106,30 +107,37 @@ def test_leave_one_out_is_refitting_without_each(x64):
         np.testing.assert_allclose(found.log_density[place], density, atol=1e-8)
 
 
+# Outside `jit`, fits of data of one shape with noise weights are one program: in float64 60 points of two features, in
+# float32 100 of one.
+
+
 def tone_curve(gamma, num, seed, levels=255):
-    """A brightening curve seen through 8 bits: from one start, fits of it end as pure noise."""
+    """A brightening curve seen through 8 bits: from one start, fits of it end as pure noise.
+
+    Filled up to 100 points with some that are left out: points, values, noise weights.
+    """
     y = np.sort(np.random.default_rng(seed).uniform(size=num))
-    return np.round(levels * y**gamma)[:, None] / levels, np.round(levels * y) / levels
-
-
-fit = functools.partial(jax.jit, static_argnames=("num_starts", "ard"))(evidence.fit)
+    x = (np.round(levels * y**gamma) / levels) ** (1 / 3)
+    y = np.round(levels * y) / levels - y.mean()
+    x, y = (np.float32(np.pad(leaf, (0, 100 - num))) for leaf in (x, y))
+    return x[:, None], y, np.float32(np.where(np.arange(100) < num, 1.0, np.inf))
 
 
 @pytest.mark.parametrize(("gamma", "num"), [(4.0, 30), (4.0, 100), (2.0, 30)])
 def test_a_steep_curve_is_never_taken_for_noise(gamma, num):
     for seed in range(2):
-        x, y = tone_curve(gamma, num, seed)
-        found = fit(jax.random.key(0), np.float32(x ** (1 / 3)), np.float32(y - y.mean()))
-        p = posterior.condition(found.covariance, np.float32(x ** (1 / 3)), np.float32(y - y.mean()), noise=found.noise)
-        error = np.asarray(posterior.mean(p, np.float32(x ** (1 / 3)))) - (y - y.mean())
+        x, y, weights = tone_curve(gamma, num, seed)
+        found = evidence.fit(jax.random.key(0), x, y, noise_weights=weights)
+        p = posterior.condition(found.covariance, x, y, noise=found.noise * weights)
+        error = (np.asarray(posterior.mean(p, x)) - y)[:num]
         # Pure noise would leave the whole deviation of 0.29; quantisation of the darkest tones leaves 0.05.
         assert np.sqrt(np.mean(error**2)) < 0.06, (gamma, num, seed)
         assert np.isfinite(found.log_marginal_likelihood)
 
 
 def test_the_fit_is_a_maximum_and_the_evidence_its_own(x64):
-    x, y = data(1, 40)
-    found = fit(jax.random.key(0), x, y)
+    x, y = data(1, 60)
+    found = evidence.fit(jax.random.key(0), x, y, noise_weights=np.ones(60))
     value = evidence.log_marginal_likelihood(found.covariance, x, y, noise=found.noise)
     np.testing.assert_allclose(found.log_marginal_likelihood, value, rtol=1e-8)
     scale, variance = float(found.covariance.lengthscale), float(found.covariance.variance)
@@ -138,7 +146,7 @@ def test_the_fit_is_a_maximum_and_the_evidence_its_own(x64):
         model = covariance.squared_exponential(scale * jnp.exp(t[0]), variance * jnp.exp(t[1]))
         return evidence.log_marginal_likelihood(model, x, y, noise=found.noise * jnp.exp(t[2]))
 
-    slope = jax.grad(at)(jnp.zeros(3))
+    slope = jax.jit(jax.grad(at))(jnp.zeros(3))
     np.testing.assert_allclose(slope, 0.0, atol=1e-3)
 
 
@@ -159,48 +167,48 @@ def test_valleys_of_few_data_are_compared_on_all():
 
 def test_pure_noise_is_found_to_be_noise(x64):
     rng = np.random.default_rng(3)
-    x, y = rng.uniform(size=(60, 1)), rng.normal(size=60)
-    found = fit(jax.random.key(0), x, y)
+    x, y = rng.uniform(size=(60, 2)), rng.normal(size=60)
+    found = evidence.fit(jax.random.key(0), x, y, noise_weights=np.ones(60))
     p = posterior.condition(found.covariance, x, y, noise=found.noise)
     # Either all is noise, or a process that nothing can be learned from: as good an explanation as white noise.
     white = scipy.stats.norm(0, y.std()).logpdf(y).sum()
     assert found.log_marginal_likelihood >= white - 0.5
-    assert np.std(posterior.mean(p, np.linspace(0.01, 0.99, 50)[:, None])) < 0.7
+    assert np.std(posterior.mean(p, rng.uniform(size=(50, 2)))) < 0.7
 
 
 def test_lengthscales_for_each_feature_find_the_one_that_matters(x64):
     rng = np.random.default_rng(4)
     x = rng.uniform(-2, 2, size=(50, 3))
     y = np.sin(2 * x[:, 1]) + 0.05 * rng.normal(size=50)
-    found = fit(jax.random.key(0), x, y, ard=True)
+    found = evidence.fit(jax.random.key(0), x, y, ard=True)
     scale = np.asarray(found.covariance.lengthscale)
     assert scale.shape == (3,) and scale[1] * 5 < min(scale[0], scale[2])
 
 
 def test_weights_of_the_noise_make_averages_worth_their_number(x64):
-    x, y = data(5, 15)
-    times = np.random.default_rng(6).integers(1, 6, 15).astype(float)
-    found = fit(jax.random.key(0), x, y, noise_weights=1.0 / times)
+    x, y = data(5, 60)
+    times = np.random.default_rng(6).integers(1, 6, 60).astype(float)
+    found = evidence.fit(jax.random.key(0), x, y, noise_weights=1.0 / times)
     value = evidence.log_marginal_likelihood(found.covariance, x, y, noise=found.noise / times)
     np.testing.assert_allclose(found.log_marginal_likelihood, value, rtol=1e-8)
 
 
 def test_a_sparse_fit_raises_the_bound(x64):
     x, y = data(7, 60)
-    found = fit(jax.random.key(0), x, y, inducing=x[:15])
+    found = evidence.fit(jax.random.key(0), x, y, inducing=x[:15])
     value = evidence.elbo(found.covariance, x, y, inducing=x[:15], noise=found.noise)
     np.testing.assert_allclose(found.log_marginal_likelihood, value, rtol=1e-6)
-    exact = fit(jax.random.key(0), x, y)
+    exact = evidence.fit(jax.random.key(0), x, y, noise_weights=np.ones(60))
     at_exact = evidence.elbo(exact.covariance, x, y, inducing=x[:15], noise=exact.noise)
     assert value >= at_exact - 1e-6
 
 
 def test_many_fits_at_once_are_a_loop():
-    xs, ys = (np.stack(leaf).astype(np.float32) for leaf in zip(*(data(seed, 12) for seed in range(3)), strict=True))
+    xs, ys, weights = (np.stack(leaf) for leaf in zip(*(tone_curve(4.0, 20, seed) for seed in range(3)), strict=True))
     keys = jax.random.split(jax.random.key(0), 3)
-    together = jax.jit(jax.vmap(evidence.fit))(keys, xs, ys)
+    together = jax.jit(jax.vmap(lambda key, x, y, w: evidence.fit(key, x, y, noise_weights=w)))(keys, xs, ys, weights)
     for place in range(3):
-        alone = fit(keys[place], xs[place], ys[place])
+        alone = evidence.fit(keys[place], xs[place], ys[place], noise_weights=weights[place])
         np.testing.assert_allclose(
             together.log_marginal_likelihood[place], alone.log_marginal_likelihood, rtol=1e-3, atol=1e-2
         )
@@ -208,11 +216,11 @@ def test_many_fits_at_once_are_a_loop():
 
 def test_degenerate_data_are_finite():
     key = jax.random.key(0)
-    x, y = (np.float32(leaf) for leaf in data(8, 6))
+    x, y, weights = tone_curve(1.0, 6, 8)
     for given_x, given_y in ((x, 0 * y), (x, 0 * y + 3), (0 * x, y)):
-        found = fit(key, given_x, given_y)
+        found = evidence.fit(key, given_x, given_y, noise_weights=weights)
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found))
-    found = fit(key, x, y * np.float32(np.nan))
+    found = evidence.fit(key, x, y * np.float32(np.nan), noise_weights=weights)
     assert np.isnan(found.log_marginal_likelihood)
 
 

@@ -283,6 +283,8 @@ def _law(gammas, num_bits, dark, share):
     return jnp.sum(share * power_law.brighten(every, gammas[None, :], num_bits=num_bits), axis=1)
 
 
+# Kept: a search outside `jit` is compiled once for each family, which is told from others by its identity.
+@functools.cache
 def _families(channels: str, num_channels: int, dtype: Any) -> list[evidence.Family]:
     if channels != "coregionalized" or num_channels == 1:
         return [covariance.squared_exponential]
