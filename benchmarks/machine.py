@@ -29,6 +29,8 @@ _DISTRIBUTIONS = {
     "tinygp": "tinygp",
     "gpytorch": "gpytorch",
     "faiss": "faiss-cpu",
+    "open_clip": "open_clip_torch",
+    "transformers": "transformers",
 }
 
 

@@ -17,6 +17,7 @@ import jax
 from absl import app, flags, logging
 
 from benchmarks import (
+    clip_suite,
     distances_suite,
     gaussian_process_suite,
     gaussianization_suite,
@@ -33,6 +34,7 @@ from benchmarks import (
 
 # The command's list of suites; a suite is a module with `cases` and `figures`.
 SUITES = {
+    "clip": clip_suite,
     "distances": distances_suite,
     "gaussian_process": gaussian_process_suite,
     "gaussianization": gaussianization_suite,

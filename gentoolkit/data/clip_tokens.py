@@ -204,12 +204,12 @@ def numbered(merges: Sequence[tuple[str, str]]) -> dict[str, int]:
 
 
 def _from_json(where: pathlib.Path, tree: dict) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    if "model" not in tree:  # vocab.json
+    model = tree.get("model")
+    if not isinstance(model, dict):  # vocab.json, where "model" is a token
         beside = where.with_name("merges.txt")
         if not beside.is_file():
             raise ValueError(f"its merges are not beside it, in {os.fspath(beside)!r}")
         return tree, _merges(_text(beside))
-    model = tree["model"]
     if model.get("type", "BPE") != "BPE" or model.get("end_of_word_suffix") != _END_OF_WORD:
         raise ValueError(f"it is of another kind, with {model.get('type')!r} and {model.get('end_of_word_suffix')!r}")
     pairs = [tuple(pair.split(" ") if isinstance(pair, str) else pair) for pair in model["merges"]]

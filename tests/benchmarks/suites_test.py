@@ -13,6 +13,7 @@ import pytest
 from absl import app
 
 from benchmarks import (
+    clip_suite,
     cramer_wold_bench,
     distances_suite,
     gaussian_process_suite,
@@ -98,6 +99,16 @@ def test_every_target_finds_its_rows_in_the_full_sweep(monkeypatch):
     assert all(line.endswith(": met") for line in met)
     assert all(line.endswith(": NOT met") for line in missed[:-1])
     assert all(line.endswith(": not measured in this run") for line in nothing[:-1])
+
+
+@pytest.mark.fast
+def test_the_clip_suite_compares_with_pytorch_and_counts_operations_as_published():
+    for seconds, verdict in ((0.5, ": met"), (2.0, ": NOT met")):
+        lines = clip_suite.figures(_synthetic_rows(clip_suite, seconds))
+        assert len(lines) == 2 and all(line.endswith(verdict) and "2.00 times the least" in line for line in lines)
+    assert all(line.endswith("not measured in this run") for line in clip_suite.figures([]))
+    # docs/model_profile.csv of OpenCLIP has 8.82 billion operations for an image.
+    assert clip_suite.least_work("embed", "value", {"batch": 1}).flops == pytest.approx(8.82e9, rel=1e-3)
 
 
 @pytest.mark.parametrize(

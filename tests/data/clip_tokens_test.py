@@ -13,9 +13,10 @@ pytest.importorskip("tokenizers")
 pytest.importorskip("ftfy")
 
 MERGES = [("l", "o"), ("lo", "w</w>"), ("e", "r</w>"), ("lo", "w"), ("\u00c3", "\u00a9</w>")]
+MERGES += [("m", "o"), ("mo", "d"), ("mod", "e"), ("mode", "l")]  # a token as OpenAI's has, and a key of tokenizer.json
 BYTES = [*range(33, 127), *range(161, 173), *range(174, 256), *range(33), *range(127, 161), 173]  # OpenAI's order
 NUMBER = {byte: number for number, byte in enumerate(BYTES)}
-START, END = 512 + 5, 512 + 6
+START, END = 512 + 9, 512 + 10
 
 
 @pytest.fixture(scope="module")
