@@ -91,7 +91,7 @@ def _parameters(folder: pathlib.Path) -> Iterator[Line]:
 
 
 def _sizes() -> Iterator[tuple[str, clip.Architecture]]:
-    """The whole of the smallest, and all widths and patches of the others in two layers."""
+    """The whole of the smallest, and all widths and patches of the others in two layers and with a thousand tokens."""
     for name, (architecture, _) in _SIZES.items():
         if architecture == clip.VIT_B_32:
             yield name, architecture
@@ -103,7 +103,7 @@ def _sizes() -> Iterator[tuple[str, clip.Architecture]]:
 def _two_layers(architecture: clip.Architecture) -> clip.Architecture:
     towers = (dataclasses.replace(tower, num_layers=2) for tower in (architecture.vision, architecture.text))
     vision, text = towers
-    return dataclasses.replace(architecture, vision=vision, text=text)
+    return dataclasses.replace(architecture, vision=vision, text=text, vocabulary_size=1000)
 
 
 def _inputs(architecture: clip.Architecture) -> tuple[np.ndarray, np.ndarray]:
