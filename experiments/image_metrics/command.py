@@ -127,7 +127,10 @@ def measure(
                 )
     said = [line for what, stream in streams.items() for line in stream.said(what)]
     read = {what: len(stream.used) for what, stream in streams.items()}
-    measures.check(options, num_real=read.get("real"), num_generated=read["generated"])
+    try:
+        measures.check(options, num_real=read.get("real"), num_generated=read["generated"])
+    except ValueError as error:  # what could not be read is why
+        raise ValueError("\n".join([str(error), *said])) from error
     seen = {
         kind: Looks(
             known.get(kind) if "real" not in looks else _named(looks["real"][f"{kind}/features"], extractors[kind]),

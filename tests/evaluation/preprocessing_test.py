@@ -66,6 +66,8 @@ def test_preprocessings_scale_as_their_tools():
         np.testing.assert_allclose(made[..., 1], dark, rtol=1e-5)
         # Floats in [0, 1] and bytes are the same image.
         np.testing.assert_allclose(prepare(flat / np.float32(255)), made, atol=1e-6)
+    device = jax.jit(preprocessing.clean(size=8))(jnp.asarray(flat))
+    np.testing.assert_allclose(device, preprocessing.clean(size=8)(flat), atol=1e-5)
     # A cubic overshoots at an edge; clean-fid cuts it off.
     edge = np.zeros((1, 8, 8, 1), np.uint8)
     edge[:, :, 4:] = 255

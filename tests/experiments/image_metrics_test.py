@@ -137,10 +137,11 @@ def test_unusual_images_are_said_and_broken_ones_are_counted_and_left_out(extrac
     np.testing.assert_array_equal(source.read("alpha.png").levels, np.full((10, 12, 3), 7))
     white = source.read("alpha.png", transparency="white").levels
     np.testing.assert_allclose(white[..., 0], 255 + (7.0 - 255) * grey / 255, atol=1)
-    for path in folder.glob("0*.png"):
+    for path in (*folder.glob("0*.png"), folder / "grey.png", folder / "deep.png"):
         path.unlink()
-    for path in ("grey.png", "deep.png", "alpha.png"):
-        (folder / path).unlink()
+    with pytest.raises(ValueError, match="at least two real images, got 1(.|\n)*cut.png"):
+        run(folder, tmp_path / "generated", extractor, Options(metrics=("fid",)))
+    (folder / "alpha.png").unlink()
     with pytest.raises(ValueError, match="None of the images can be read(.|\n)*cut.png"):
         run(folder, tmp_path / "generated", extractor, Options(metrics=("fid",)))
 
