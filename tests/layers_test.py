@@ -11,19 +11,20 @@ ROOT = pathlib.Path(__file__).parents[1]
 KERNELS = {"distances", "gaussianization", "information", "gaussian_process", "imaging", "objectives"}
 
 # What a room of gentoolkit may import from gentoolkit, besides itself. `_array` (dtype rules and checks), `_scale`
-# (origin and unit of data), `_sums` (products summed over many rows) and `_pytree` (dataclasses as pytrees) are the
-# ground that kernels and everything on top of kernels stand on.
+# (origin and unit of data), `_sums` (products summed over many rows), `_lapack` (factorizations of many matrices) and
+# `_pytree` (dataclasses as pytrees) are the ground that kernels and everything on top of kernels stand on.
 MAY_IMPORT = {
     "_array": set(),
+    "_lapack": set(),
     "_pytree": set(),
     "_scale": set(),
     "_sums": set(),
-    "distances": {"_array", "_scale", "_sums"},
-    "gaussianization": {"_array", "_pytree", "_scale", "_sums", "distances"},
-    "information": {"_array", "_scale", "_sums", "distances", "gaussianization"},
-    "gaussian_process": {"_array", "_pytree", "_scale", "_sums"},
-    "imaging": {"_array", "_pytree", "_scale", "_sums", "gaussian_process"},
-    "objectives": {"_array", "_scale", "_sums", "distances"},
+    "distances": {"_array", "_lapack", "_scale", "_sums"},
+    "gaussianization": {"_array", "_lapack", "_pytree", "_scale", "_sums", "distances"},
+    "information": {"_array", "_lapack", "_scale", "_sums", "distances", "gaussianization"},
+    "gaussian_process": {"_array", "_lapack", "_pytree", "_scale", "_sums"},
+    "imaging": {"_array", "_lapack", "_pytree", "_scale", "_sums", "gaussian_process"},
+    "objectives": {"_array", "_lapack", "_scale", "_sums", "distances"},
     "nn": {"_array", *KERNELS},
     "data": {"_array", *KERNELS},
     "models": {"_array", *KERNELS, "nn"},
@@ -79,7 +80,7 @@ def imports(path: pathlib.Path, root: pathlib.Path):
 def _library_fault(room: str, library: str, at_module_level: bool) -> str | None:
     if library in FORBIDDEN_EVERYWHERE and (at_module_level or room in KERNELS):
         return f"{library} is not for gentoolkit"
-    if room in KERNELS | {"_array", "_pytree", "_scale", "_sums"}:
+    if room in KERNELS | {"_array", "_lapack", "_pytree", "_scale", "_sums"}:
         if library in HOST_LIBRARIES:
             return f"{library} belongs inside the host-side function that needs it" if at_module_level else None
         return None if library in KERNEL_LIBRARIES else f"a kernel knows jax and numpy, not {library}"

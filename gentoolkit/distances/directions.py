@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gentoolkit import _lapack
+
 _BITS = 32
 
 
@@ -73,7 +75,7 @@ def orthogonal(key: jax.Array, num: int, dim: int, *, dtype=jnp.float32) -> jax.
     num, dim, wide = _check(num, dim, dtype)
     rows = min(num, dim)
     blocks = -(-num // rows)
-    q, r = jnp.linalg.qr(jax.random.normal(key, (blocks, dim, rows), wide))
+    q, r = _lapack.qr(jax.random.normal(key, (blocks, dim, rows), wide))
     # Householder QR leaves the signs of R's diagonal to the algorithm; only with all of them positive is Q Haar.
     sign = jnp.where(jnp.diagonal(r, axis1=-2, axis2=-1) < 0, -1, 1).astype(wide)
     v = jnp.swapaxes(q * sign[:, None, :], -2, -1).reshape(blocks * rows, dim)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gentoolkit import _array, _scale, _sums
+from gentoolkit import _array, _lapack, _scale, _sums
 from gentoolkit.distances import _numerics, products
 from gentoolkit.distances.mardia import Mardia, mardia
 
@@ -94,7 +94,7 @@ def _second_moment_jvp(divisor, primals, tangents):
 def _factor(cov: jax.Array) -> jax.Array:
     """L with L L^T = cov, its null directions exactly zero."""
     cov = cov / 2 + products.transpose(cov) / 2
-    values, vectors = jnp.linalg.eigh(cov, symmetrize_input=False)
+    values, vectors = _lapack.eigh(cov)
     keep = values > _numerics.rank_cutoff(values[..., -1:], cov.shape[-1])
     return vectors * jnp.sqrt(jnp.where(keep, values, 0.0))[..., None, :]
 
@@ -103,7 +103,7 @@ def _bures_parts(cov_a: jax.Array, cov_b: jax.Array):
     """The squared distance, both factors, and the singular value decomposition of L_b^T L_a that aligns them."""
     factor_a, factor_b = _factor(cov_a), _factor(cov_b)
     product = products.matmul(products.transpose(factor_b), factor_a)
-    left, singular, right_t = jnp.linalg.svd(product, full_matrices=False)
+    left, singular, right_t = _lapack.svd(product)
     # A sum of squares: never negative, and no cancellation between traces when the covariances are close.
     residual = factor_a - products.matmul(factor_b, products.matmul(left, right_t))
     return jnp.sum(residual * residual, axis=(-2, -1)), factor_a, factor_b, left, singular, right_t
@@ -183,10 +183,10 @@ def frechet(mean_a: jax.Array, cov_a: jax.Array, mean_b: jax.Array, cov_b: jax.A
 def _cholesky(cov: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Cholesky factor and whether there is one; without one the factor is that of the identity."""
     cov = cov / 2 + products.transpose(cov) / 2
-    succeeded = jnp.isfinite(jnp.linalg.cholesky(jax.lax.stop_gradient(cov))).all(axis=(-2, -1))
+    succeeded = jnp.isfinite(_lapack.cholesky(jax.lax.stop_gradient(cov))).all(axis=(-2, -1))
     identity = jnp.broadcast_to(jnp.eye(cov.shape[-1], dtype=cov.dtype), cov.shape)
     # Decomposed again from a matrix that has a factor, so that no NaN enters the derivative.
-    return jnp.linalg.cholesky(jnp.where(succeeded[..., None, None], cov, identity)), succeeded
+    return _lapack.cholesky(jnp.where(succeeded[..., None, None], cov, identity)), succeeded
 
 
 def _standardized_on_host(*laws):
@@ -243,7 +243,7 @@ def kl_divergence(mean_a: jax.Array, cov_a: jax.Array, mean_b: jax.Array, cov_b:
     mean_a, mean_b = mean_a / unit, mean_b / unit
     (factor_a, regular_a), (factor_b, regular_b) = _cholesky(cov_a), _cholesky(cov_b)
     columns = jnp.concatenate([factor_a - factor_b, (mean_b - mean_a)[..., None]], axis=-1)
-    solved = jax.scipy.linalg.solve_triangular(factor_b, columns, lower=True)
+    solved = _lapack.triangular_solve(factor_b, columns)
     excess = jnp.diagonal(solved, axis1=-2, axis2=-1)  # of the factors' ratio over one
     value = jnp.sum(solved * solved, axis=(-2, -1)) / 2 + jnp.sum(_numerics.minus_log1p(excess), axis=-1)
     finite = _numerics.all_finite(mean_a, mean_b, axes=1) & _numerics.all_finite(cov_a, cov_b, axes=2)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import gammaincc, ndtr
 
-from gentoolkit import _array, _scale, _sums
+from gentoolkit import _array, _lapack, _scale, _sums
 from gentoolkit.distances import _numerics, products
 
 # Entries of a block: 4 MiB in float32, about a cache, and enough work for a launch.
@@ -58,7 +58,7 @@ def _whiten(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     varies = scale > 8 * eps * jnp.abs(jax.lax.stop_gradient(mean))
     inverse = jnp.where(varies, 1.0 / jnp.where(varies, scale, 1.0), 0.0)
     fixed = fixed * inverse
-    values, vectors = jnp.linalg.eigh(_sums.gram(fixed, fixed) / n, symmetrize_input=False)
+    values, vectors = _lapack.eigh(_sums.gram(fixed, fixed) / n)
     keep = values > _numerics.rank_cutoff(values[..., -1:], dim)
     root = jnp.where(keep, jax.lax.rsqrt(jnp.where(keep, values, 1.0)), 0.0)
     white = products.matmul(x * inverse, vectors * root[..., None, :])

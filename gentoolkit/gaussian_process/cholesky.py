@@ -7,8 +7,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gentoolkit import _array
-from gentoolkit.gaussian_process import _blocks, _lapack
+from gentoolkit import _array, _lapack
+from gentoolkit.gaussian_process import _blocks
 
 # Jitters that are tried, as shares of each diagonal entry: none, then from here on by tenfold.
 _FIRST = 10.0  # in units of eps

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from gentoolkit import _array, _scale
+from gentoolkit import _array, _lapack, _scale
 from gentoolkit.gaussian_process import _blocks, _data, _origin, cholesky
 from gentoolkit.gaussian_process._composition import close_points
 from gentoolkit.gaussian_process.covariance import Covariance
@@ -234,7 +234,7 @@ def _log_det(covariance, given, probes, num_steps, size):
     diagonal, beside = _lanczos(product, (probes / jnp.sqrt(norms)[:, None]).T, num_steps)
     middle = jax.vmap(jnp.diag)(diagonal)
     off = jax.vmap(lambda entries: jnp.diag(entries, 1))(beside)
-    values, vectors = jnp.linalg.eigh(middle + off + jnp.swapaxes(off, 1, 2), symmetrize_input=False)
+    values, vectors = _lapack.eigh(middle + off + jnp.swapaxes(off, 1, 2))
     weight = vectors[:, 0, :] ** 2
     # No eigenvalue is below the smallest noise, but for rounding.
     logs = jnp.log(jnp.where(weight > 0, jnp.maximum(values, least), 1.0))

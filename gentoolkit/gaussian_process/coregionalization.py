@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from gentoolkit import _array, _pytree, _scale
+from gentoolkit import _array, _lapack, _pytree, _scale
 from gentoolkit.gaussian_process import _blocks, _data, _origin
 from gentoolkit.gaussian_process._composition import FromOne
 from gentoolkit.gaussian_process.covariance import Covariance
@@ -188,9 +188,9 @@ def _condition(covariance, given, outputs, noise, mean):
     x, (n, num) = data.x, data.residual.shape
     root = jnp.sqrt(noise)
     level = _level(covariance, x)
-    over_points, point_vectors = jnp.linalg.eigh(covariance.gram(x, x) / level, symmetrize_input=False)
+    over_points, point_vectors = _lapack.eigh(covariance.gram(x, x) / level)
     scaled = level * (outputs / root[:, None]) / root[None, :]
-    over_outputs, output_vectors = jnp.linalg.eigh(scaled, symmetrize_input=False)
+    over_outputs, output_vectors = _lapack.eigh(scaled)
     # Rounding makes small eigenvalues negative.
     power = 1.0 + jnp.maximum(over_points, 0.0)[:, None] * jnp.maximum(over_outputs, 0.0)[None, :]
     turned = _blocks.matmul(_blocks.matmul(point_vectors.T, data.residual / root[None, :]), output_vectors)

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gentoolkit import _scale, _sums
+from gentoolkit import _lapack, _scale, _sums
 from gentoolkit._array import as_floating, check_positive, check_samples
 from gentoolkit.distances import directions, normality, sliced
 from gentoolkit.gaussianization import _compensated
@@ -94,7 +94,7 @@ def pca() -> Rotation:
     def fit(key: jax.Array, x: jax.Array) -> jax.Array:
         del key
         x = _prepare(x)
-        return _polished(jnp.swapaxes(jnp.linalg.eigh(_covariance(x), symmetrize_input=False)[1], -1, -2)[..., ::-1, :])
+        return _polished(jnp.swapaxes(_lapack.eigh(_covariance(x))[1], -1, -2)[..., ::-1, :])
 
     return Rotation(fit, rotate, rotate_back)
 
@@ -152,7 +152,7 @@ def _ica(num_steps: int, num_samples: int | None) -> Rotation:
         n, dim = x.shape[-2:]
         start, thinning = jax.random.split(key)
         unit = _scale.unit(x - jnp.mean(x, axis=-2, keepdims=True), axes=(-2, -1))
-        values, vectors = jnp.linalg.eigh(_covariance(x), symmetrize_input=False)
+        values, vectors = _lapack.eigh(_covariance(x))
         least = 1e-6 * jnp.maximum(values[..., -1:], float(jnp.finfo(x.dtype).tiny))
         root = jax.lax.rsqrt(jnp.maximum(values, least))
         whitening = _product(vectors * root[..., None, :], jnp.swapaxes(vectors, -1, -2))
@@ -165,12 +165,12 @@ def _ica(num_steps: int, num_samples: int | None) -> Rotation:
             bent = jnp.tanh(_product(y, jnp.swapaxes(unmixing, -1, -2)))
             slope = 1 - jnp.mean(bent * bent, axis=-2)
             new = _sums.gram(bent, y) / count - slope[..., None] * unmixing
-            return _nearest_orthogonal(new), None
+            return _lapack.nearest_orthogonal(new), None
 
         drawn = jnp.broadcast_to(directions.orthogonal(start, dim, dim, dtype=x.dtype), (*x.shape[:-2], dim, dim))
         drawn = jnp.where(jnp.isnan(values[..., None]), values[..., None], drawn)  # takes on the type of the data
         unmixing = jax.lax.scan(step, drawn, length=num_steps)[0]
-        return _polished(_nearest_orthogonal(_product(unmixing, whitening)))
+        return _polished(_lapack.nearest_orthogonal(_product(unmixing, whitening)))
 
     return Rotation(fit, rotate, rotate_back)
 
@@ -281,15 +281,9 @@ def _thinned(key: jax.Array, x: jax.Array, num: int | None) -> jax.Array:
     return x if num is None or n <= num else jnp.take(x, jax.random.randint(key, (num,), 0, n), axis=-2)
 
 
-def _nearest_orthogonal(a: jax.Array) -> jax.Array:
-    """The orthogonal factor of the polar decomposition."""
-    u, _, vt = jnp.linalg.svd(a, full_matrices=False)
-    return _product(u, vt)
-
-
 def _orthonormal_rows(a: jax.Array) -> jax.Array:
     """Gram-Schmidt on rows, keeping the direction of the first and the sides of the others."""
-    q, r = jnp.linalg.qr(jnp.swapaxes(a, -1, -2))
+    q, r = _lapack.qr(jnp.swapaxes(a, -1, -2))
     sign = jnp.where(jnp.diagonal(r, axis1=-2, axis2=-1) < 0, -1, 1).astype(a.dtype)
     return jnp.swapaxes(q * sign[..., None, :], -1, -2)
 

@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gentoolkit import _lapack
 from gentoolkit._array import as_floating
 from gentoolkit.distances import products, sorting
 from gentoolkit.gaussianization import marginal
@@ -125,7 +126,7 @@ def _to_chi(fitted: Elliptical, w: jax.Array) -> tuple[jax.Array, jax.Array]:
 def _whitening(scatter: jax.Array) -> jax.Array:
     """The inverse of the Cholesky factor, by a solve as small as the matrix; the samples then need a product only."""
     identity = jnp.eye(scatter.shape[-1], dtype=scatter.dtype)
-    return jax.scipy.linalg.solve_triangular(jnp.linalg.cholesky(scatter), identity, lower=True)
+    return _lapack.triangular_solve(_lapack.cholesky(scatter), identity)
 
 
 def _whiten(whitening: jax.Array, y: jax.Array) -> jax.Array:
@@ -169,7 +170,7 @@ def _candidate_likelihoods(table, dof, z):
     scatter, weight = _scatter(y, dof)
     root = jnp.sqrt(jnp.diagonal(scatter))
     # In the basis of the correlation matrix every shrinkage is diagonal.
-    value, vectors = jnp.linalg.eigh(scatter / root[:, None] / root[None, :])
+    value, vectors = _lapack.eigh(scatter / root[:, None] / root[None, :])
     shares = jnp.asarray(_SHRINKAGES, z.dtype)
     values = (1 - shares)[:, None] * value[None, :] + shares[:, None]
     component = products.matmul(y / root[None, :], vectors)

@@ -6,7 +6,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from gentoolkit import _scale
+from gentoolkit import _lapack, _scale
 from gentoolkit._array import is_traced
 from gentoolkit.distances.gaussian import moments
 from gentoolkit.gaussianization import univariate_entropy
@@ -151,7 +151,7 @@ def _negentropy(key, x, num_layers, num_folds, max_components) -> Estimate:
 @functools.partial(jax.jit, inline=True)
 def _less_than_normal(x, estimate, log_density, rows) -> Estimate:
     mean, cov = moments(x)
-    whitened = jax.scipy.linalg.solve_triangular(jnp.linalg.cholesky(cov), (x - mean[None, :]).T, lower=True)
+    whitened = _lapack.triangular_solve(_lapack.cholesky(cov), (x - mean[None, :]).T)
     log_normal = -0.5 * jnp.sum(whitened * whitened, axis=0)[rows]
     normal = gaussian.entropy(cov) + 0.5 * x.shape[1] * math.log((x.shape[0] - 1) / x.shape[0])
     error = with_shortfall(jnp.std(log_density - log_normal, ddof=1) / log_density.size**0.5, estimate.shortfall)

@@ -5,7 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from gentoolkit import _array
+from gentoolkit import _array, _lapack
 from gentoolkit.distances.gaussian import kl_divergence
 
 __all__ = ["conditional_mutual_information", "entropy", "kl_divergence", "mutual_information", "total_correlation"]
@@ -125,5 +125,5 @@ def _correlation(cov: jax.Array) -> jax.Array:
 
 
 def _half_log_det(cov: jax.Array) -> jax.Array:
-    factor = jnp.linalg.cholesky(cov)
+    factor = _lapack.cholesky(cov, symmetrize=True)
     return jnp.sum(jnp.log(jnp.diagonal(factor, axis1=-2, axis2=-1)), axis=-1)

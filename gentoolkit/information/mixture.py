@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gentoolkit import _lapack
 from gentoolkit._array import as_floating
 from gentoolkit.distances import products
 from gentoolkit.gaussianization import normal_law, splines
@@ -190,8 +191,8 @@ def _steps(fitted: Mixture, y: jax.Array, shares: jax.Array) -> Mixture:
         own = (size / (size + dim))[:, None, None]
         scatter = own * scatter + (1 - own) * pooled[None]
         scatter = (1 - share) * scatter + share * sphere[None]
-        factor = jnp.linalg.cholesky(scatter)
-        whitening = jax.scipy.linalg.solve_triangular(factor, jnp.broadcast_to(identity, scatter.shape), lower=True)
+        factor = _lapack.cholesky(scatter)
+        whitening = _lapack.triangular_solve(factor, jnp.broadcast_to(identity, scatter.shape))
         spread = jnp.sqrt(jnp.diagonal(scatter, axis1=-2, axis2=-1))
         log_weight = jax.nn.log_softmax(jnp.where(fitted.log_weight > -jnp.inf, jnp.log(weight), -jnp.inf))
         return Mixture(fitted.margin, log_weight, mean, spread, whitening), None

@@ -30,7 +30,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import digamma
 
-from gentoolkit import _scale
+from gentoolkit import _lapack, _scale
 from gentoolkit._array import as_floating, floating_dtype, is_traced
 from gentoolkit.distances import products
 from gentoolkit.information import _neighbors, _samples
@@ -349,7 +349,7 @@ def _log_volume_ratio(offset: jax.Array) -> jax.Array:
     offset = jnp.asarray(offset, floating_dtype(offset=offset))
     offset = offset / _scale.unit(offset, axes=(-2, -1))  # each row by its own: neighbours are far apart in a tail
     scatter = products.matmul(products.transpose(offset), offset)
-    _, axes = jnp.linalg.eigh(scatter)
+    _, axes = _lapack.eigh(scatter)
     own = jnp.log(jnp.abs(products.matmul(offset, axes)).max(axis=-2)).sum(axis=-1)
     along = jnp.log(jnp.abs(offset).max(axis=-2)).sum(axis=-1)
     return own - along

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import digamma, gammaln
 
-from gentoolkit import _array
+from gentoolkit import _array, _lapack
 from gentoolkit.distances import products
 from gentoolkit.information import gaussian
 
@@ -110,7 +110,7 @@ def sample(key: jax.Array, scatter: jax.Array, *, dof: float | jax.Array, num: i
     batch = jnp.broadcast_shapes(scatter.shape[:-2], dof.shape)
     key_normal, key_scale = jax.random.split(key)
     normal = jax.random.normal(key_normal, (*batch, num, scatter.shape[-1]), scatter.dtype)
-    factor = jnp.broadcast_to(jnp.linalg.cholesky(scatter), batch + scatter.shape[-2:])
+    factor = jnp.broadcast_to(_lapack.cholesky(scatter, symmetrize=True), batch + scatter.shape[-2:])
     dof = jnp.broadcast_to(dof[..., None], (*batch, num))
     finite = jnp.where(jnp.isfinite(dof), dof, 1.0)
     shape = jnp.broadcast_to(finite / 2, (*batch, num))

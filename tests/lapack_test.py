@@ -1,5 +1,6 @@
-"""Factors and solves of many matrices: the same as one by one, with derivatives, and an end to them on two cores."""
+"""Factorizations of many matrices, and solves: as one by one, with derivatives, and they end on two cores."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gentoolkit.gaussian_process import _lapack
+from gentoolkit import _lapack
 
 # 40 matrices of 30 rows are more than jaxlib does without sharing out, one is less.
 SHAPE = (40, 30, 30)
@@ -28,6 +29,20 @@ slope = jax.jit(jax.vmap(jax.grad(loss), in_axes=(None, 0)))
 for _ in range(30):
     found = jax.block_until_ready(slope(jnp.array([1.0, 1.0, 0.1]), x))
 assert np.isfinite(found).all()
+"""
+
+# Laws compared, six pairs at a time: decompositions and solves of which each would be shared out.
+MANY_LAWS = """
+import os
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
+import jax, jax.numpy as jnp, numpy as np
+from gentoolkit.distances import gaussian
+x = np.random.default_rng(0).normal(size=(6, 20, 100, 100)).astype(np.float32)
+x = x @ np.swapaxes(x, -1, -2) + np.eye(100, dtype=np.float32)
+mean = np.zeros((20, 100), np.float32)
+for compare in (gaussian.frechet, gaussian.kl_divergence):
+    found = jax.jit(lambda x: [compare(mean, one, mean, one + 1) for one in x])(x)
+    assert np.isfinite(jax.block_until_ready(found)).all()
 """
 
 
@@ -85,7 +100,59 @@ def test_derivatives_of_solves_are_those_of_jax(x64, transposed):
         np.testing.assert_allclose(got, expected, atol=1e-10)
 
 
+DECOMPOSITIONS = {
+    "eigh": (_lapack.eigh, functools.partial(jnp.linalg.eigh, symmetrize_input=False)),
+    "qr": (_lapack.qr, jnp.linalg.qr),
+    "cholesky": (lambda x: (_lapack.cholesky(x, symmetrize=True),), lambda x: (jnp.linalg.cholesky(x),)),
+    "nearest_orthogonal": (lambda x: (_lapack.nearest_orthogonal(x),), lambda x: (_polar(x),)),
+}
+
+
+def _polar(x):
+    u, _, vt = jnp.linalg.svd(x, full_matrices=False)
+    return u @ vt
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("name", DECOMPOSITIONS)
+@pytest.mark.parametrize("shape", [(5, 9, 9), (1000, 3, 3)])
+def test_decompositions_and_their_derivatives_are_those_of_jax(x64, name, shape):
+    rng = np.random.default_rng(3)
+    x, x_dot = rng.normal(size=(2, *shape))
+    if name in ("eigh", "cholesky"):
+        x, x_dot = x @ np.swapaxes(x, -1, -2) + np.eye(shape[-1]), x_dot + np.swapaxes(x_dot, -1, -2)
+    ours, theirs = DECOMPOSITIONS[name]
+    few = slice(0, 5)
+
+    @jax.jit
+    def compared(x, x_dot):
+        bars = [jnp.cos(jnp.arange(leaf[few].size, dtype=x.dtype)).reshape(leaf[few].shape) for leaf in theirs(x)]
+        answers = []
+        for decompose in (ours, theirs):
+            for each in (decompose, jax.vmap(decompose)):
+                loss = lambda x, f=each: sum(jnp.vdot(a, bar) for a, bar in zip(f(x), bars, strict=True))  # noqa: E731
+                slopes = tuple(jax.jvp(each, (x[few],), (x_dot[few],))[1]), jax.grad(loss)(x[few])
+                answers.append((tuple(each(x)), *slopes))
+        return answers
+
+    *got, expected, _ = compared(x, x_dot)
+    for one in got:
+        for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(expected), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-8, rtol=1e-7)
+
+
+@pytest.mark.fast
+def test_a_decomposition_of_one_of_many_matrices_is_the_same_and_none_is_shared_out():
+    x = np.random.default_rng(4).normal(size=(3, 7, 12, 10)).astype(np.float32)
+    u, singular, vt = jax.jit(jax.vmap(_lapack.svd))(x)
+    np.testing.assert_allclose((u * singular[..., None, :]) @ vt, x, atol=1e-5)
+    text = jax.jit(jax.vmap(_lapack.svd)).lower(x).as_text()
+    assert "while" in text and "tensor<21x" not in "".join(line for line in text.splitlines() if "custom_call" in line)
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the two cores are set by a call that only Linux has")
-def test_many_problems_on_two_cores_come_to_an_end():
+@pytest.mark.parametrize("program", [MANY_PROBLEMS, MANY_LAWS], ids=["problems", "laws"])
+def test_many_problems_on_two_cores_come_to_an_end(program):
     # They hung in jaxlib 0.10.2; the whole takes some seconds.
-    subprocess.run([sys.executable, "-c", MANY_PROBLEMS], check=True, timeout=180)
+    alone = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=180, env=alone)
