@@ -14,6 +14,10 @@ from gentoolkit.distances.mardia import Mardia, mardia
 __all__ = ["Mardia", "Moments", "frechet", "kl_divergence", "mardia", "moments"]
 
 
+# Sums of squares from 2^-80 to 2^80 lose none that count; those of a constant feature are taken in its unit.
+_ORDINARY = 80
+
+
 class Moments(NamedTuple):
     """Sample mean `[..., d]` and covariance `[..., d, d]`."""
 
@@ -67,7 +71,7 @@ def moments(x: jax.Array, *, ddof: int = 1) -> Moments:
     x, center = _scale.center_on_host(x)
     (x,) = _array.as_floating(x=x)
     mean = x.mean(axis=-2)
-    cov = _second_moment(x - mean[..., None, :], _scale.unit(x, axes=-2), shape[-2] - ddof)
+    cov = _second_moment(x - mean[..., None, :], shape[-2] - ddof)
     if center is None:
         return Moments(mean, cov)
     center = center[..., 0, :]
@@ -77,18 +81,30 @@ def moments(x: jax.Array, *, ddof: int = 1) -> Moments:
 
 # Its own derivative, which is that of the sum as it stands: the gradient fits twice the range of the value, and would
 # overflow or vanish on its way through the squared unit.
-@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
-def _second_moment(x: jax.Array, unit: jax.Array, divisor: int) -> jax.Array:
-    """`x^T x / divisor`, taken in a `unit` of each feature, so that nothing on the way is larger than the result."""
-    scaled = x * (1 / unit)
-    return _sums.gram(scaled, scaled) / divisor * unit * products.transpose(unit)
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _second_moment(x: jax.Array, divisor: int) -> jax.Array:
+    """`x^T x / divisor`; in a unit of each feature where some variance shows that squares overflow or vanish."""
+    plain = _sums.gram(x, x)
+    square = jnp.diagonal(plain, axis1=-2, axis2=-1)
+    ordinary = jnp.all((square > 2.0**-_ORDINARY) & (square < 2.0**_ORDINARY))
+
+    def in_units(state):
+        # What hangs on the state is not taken before the loop.
+        rows = x * jnp.where(state[0], 1, 2).astype(x.dtype)
+        unit = _scale.unit(rows, axes=-2)
+        scaled = rows * (1 / unit)
+        return jnp.zeros((), bool), _sums.gram(scaled, scaled) / divisor * unit * products.transpose(unit)
+
+    # To ask each entry for its size takes as long as half the product. A loop of one turn or none, not a `cond`: of
+    # that several problems at once would do both sides.
+    return jax.lax.while_loop(lambda state: state[0], in_units, (~ordinary, plain / divisor))[1]
 
 
 @_second_moment.defjvp
 def _second_moment_jvp(divisor, primals, tangents):
-    (x, unit), (x_dot, _) = primals, tangents
+    (x,), (x_dot,) = primals, tangents
     half = _sums.gram_of_tangents(x / divisor, x_dot)
-    return _second_moment(x, unit, divisor), half + products.transpose(half)
+    return _second_moment(x, divisor), half + products.transpose(half)
 
 
 def _factor(cov: jax.Array) -> jax.Array:
