@@ -436,7 +436,8 @@ def test_minibatch_comes_near_the_whole():
     x = blobs(7, 2000)
     whole = KMeans(6, n_init=5, random_state=0).fit(x).inertia_
     found = minibatch(KEY, x, 6, batch_size=256, num_steps=60)
-    assert whole * 0.999 <= found.inertia < 1.1 * whole
+    # Means of the last batch alone, 43 points each, would be 2 % above.
+    assert whole * 0.999 <= found.inertia < 1.01 * whole
     assert found.counts.sum() == 2000 and found.num_iterations == 60
     given = minibatch(KEY, x, 6, init=x[:6], batch_size=64, num_steps=5)
     assert np.isfinite(given.centers).all() and given.inertia < float(np.sum(assign(x, x[:6])[1]))
