@@ -258,6 +258,34 @@ BREAKS = [
     Break("data", "SeedSequence([seed, 0, epoch])", "SeedSequence([seed, 0, 0])", "data"),
     # training
     Break("training", "(1.0 + count) / (10.0 + count)", "(2.0 + count) / (10.0 + count)", "training/step_test.py"),
+    # objectives
+    Break(
+        "objectives",
+        "return _rows.mean(up(first - second))",
+        "return _rows.mean(up(second - first))",
+        "objectives/adversarial_test.py",
+    ),
+    Break(
+        "objectives",
+        "[1.0 / len(negatives)] * len(negatives)",
+        "[1.0] * len(negatives)",
+        "objectives/adversarial_test.py",
+    ),
+    Break(
+        "objectives",
+        "share * real + (1.0 - share) * fake",
+        "share * real + share * fake",
+        "objectives/penalties_test.py",
+    ),
+    Break("objectives", "- math.log(mean.shape[-2])", "", "objectives/variational_test.py"),
+    Break("objectives", "axis=-2) + apart", "axis=-2)", "objectives/variational_test.py"),
+    Break("objectives", "& ~jnp.eye(shape[0], dtype=bool)", "", "objectives/pairs_test.py"),
+    # nn
+    Break("nn", "- 1 - above) + above", "- 1 - above)", "nn/convolution_test.py"),
+    Break("nn", "count >= self.size", "count > self.size", "nn/pools_test.py"),
+    Break("nn", "max(1, x[0].size - 1)", "x[0].size", "nn/normalization_test.py"),
+    Break("nn", "(0.5 + contrast)", "(1.0 + contrast)", "nn/augmentation_test.py"),
+    Break("nn", "self.up(nnx.relu(y))", "self.up(nnx.relu(y) * 0)", "nn/residual_test.py"),
 ]
 
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 from flax.typing import Initializer
 
-from gentoolkit.nn import _closed, _few_channels, _winograd
+from gentoolkit.nn import _borders, _closed, _few_channels, _winograd
 from gentoolkit.nn._closed import Geometry, Pair
 
 Padding = int | Sequence[Sequence[int]]
@@ -103,15 +103,18 @@ def resized(x: jax.Array, w: jax.Array, *, reflect: bool = False) -> jax.Array:
     k, half = w.shape[0], w.shape[0] // 2
     if w.shape[1] != k or k % 2 == 0:
         raise ValueError(f"w must be square with an odd number of taps, got w.shape = {w.shape}.")
-    if reflect and half > 1:  # reflected pixels no longer come in pairs
+    if reflect and half > 2:  # reflected pixels do not come in pairs
         return convolve(pad_reflect(enlarge(x), half), w)
+    # One pixel of reflection is the border once more; of two the outer one is another.
+    border = reflect and half > 0
+    correction = _borders.reflected_less_repeated(x, w) if reflect and half == 2 else None
     double = (2 * x.shape[1], 2 * x.shape[2])
-    if reflect and half == 1:  # the reflection of a doubled border is that border once more
+    if border:
         x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
     w = _neighbour_sums(_neighbour_sums(w, 0), 1).swapaxes(2, 3)
-    outer = k - 1 - half + (2 if reflect and half == 1 else 0)
-    padding = ((outer, outer), (outer, outer))
-    return transposed(x, w, double, strides=(2, 2), padding=padding)
+    outer = k - 1 - half + 2 * border
+    y = transposed(x, w, double, strides=(2, 2), padding=((outer, outer), (outer, outer)))
+    return y if correction is None else y + correction
 
 
 def enlarge(x: jax.Array) -> jax.Array:

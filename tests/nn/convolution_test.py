@@ -66,7 +66,8 @@ CASES = {
     "resized 3x3": (enlarged(3, False), (2, 4, 5, 3), (3, 3, 3, 2)),
     "resized 3x3, reflected": (enlarged(3, True), (2, 4, 5, 3), (3, 3, 3, 2)),
     "resized 5x5": (enlarged(5, False), (2, 4, 4, 2), (5, 5, 2, 2)),
-    "resized 5x5, reflected": (enlarged(5, True), (2, 4, 4, 2), (5, 5, 2, 2)),
+    "resized 5x5, reflected": (enlarged(5, True), (2, 4, 5, 2), (5, 5, 2, 2)),
+    "resized 7x7, reflected": (enlarged(7, True), (1, 3, 3, 1), (7, 7, 1, 1)),
 }
 
 

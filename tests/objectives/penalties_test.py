@@ -45,11 +45,11 @@ def test_wasserstein_of_a_linear_critic_and_of_one_that_tells_the_place():
     both, one = of_linear(norm + 1)
     np.testing.assert_allclose(both, 1, rtol=1e-5)
     np.testing.assert_array_equal(one, 0)
-    # The slope of the quadratic is the place itself: (1 - t) of the way from a real row at the origin to (2, 0).
-    origin, far = np.zeros((4000, 1, 2), np.float32), np.broadcast_to(np.float32([2, 0]), (4000, 1, 2))
-    places = np.sqrt(penalties.wasserstein(key, quadratic, origin, far, center=0.0))
-    assert 0 <= places.min() < 0.01 and 1.99 < places.max() <= 2
-    np.testing.assert_allclose(places.mean(), 1, atol=4 * 2 / np.sqrt(12 * 4000))
+    # The slope of the quadratic is the place itself: anywhere between a real row at (1, 0) and one made at (3, 0).
+    near, far = (np.broadcast_to(np.float32([place, 0]), (4000, 1, 2)) for place in (1, 3))
+    places = np.sqrt(penalties.wasserstein(key, quadratic, near, far, center=0.0))
+    assert 1 <= places.min() < 1.01 and 2.99 < places.max() <= 3.00001
+    np.testing.assert_allclose(places.mean(), 2, atol=4 * 2 / np.sqrt(12 * 4000))
 
 
 def test_matching_aware_of_a_linear_critic():
