@@ -52,15 +52,18 @@ class Painter(nnx.Module):
             raise ValueError(f"num_halvings must be at least 2, got num_halvings = {num_halvings}.")
         self.num_halvings = num_halvings
         widths = [width * min(8, 1 << level) for level in range(num_halvings)]
-        net = None
-        for level in reversed(range(num_halvings)):
-            inner = widths[level]
-            outer = widths[level - 1] if level else channels_in
-            middle = level < num_halvings - 1 and outer == inner
-            net = UNetLevel(
-                outer, inner, net, out_features=None if level else channels_out, code_features=code_dim,
+
+        def made(level: int, inside: UNetLevel | None) -> UNetLevel:
+            outer, inner = widths[level - 1] if level else channels_in, widths[level]
+            middle = inside is not None and outer == inner
+            return UNetLevel(
+                outer, inner, inside, out_features=None if level else channels_out, code_features=code_dim,
                 dropout=dropout if middle else 0.0, kernel_init=_INIT, rngs=rngs,
             )  # fmt: skip
+
+        net = made(num_halvings - 1, None)
+        for level in reversed(range(num_halvings - 1)):
+            net = made(level, net)
         self.net = net
 
     def __call__(self, images: jax.Array, code: jax.Array) -> jax.Array:

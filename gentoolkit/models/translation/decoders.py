@@ -1,7 +1,7 @@
 """What translators paint images with, from a map of content and, where there is one, a code of style."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -46,10 +46,10 @@ class Upward(nnx.Module):
         if upsample not in ("transposed", "nearest"):
             raise ValueError(f"upsample must be 'transposed' or 'nearest', got upsample = {upsample!r}.")
         widths = [features, *(scheme.width << level for level in reversed(range(num_doublings)))]
-        self.layers, self.norms = nnx.List(), nnx.List()
+        made: list[Any] = []
         for wide, narrow in zip(widths[:-1], widths[1:], strict=True):
             if upsample == "transposed":
-                layer = TransposedConvolution(
+                layer: Any = TransposedConvolution(
                     wide, narrow, (kernel, kernel), strides=(2, 2),
                     padding=(kernel - 1) // 2, output_padding=kernel % 2, kernel_init=scheme.kernel_init, rngs=rngs,
                 )  # fmt: skip
@@ -57,8 +57,9 @@ class Upward(nnx.Module):
                 layer = ResizedConvolution(
                     wide, narrow, kernel, reflect=True, kernel_init=scheme.kernel_init, rngs=rngs
                 )
-            self.layers.append(layer)
-            self.norms.append((norm or scheme.norm)(narrow, rngs=rngs))
+            made.append(layer)
+        self.layers = nnx.List(made)
+        self.norms = nnx.List((norm or scheme.norm)(narrow, rngs=rngs) for narrow in widths[1:])
         self.last = to_image(channels, scheme, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -148,7 +149,7 @@ class Styled(nnx.Module):
                 code_dim, num_sites=2 * num_blocks, features=features, hidden=hidden, kernel_init=init, rngs=rngs
             )
         block = AdaptiveResidual if inject == "adain" else residual
-        self.blocks = nnx.List(block(wide, scheme, rngs=rngs) for _ in range(num_blocks))
+        self.blocks: nnx.List[Any] = nnx.List(block(wide, scheme, rngs=rngs) for _ in range(num_blocks))
         self.upward = Upward(wide, channels, scheme=scheme, upsample=upsample, kernel=kernel, norm=up_norm, rngs=rngs)
 
     def __call__(self, content: jax.Array, code: jax.Array) -> jax.Array:
