@@ -78,17 +78,21 @@ def contributions(real: Features, generated: Features) -> tuple[np.ndarray, np.n
       ValueError: features of different networks or preprocessings, or no rows on the generated side.
     """
     features.check_alike(real, generated)
-    sides = [laws.of_moments(side.moments) for side in (generated, real)]
+    sides = [_law(side) for side in (generated, real)]
     own = _influence(features.rows_of(generated, "generated"), sides[0], sides[1])
     return own, None if real.rows is None else _influence(real.rows, sides[1], sides[0])
 
 
+def _law(side: Features) -> Law:
+    few = side.rows is not None and len(side.rows) <= side.dim
+    return laws.of_rows(features.rows_of(side, "side")) if few else laws.of_moments(side.moments)
+
+
 def _influence(rows: np.ndarray, own: Law, other: Law) -> np.ndarray:
-    pull = np.eye(len(own.mean)) - laws.transport(other, own)
-    offset = own.mean - other.mean
+    root = laws.transport_root(other, own)
     x = rows - own.mean
-    squares = np.concatenate([np.einsum("nd,nd->n", part @ pull, part) for part in _parts(x)])
-    found = squares + 2.0 * x @ offset
+    carried = np.concatenate([np.square(part @ root).sum(axis=1) for part in _parts(x)])
+    found = np.einsum("nd,nd->n", x, x) - carried + 2.0 * x @ (own.mean - other.mean)
     return found - found.mean()
 
 

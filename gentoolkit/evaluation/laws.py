@@ -144,27 +144,33 @@ def by_product(cov_a: np.ndarray, cov_b: np.ndarray) -> float:
     return float(np.sqrt(np.maximum(np.linalg.eigvals(cov_a @ cov_b).real, 0.0)).sum())
 
 
-def transport(a: Law, b: Law) -> np.ndarray:
-    """The linear map that carries N(0, B) onto N(0, A), within the directions that both have.
+def transport_root(a: Law, b: Law) -> np.ndarray:
+    """A root of the linear map that carries N(0, B) onto N(0, A), within the directions that both have.
 
-    The derivative of the squared distance by B is I less this map.
+    The derivative of the squared distance by B is I less that map.
 
     Args:
       a: the law that is reached.
       b: the law that is carried.
 
     Returns:
-      `[d, d]` symmetric.
+      `[d, r]`, whose product with its transpose is the map; r is the rank of both.
 
     References:
       Bhatia, Jain, Lim, On the Bures-Wasserstein distance between positive definite matrices, 2019, section 3.
     """
-    values, vectors = np.linalg.eigh(_cov(a))
-    factor = vectors * np.sqrt(np.maximum(values, 0.0))  # A = F F^T
-    inner, directions = np.linalg.eigh(factor.T @ _cov(b) @ factor)
+    import scipy.linalg
+
+    if a.factor is not None and len(a.factor) <= a.factor.shape[1]:
+        factor = a.factor.T
+    else:
+        triangle, pivots, rank, _ = scipy.linalg.lapack.dpstrf(_cov(a), lower=1)
+        factor = np.empty((len(triangle), rank))
+        factor[pivots - 1] = np.tril(triangle)[:, :rank]
+    carried = _cov(b) @ factor if b.factor is None else b.factor.T @ (b.factor @ factor)
+    inner, directions = np.linalg.eigh(factor.T @ carried)
     kept = inner > inner[-1] * len(inner) * np.finfo(float).eps
-    half = factor @ (directions[:, kept] / np.sqrt(np.sqrt(inner[kept])))
-    return half @ half.T
+    return factor @ (directions[:, kept] / np.sqrt(np.sqrt(inner[kept])))
 
 
 def _cov(law: Law) -> np.ndarray:

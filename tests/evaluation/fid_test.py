@@ -138,6 +138,12 @@ def test_contributions_are_the_derivative_by_the_weight_of_an_image():
         apart = [laws.squared_distance(weighted(x, 0, 0.0), weighted(y, index, step)) for step in (1e-4, -1e-4)]
         slope = (apart[0] - apart[1]) / 2e-4 * len(y)
         np.testing.assert_allclose(generated[index], slope, rtol=0.05, atol=0.02 * np.abs(generated).max())
+    # Fewer images than features go by their rows: the same numbers as by matrices.
+    wide = [np.pad(rows[:4], ((0, 0), (0, 3))) + 0.1 * draw(4, 8, seed=5 + i) for i, rows in enumerate((x, y))]
+    by_rows = fid.contributions(*map(named, wide))
+    matrices = [named(features.of(rows, network="toy", preprocessing="clean").moments) for rows in wide]
+    by_matrices = fid.contributions(matrices[0], named(wide[1]))[0]
+    np.testing.assert_allclose(by_rows[0], by_matrices, rtol=1e-4, atol=1e-4 * np.abs(by_matrices).max())
     assert fid.contributions(named(FeatureMoments(60, x.mean(0), np.cov(x.T))), named(y))[1] is None
 
 

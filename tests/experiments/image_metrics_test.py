@@ -241,7 +241,7 @@ def _program(*arguments):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
 
