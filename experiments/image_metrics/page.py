@@ -48,7 +48,9 @@ def table(results: Mapping[str, Result]) -> report.Table:
         rows.append([title, *_figures(found.value, found.standard_error), *_about(found)])
         if "extrapolated" in found.extra:
             figures = _figures(found.extra["extrapolated"], found.standard_error)
-            rows.append([f"{title}, for ever more images", *figures, *_about(found)])
+            side = found.extra["extrapolated_sides"]
+            more = "images" if side in ("both", "none") else f"{side} images"
+            rows.append([f"{title}, for ever more {more}", *figures, *_about(found)])
         if "times_1000" in found.extra:
             figures = _figures(1000 * found.value, 1000 * found.standard_error)
             rows.append([f"{title} x 1000", *figures, *_about(found)])

@@ -8,8 +8,15 @@ from gentoolkit.evaluation import features, laws, result
 from gentoolkit.evaluation.features import Features
 from gentoolkit.evaluation.laws import Law
 from gentoolkit.evaluation.result import Result
-from gentoolkit.evaluation.statistics.blocks import merged, moments_of, without
+from gentoolkit.evaluation.statistics.blocks import dealt, merged, moments_of, without
 from gentoolkit.evaluation.statistics.moments import Sums
+
+_TOLD = {
+    "both": "of both sides",
+    "generated": "of generated images, the real ones' statistics fixed",
+    "real": "of real images, the generated ones' statistics fixed",
+    "none": "none: statistics without parts",
+}
 
 
 def fid(real: Features, generated: Features, *, num_blocks: int = 8) -> Result:
@@ -17,11 +24,14 @@ def fid(real: Features, generated: Features, *, num_blocks: int = 8) -> Result:
 
     With Inception's pool features this is the FID. The standard error is a jackknife: images are left out block by
     block, on both sides at once where both are known by blocks or by rows, else on the generated side, the statistics
-    of the other being fixed. For fewer images than features it is too large, up to twice.
+    of the other being fixed. Rows are dealt out to blocks at random, by a fixed seed, whatever their order. For fewer
+    images than features the error is too large, up to twice.
 
     The distance is biased upward, the more so the fewer images, by some c / n: `extra["extrapolated"]` is where the
-    straight line in 1/n through the value, and the mean of those with a block left out, meets 1/n = 0. For fewer images
-    than features the bias is no such line, and that figure is to be doubted.
+    straight line in 1/n through the value, and the mean of those with a block left out, meets 1/n = 0, where n is of
+    the sides that images are left out of: `extra["extrapolated_sides"]` says "both", "generated" (the bias that the
+    other side's statistics brought with them stays in), "real" or "none". For fewer images than features the bias is no
+    such line, and that figure is to be doubted.
 
     Args:
       real: features of real images, or statistics that were saved.
@@ -56,7 +66,8 @@ def fid(real: Features, generated: Features, *, num_blocks: int = 8) -> Result:
     error = result.jackknife_error(parts)
     extra = {
         "extrapolated": num * value - (num - 1) * parts.mean() if num else float("nan"),
-        "resampling": f"jackknife of {num} blocks, {_told(sides)}" if num else "none: statistics without parts",
+        "extrapolated_sides": _resampled(sides),
+        "resampling": f"jackknife of {num} blocks, {_TOLD[_resampled(sides)]}" if num else _TOLD["none"],
     }
     return result.of(value, error, real=real, generated=generated, extra=extra)
 
@@ -109,7 +120,7 @@ class _Side:
             self._sums: list[Sums] = []
             self.num_blocks = min(num_blocks, len(self._rows) // 2)  # so that two images are left
         else:
-            self._sums = list(side.blocks) if side.rows is None else _dealt(side.rows, num_blocks)
+            self._sums = list(side.blocks) if side.rows is None else _summed(side.rows, num_blocks)
             self._total = merged(self._sums)
             largest = max(part.num for part in self._sums)
             self.num_blocks = len(self._sums) if self._total.num - largest > 1 else 1
@@ -122,22 +133,22 @@ class _Side:
             return laws.of_moments(moments_of(self._total))
         block, num = left_out
         if self._rows is not None:
-            return laws.of_rows(np.concatenate([self._rows[start::num] for start in range(num) if start != block]))
+            return laws.of_rows(np.delete(self._rows, dealt(len(self._rows), num)[block], axis=0))
         return laws.of_moments(moments_of(without(self._total, merged(self._sums[block::num]))))
 
 
-def _dealt(rows: np.ndarray, num_blocks: int) -> list[Sums]:
+def _summed(rows: np.ndarray, num_blocks: int) -> list[Sums]:
     found = []
-    for start in range(min(num_blocks, len(rows))):
-        part = rows[start::num_blocks].astype(np.float64)
+    for places in dealt(len(rows), min(num_blocks, len(rows))):
+        part = rows[places].astype(np.float64)
         mean = part.mean(axis=0)
         part -= mean
         found.append(Sums(len(part), mean, part.T @ part))
     return found
 
 
-def _told(sides: list[_Side]) -> str:
+def _resampled(sides: list[_Side]) -> str:
     real, generated = (side.num_blocks > 1 for side in sides)
     if real and generated:
-        return "of both sides"
-    return "of generated images, the real ones' statistics fixed" if generated else "of real images"
+        return "both"
+    return "generated" if generated else "real" if real else "none"

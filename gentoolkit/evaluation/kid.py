@@ -27,9 +27,10 @@ def kid(
 
     Subsets are drawn without replacement by NumPy's `RandomState(seed)`, for real then for generated images, as
     torch-fidelity draws them: at equal seed both are the same number. Where one matrix of all pairs costs less than
-    those of the subsets it serves all of them. The standard error is that of images drawn anew (a jackknife over the
-    images of each subset, scaled to all images); the deviation over subsets, which other tools print, is
-    `extra["subset_std"]`: subsets of one set overlap, and where they are the whole set it is 0. KID can be negative.
+    those of the subsets it serves all of them. The standard error is that of images and subsets drawn anew: what an
+    image adds varies by s^2, by a jackknife over the images of each subset; of n images in S subsets of m it leaves
+    s^2 (1/n + (1 - m/n) / (S m)). The second term is there because few subsets miss images. The deviation over
+    subsets, which other tools print, is `extra["subset_std"]`: 0 where they are the whole set. KID can be negative.
 
     Args:
       real: features of real images, with their rows.
@@ -71,14 +72,16 @@ def kid(
     found = np.array(list(_by_all_pairs(x, y, chosen, degree) or _by_subset(x, y, chosen, degree)))
     values, spread_x, spread_y = found.T
     value, deviation = float(values.mean()), float(values.std())
-    error = 2.0 * math.sqrt(spread_x.mean() / len(x) + spread_y.mean() / len(y))
+    # Subsets are independent of one another once the images are given: theirs is the error of m out of n, over S.
+    shares = [1 / n + (1 - size / n) / (num_subsets * size) for n in (len(x), len(y))]
+    error = 2.0 * math.sqrt(spread_x.mean() * shares[0] + spread_y.mean() * shares[1])
     extra = {
         "times_1000": 1000 * value,
         "subset_std": deviation,
         "num_subsets": num_subsets,
         "subset_size": size,
         "seed": seed,
-        "resampling": "jackknife over the images of each subset",
+        "resampling": "jackknife over the images of each subset, and the draw of subsets",
     }
     return result.of(value, error, real=real, generated=generated, extra=extra)
 

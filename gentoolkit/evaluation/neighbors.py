@@ -10,10 +10,11 @@ from gentoolkit.evaluation import features, result
 from gentoolkit.evaluation.features import Features
 from gentoolkit.evaluation.result import Result
 
-_BLOCK = 1024
-# Distances by products are rounded by no more than this share of the norms; nearer calls are decided by differences.
-_DOUBT = 1e-5
-_SPARE = 64
+_BLOCK = 512
+# Squared distances by products are rounded by no more than such a share of the squared norms, in float32 and float64;
+# what this may turn is decided by differences. Where there is much of it float32 gives way to float64 first.
+_DOUBT, _WIDE_DOUBT = 1e-5, 1e-12
+_MUCH = 64
 
 
 class PrecisionRecall(NamedTuple):
@@ -53,8 +54,8 @@ def precision_recall(real: Features, generated: Features, *, num_neighbors: int 
       models", 2019, section 3.
     """
     x, y = _checked(real, generated, num_neighbors, both=True)
-    radii_x, radii_y = (_radii(samples, num_neighbors) for samples in (x, y))
-    in_x, in_y = np.zeros(len(y), bool), np.zeros(len(x), bool)
+    radii_x, radii_y = (_radii(points, num_neighbors) for points in (x, y))
+    in_x, in_y = np.zeros(y.num, bool), np.zeros(x.num, bool)
     for rows, inside_x, inside_y in _inside(x, y, radii_x, radii_y):
         in_x |= inside_x.any(axis=0)
         in_y[rows] = inside_y.any(axis=1)
@@ -81,7 +82,7 @@ def density_coverage(real: Features, generated: Features, *, num_neighbors: int 
     """
     x, y = _checked(real, generated, num_neighbors, both=False)
     radii = _radii(x, num_neighbors)
-    counts, covered = np.zeros(len(y)), np.zeros(len(x), bool)
+    counts, covered = np.zeros(y.num), np.zeros(x.num, bool)
     for rows, inside, _ in _inside(x, y, radii, None):
         counts += inside.sum(axis=0)
         covered[rows] = inside.any(axis=1)
@@ -101,19 +102,41 @@ def nearest(queries: np.ndarray, samples: np.ndarray, *, num: int) -> tuple[np.n
       Their places `[q, num]`, nearest first, and distances `[q, num]`.
     """
     center = samples.mean(axis=0, dtype=np.float64)
-    queries, samples = ((rows - center).astype(np.float32) for rows in (queries, samples))
-    norms = _norms(samples)
-    places = np.empty((len(queries), num), int)
-    for rows in _blocks(len(queries)):
-        distances = norms[None] - 2.0 * (queries[rows] @ samples.T)
-        places[rows] = np.argpartition(distances, num - 1, axis=1)[:, :num]
-    apart = np.stack([_distances(query, samples[at]) for query, at in zip(queries, places, strict=True)])
-    order = np.argsort(apart, axis=1, kind="stable")
-    return np.take_along_axis(places, order, axis=1), np.sqrt(np.take_along_axis(apart, order, axis=1))
+    asked, found = (_Points.of(rows, center) for rows in (queries, samples))
+    places, apart = np.empty((asked.num, num), int), np.empty((asked.num, num))
+    for query, near, distances in _close(asked, found, np.arange(asked.num), num):
+        order = np.argsort(distances, kind="stable")[:num]
+        places[query], apart[query] = near[order], np.sqrt(distances[order])
+    return places, apart
 
 
-def _checked(real: Features, generated: Features, num_neighbors: int, *, both: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Rows about a common point, where products lose least."""
+class _Points(NamedTuple):
+    """Samples as they came, and about a common point, where products lose least."""
+
+    rows: np.ndarray
+    center: np.ndarray
+    centered: np.ndarray
+    norms: np.ndarray  # squared, of the centered ones
+
+    @classmethod
+    def of(cls, rows: np.ndarray, center: np.ndarray) -> "_Points":
+        centered = (rows - center).astype(np.float32)
+        return cls(rows, center, centered, np.einsum("nd,nd->n", centered, centered, dtype=np.float64))
+
+    @property
+    def num(self) -> int:
+        return len(self.rows)
+
+    def at(self, places: np.ndarray) -> "_Points":
+        return _Points(self.rows[places], self.center, self.centered[places], self.norms[places])
+
+    def identity(self) -> np.ndarray:
+        """A number for each row that equal rows share."""
+        digests = [hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in self.rows]
+        return np.frombuffer(b"".join(digests), np.uint64)
+
+
+def _checked(real: Features, generated: Features, num_neighbors: int, *, both: bool) -> tuple[_Points, _Points]:
     features.check_alike(real, generated)
     x, y = features.rows_of(real, "real"), features.rows_of(generated, "generated")
     for name, rows in (("real", x), *([("generated", y)] if both else [])):
@@ -123,7 +146,7 @@ def _checked(real: Features, generated: Features, num_neighbors: int, *, both: b
                 f"got {num_neighbors}."
             )
     center = x.mean(axis=0, dtype=np.float64)
-    return (x - center).astype(np.float32), (y - center).astype(np.float32)
+    return _Points.of(x, center), _Points.of(y, center)
 
 
 def _share(values: np.ndarray, real: Features, generated: Features, extra: dict) -> Result:
@@ -132,62 +155,90 @@ def _share(values: np.ndarray, real: Features, generated: Features, extra: dict)
     return result.of(values.mean(), error, real=real, generated=generated, extra=extra)
 
 
-def _radii(x: np.ndarray, num_neighbors: int) -> np.ndarray:
+def _radii(points: _Points, num_neighbors: int) -> np.ndarray:
     """Squared distance `[n]` of each sample to its k-th neighbour, itself left out."""
-    norms = _norms(x)
-    radii = np.zeros(len(x))
-    _, group, sizes = np.unique(_identity(x), return_inverse=True, return_counts=True)
-    alone = sizes[group] <= num_neighbors  # the others have their k neighbours at distance 0
-    num = min(len(x) - 1, num_neighbors + _SPARE)
-    for rows in _blocks(len(x)):
-        if not alone[rows].any():
-            continue
-        distances = norms[rows, None] + norms[None] - 2.0 * (x[rows] @ x.T)
-        distances[np.arange(len(distances)), np.arange(len(x))[rows]] = np.inf
-        # More than k of them, since rounding may have put some on the wrong side of the k-th.
-        near = np.argpartition(distances, num - 1, axis=1)[:, :num]
-        for row in np.flatnonzero(alone[rows]):
-            exact = _distances(x[rows.start + row], x[near[row]])
-            radii[rows.start + row] = np.partition(exact, num_neighbors - 1)[num_neighbors - 1]
-    return radii
+    _, first, group, copies = np.unique(points.identity(), return_index=True, return_inverse=True, return_counts=True)
+    distinct, radii = points.at(first), np.zeros(len(first))
+    alone = np.flatnonzero(copies <= num_neighbors)  # the others have their k neighbours at distance 0
+    for place, near, distances in _close(distinct, distinct, alone, min(num_neighbors + 1, len(first))):
+        order = np.argsort(distances)
+        # A sample is a neighbour of each of its copies, and no neighbour of itself.
+        rank = np.searchsorted(np.cumsum(copies[near[order]]), num_neighbors + 1)
+        radii[place] = distances[order][rank]
+    return radii[group]
+
+
+def _close(
+    queries: _Points, samples: _Points, wanted: np.ndarray, num: int
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Yields for each wanted query samples that hold its `num` nearest, and their squared distances by differences."""
+    for at in _parts(wanted):
+        near = _candidates(queries.at(at), samples, num, wide=False)
+        much = [i for i, found in enumerate(near) if len(found) > num + _MUCH]
+        if much:
+            fewer = _candidates(queries.at(at[much]), samples, num, wide=True)
+            for i, found in zip(much, fewer, strict=True):
+                near[i] = found
+        for query, found in zip(at, near, strict=True):
+            yield query, found, _apart(queries.rows[query], samples.rows[found])
+
+
+def _candidates(queries: _Points, samples: _Points, num: int, *, wide: bool) -> list[np.ndarray]:
+    """All samples that rounding may have kept from being among the `num` nearest of each query."""
+    distances, doubt = _by_products(queries, samples, wide=wide)
+    # No less than the num-th distance is the num-th of those that are as large as rounding may have hidden.
+    distances += doubt
+    bounds = np.partition(distances, num - 1, axis=1)[:, num - 1]
+    doubt *= 2
+    distances -= doubt
+    return [np.flatnonzero(inside) for inside in distances <= bounds[:, None]]
 
 
 def _inside(
-    x: np.ndarray, y: np.ndarray, radii_x: np.ndarray, radii_y: np.ndarray | None
+    x: _Points, y: _Points, radii_x: np.ndarray, radii_y: np.ndarray | None
 ) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
     """Yields for rows of x which y lie in their balls `[b, m]`, and in whose balls of y they lie."""
-    norms_x, norms_y = _norms(x), _norms(y)
-    identity_x, identity_y = _identity(x), _identity(y)
-    for rows in _blocks(len(x)):
-        distances = norms_x[rows, None] + norms_y[None] - 2.0 * (x[rows] @ y.T)
+    identity_x, identity_y = x.identity(), y.identity()
+    for at in _parts(np.arange(x.num)):
+        rows = slice(at[0], at[-1] + 1)
+        part = x.at(at)
         equal = identity_x[rows, None] == identity_y[None]
-        distances[equal] = 0.0
         bounds = [radii_x[rows, None]] if radii_y is None else [radii_x[rows, None], radii_y[None]]
-        doubt = _DOUBT * (norms_x[rows, None] + norms_y[None])
-        doubtful = np.zeros(distances.shape, bool)
-        for bound in bounds:
-            doubtful |= np.abs(distances - bound) <= doubt
-        places = np.argwhere(doubtful & ~equal)
+        for wide in (False, True):
+            distances, doubt = _by_products(part, y, wide=wide)
+            doubtful = np.zeros(distances.shape, bool)
+            for bound in bounds:
+                doubtful |= np.abs(distances - bound) <= doubt
+            doubtful &= ~equal
+            if doubtful.sum() <= _MUCH * len(at):
+                break
+        distances[equal] = 0.0
+        places = np.argwhere(doubtful)
         for start in range(0, len(places), _BLOCK):
             i, j = places[start : start + _BLOCK].T
-            distances[i, j] = np.square(x[rows][i] - y[j], dtype=np.float64).sum(axis=1)
+            distances[i, j] = _apart(part.rows[i], y.rows[j])
         yield rows, distances <= bounds[0], distances <= bounds[-1]
 
 
-def _identity(x: np.ndarray) -> np.ndarray:
-    """A number for each row that equal rows share."""
-    digests = [hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in x]
-    return np.frombuffer(b"".join(digests), np.uint64)
+def _by_products(a: _Points, b: _Points, *, wide: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Squared distances `[a, b]` and how far off they may be."""
+    if not wide:
+        sums = a.norms[:, None] + b.norms[None]
+        return sums - 2.0 * (a.centered @ b.centered.T), _DOUBT * sums
+    own = a.rows - a.center  # float64, as the center is
+    sums, distances = np.empty((a.num, b.num)), np.empty((a.num, b.num))
+    for at in _parts(np.arange(b.num)):
+        other = b.rows[at] - b.center
+        sums[:, at] = np.square(own).sum(axis=1)[:, None] + np.square(other).sum(axis=1)
+        distances[:, at] = sums[:, at] - 2.0 * (own @ other.T)
+    return distances, _WIDE_DOUBT * sums
 
 
-def _norms(x: np.ndarray) -> np.ndarray:
-    return np.einsum("nd,nd->n", x, x, dtype=np.float64)
+def _apart(one: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Squared distances of rows from one row, or row by row."""
+    return np.square(np.subtract(others, one, dtype=np.float64)).sum(axis=1)
 
 
-def _distances(one: np.ndarray, others: np.ndarray) -> np.ndarray:
-    return np.square(others - one, dtype=np.float64).sum(axis=1)
-
-
-def _blocks(num: int) -> Iterator[slice]:
-    for start in range(0, num, _BLOCK):
-        yield slice(start, min(start + _BLOCK, num))
+def _parts(places: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(places), _BLOCK):
+        yield places[start : start + _BLOCK]

@@ -40,12 +40,14 @@ def test_kid_is_that_of_the_subsets_that_other_tools_draw_by_either_way():
     np.testing.assert_allclose(one.value, values[0], rtol=1e-5)
 
 
-def test_the_standard_error_of_kid_is_the_spread_over_sets():
+# Many subsets that overlap, and few that leave most images unseen.
+@pytest.mark.parametrize(("n", "m", "num_subsets", "size"), [(80, 60, 10, 40), (400, 300, 1, 30), (400, 300, 4, 30)])
+def test_the_standard_error_of_kid_is_the_spread_over_sets(n, m, num_subsets, size):
     values, errors = [], []
-    for seed in range(60):
+    for seed in range(80):
         rng = np.random.default_rng(seed)
-        x, y = rng.normal(size=(80, 4)), rng.normal(0.7, 1, size=(60, 4))
-        found = kid.kid(named(x), named(y), num_subsets=10, subset_size=40)
+        x, y = rng.normal(size=(n, 4)), rng.normal(0.7, 1, size=(m, 4))
+        found = kid.kid(named(x), named(y), num_subsets=num_subsets, subset_size=size, seed=seed)
         values.append(found.value)
         errors.append(found.standard_error)
     assert 0.75 < np.sqrt(np.mean(np.square(errors))) / np.std(values, ddof=1) < 1.4
@@ -95,8 +97,42 @@ def test_neighbours_are_those_of_brute_force_duplicates_and_rims_included():
         np.testing.assert_allclose(both.density.value, inside.sum(axis=0).mean() / k, rtol=1e-12)
         np.testing.assert_allclose(both.coverage.value, inside.any(axis=1).mean(), rtol=1e-12)
     places, distances = neighbors.nearest(y, x, num=3)
-    np.testing.assert_array_equal(places[20:], np.argsort(apart[2].T[20:], axis=1)[:, :3])  # no ties among these
+    np.testing.assert_array_equal(places[20:], np.argsort(apart[2].T[20:], axis=1, kind="stable")[:, :3])
     np.testing.assert_allclose(distances, np.sqrt(np.sort(apart[2].T, axis=1)[:, :3]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("spread", [1e-2, 1e-3, 1e-4])
+def test_neighbours_in_narrow_clusters_far_apart_are_those_of_brute_force(spread):
+    rng = np.random.default_rng(0)
+
+    def draw(n):
+        far = np.where(np.arange(n) % 2, 10.0, -10.0)[:, None]
+        return np.float32(far * (1 + spread * rng.normal(size=(n, 16))))
+
+    x, y = draw(400), draw(300)
+    apart = [np.square(a[:, None].astype(float) - b[None]).sum(-1) for a, b in ((x, x), (y, y), (x, y))]
+    radii = [np.sort(d, axis=1)[:, 3] for d in apart[:2]]
+    for rows, expected in ((x, radii[0]), (y, radii[1])):
+        found = neighbors.nearest(rows, rows, num=4)[1][:, 3]
+        np.testing.assert_allclose(found, np.sqrt(expected), rtol=1e-12)
+    found = neighbors.precision_recall(named(x), named(y))
+    inside = apart[2] <= radii[0][:, None], apart[2] <= radii[1][None]
+    assert found.precision.value == inside[0].any(axis=0).mean()
+    assert found.recall.value == inside[1].any(axis=1).mean()
+    both = neighbors.density_coverage(named(x), named(y), num_neighbors=3)
+    np.testing.assert_allclose(both.density.value, inside[0].sum(axis=0).mean() / 3, rtol=1e-12)
+
+
+def test_copies_count_among_the_neighbours_of_others():
+    # 0 has its two copies at 0, 5 the copies of 4 at 1, 9 the three at 4 before the two of 0.
+    real = column(0, 0, 0, 4, 4, 5, 9)
+    apart = np.abs(real.rows - real.rows.T)
+    for k in range(1, 7):
+        radii = np.sort(apart, axis=1)[:, k]
+        inside = np.abs(real.rows - np.float32([[1, 4.5, 20]])) <= radii[:, None]
+        found = neighbors.density_coverage(real, column(1, 4.5, 20), num_neighbors=k)
+        np.testing.assert_allclose(found.density.value, inside.sum(axis=0).mean() / k)
+        assert found.coverage.value == inside.any(axis=1).mean()
 
 
 def test_a_set_of_one_image_many_times_over_is_told_at_once():
