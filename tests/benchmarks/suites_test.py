@@ -152,7 +152,7 @@ def test_the_image_is_the_same_with_every_library_up_to_its_clusters():
 def test_image_metrics_targets_find_their_rows():
     for seconds, end in ((0.01, ": met"), (10.0, ": NOT met")):
         lines = image_metrics_suite.figures(_synthetic_rows(image_metrics_suite, seconds))
-        assert len(lines) == 5 and all(line.endswith(end) for line in lines)
+        assert len(lines) == 10 and all(line.endswith(end) for line in lines)
     assert all(line.endswith(": not measured in this run") for line in image_metrics_suite.figures([]))
 
 
