@@ -79,6 +79,7 @@ def transformers(architecture: clip.Architecture, state: dict[str, np.ndarray]) 
                 **config(architecture.text),
                 "vocab_size": architecture.vocabulary_size,
                 "max_position_embeddings": architecture.context_length,
+                "bos_token_id": architecture.vocabulary_size - 2,
                 "eos_token_id": architecture.vocabulary_size - 1,
             },
             projection_dim=architecture.embedding_features,
