@@ -148,11 +148,11 @@ def unit(x: jax.Array, *others: jax.Array) -> Unit:
 
 
 def _largest(array: jax.Array) -> jax.Array:
-    # To ask every entry whether it is finite takes as long again: only where one is not.
-    size = jnp.abs(array)
-    largest = jnp.max(size)
+    # To ask every entry whether it is finite takes as long again: only where one is not. The branch takes the array
+    # itself: its sizes would be stored for it, at six times the cost of the maximum.
+    largest = jnp.max(jnp.abs(array))
     finite = jax.lax.cond(
-        jnp.isfinite(largest), lambda: largest, lambda: jnp.max(jnp.where(jnp.isfinite(size), size, 0.0))
+        jnp.isfinite(largest), lambda: largest, lambda: jnp.max(jnp.where(jnp.isfinite(array), jnp.abs(array), 0.0))
     )
     return jnp.where(jnp.isfinite(finite), finite, 0.0)
 

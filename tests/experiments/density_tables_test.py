@@ -338,3 +338,14 @@ def test_main_ends_at_ctrl_c_while_it_compiles(tmp_path):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130 and err.split() == ["interrupted"]
+
+
+def test_small_programs_are_compiled_quickly_where_the_compiler_knows_how(monkeypatch):
+    x = np.float32(VALUES)
+
+    def ask():
+        return float(measures.compiled(lambda key, x: (x**2).sum(), x, once=True)(jax.random.key(0), x))
+
+    np.testing.assert_allclose(ask(), (x**2).sum(), rtol=1e-6)
+    monkeypatch.setattr(measures, "_QUICKLY", {"xla_no_such_option": 1})
+    np.testing.assert_allclose(ask(), (x**2).sum(), rtol=1e-6)
