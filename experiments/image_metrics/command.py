@@ -2,6 +2,8 @@
 
 import os
 import pathlib
+import secrets
+import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -44,6 +46,7 @@ class Found(NamedTuple):
       real: the real images as the features' network sees them.
       generated: the generated ones.
       left_out: how many files of either side could not be read.
+      real_features: of the real images, by each network that compares with them.
     """
 
     results: dict[str, Result]
@@ -51,6 +54,7 @@ class Found(NamedTuple):
     real: Side
     generated: Side
     left_out: dict[str, int]
+    real_features: list[Features]
 
 
 def find(real: str, generated: str, options: Options) -> Sources:
@@ -69,7 +73,7 @@ def find(real: str, generated: str, options: Options) -> Sources:
     has_statistics = places[0].suffix == ".npz" and not places[0].is_dir()
     if has_statistics and not places[0].is_file():
         raise FileNotFoundError(f"There is no file {shown(places[0])}.")
-    if all(place.exists() for place in places) and pictures.nested(*places):
+    if not has_statistics and all(place.exists() for place in places) and pictures.nested(*places):
         same = places[0].resolve() == places[1].resolve()
         how = "are the same" if same else "lie one inside of the other"
         raise ValueError(f"--real and --generated {how}: {shown(places[0])} and {shown(places[1])}.")
@@ -105,16 +109,14 @@ def measure(
       ValueError: nothing that can be read, or statistics that do not fit.
     """
     known: dict[str, Features] = {}
+    told: list[str] = []
     if sources.statistics is not None:
-        for kind in extractors:
-            compares = any(
-                measures.METRICS[name].compares and measures.network_of(name, options) == kind
-                for name in options.metrics
-            )
-            if compares:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            for kind in _comparing(options):
                 known[kind] = _statistics(sources.statistics, kind, extractors[kind], options)
-    compares = any(measures.METRICS[name].compares for name in options.metrics)
-    sets = {"real": sources.real if compares else None, "generated": sources.generated}
+        told = list(dict.fromkeys(str(each.message) for each in caught))
+    sets = {"real": sources.real if _comparing(options) else None, "generated": sources.generated}
     total = sum(-(-len(source.names) // batch_size) for source in sets.values() if source is not None)
     looks: dict[str, dict[str, Any]] = {}
     streams: dict[str, Stream] = {}
@@ -125,7 +127,7 @@ def measure(
                 looks[what], streams[what] = _look(
                     what, source, extractors, options, num, progress, batch_size=batch_size, transparency=transparency
                 )
-    said = [line for what, stream in streams.items() for line in stream.said(what)]
+    said = [*told, *(line for what, stream in streams.items() for line in stream.said(what))]
     read = {what: len(stream.used) for what, stream in streams.items()}
     try:
         measures.check(options, num_real=read.get("real"), num_generated=read["generated"])
@@ -150,18 +152,62 @@ def measure(
         Side(sets["real"], names.get("real", []), first.real),
         Side(sources.generated, names["generated"], first.generated),
         {f"left_out_{what}": len(streams[what].failed) if what in streams else 0 for what in ("real", "generated")},
+        [found for kind in _comparing(options) if (found := seen[kind].real) is not None],
     )
 
 
-def save_real(path: str | os.PathLike[str], found: Found, options: Options) -> pathlib.Path:
-    """Writes the statistics of the real images, for another run's `--real`.
+def check_outputs(workdir: pathlib.Path, save_real: str, sources: Sources, options: Options) -> None:
+    """Refuses before the work what could not be written after it.
+
+    Args:
+      workdir: where figures and page go.
+      save_real: where statistics of the real images go; "" for nowhere.
+      sources: the sets.
+      options: what is asked for.
 
     Raises:
-      ValueError: there were no real images, but statistics already.
+      ValueError: there are no real images to save statistics of, or the ending is not .npz.
+      OSError: a folder that cannot be made or written to.
     """
-    if found.real.features is None:
-        raise ValueError(f"--save_real: no metric of {', '.join(options.metrics)} looks at the real images.")
-    return features.save(path, found.real.features)
+    if save_real:
+        if pathlib.Path(save_real).suffix != ".npz":
+            raise ValueError(f"--save_real must end in .npz, got {save_real!r}.")
+        if not _comparing(options):
+            raise ValueError(f"--save_real: no metric of {', '.join(options.metrics)} looks at the real images.")
+        if sources.real is None:
+            raise ValueError(f"--save_real: --real={shown(sources.statistics or '')} has statistics already.")
+        if pathlib.Path(save_real).is_dir():
+            raise IsADirectoryError(f"--save_real={shown(save_real)} is a folder.")
+    for flag, folder in (
+        ("--workdir", workdir),
+        ("--save_real", pathlib.Path(save_real).parent if save_real else None),
+    ):
+        if folder is None:
+            continue
+        beside = folder / f".{secrets.token_hex(6)}.part"
+        missing = [each for each in (folder, *folder.parents) if not each.exists()]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            beside.touch()
+            beside.unlink()
+        except OSError as error:
+            raise OSError(f"{flag}: {shown(folder)} cannot be written to: {error.strerror}.") from error
+        finally:
+            for each in missing:  # nothing is left behind where the work does not come to an end
+                if each.is_dir():
+                    each.rmdir()
+
+
+def save_real(path: str | os.PathLike[str], found: Found) -> pathlib.Path:
+    """Writes what every network saw of the real images, for another run's `--real`."""
+    first, *others = found.real_features
+    return features.save(path, first, others=others)
+
+
+def _comparing(options: Options) -> list[str]:
+    """The networks whose features of the real images are compared with."""
+    names = [name for name in options.metrics if measures.METRICS[name].compares]
+    return list(dict.fromkeys(measures.network_of(name, options) for name in names))
 
 
 def _statistics(path: pathlib.Path, kind: str, extractor: Extractor, options: Options) -> Features:

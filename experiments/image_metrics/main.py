@@ -66,9 +66,9 @@ def main() -> int:
         num_splits=_SPLITS.value,
         seed=_SEED.value,
     )
-    if _SAVE_REAL.value and pathlib.Path(_SAVE_REAL.value).suffix != ".npz":
-        raise app.UsageError(f"--save_real must end in .npz, got {_SAVE_REAL.value!r}.")
     sources = command.find(_REAL.value, _GENERATED.value, options)
+    workdir = pathlib.Path(_WORKDIR.value).expanduser()
+    command.check_outputs(workdir, _SAVE_REAL.value, sources, options)
     places = {kind: networks.find(kind, _WEIGHTS.value) for kind in measures.networks_of(options)}
     extractors = {kind: networks.load(kind, path, prepare=options.preprocessing) for kind, path in places.items()}
     notes = [extractor.note for extractor in extractors.values() if extractor.note]
@@ -80,11 +80,10 @@ def main() -> int:
     said = [*notes, *sources.passed_over, *found.said]
     print("\n".join(found.said), file=sys.stderr, flush=True, end="\n" if found.said else "")
     print(page.table(found.results).markdown())
-    workdir = pathlib.Path(_WORKDIR.value)
-    if _SAVE_REAL.value:
-        print(f"Statistics: {command.save_real(_SAVE_REAL.value, found, options)}")
     content = {name: result.as_json() | found.left_out for name, result in found.results.items()}
     report.write_text(workdir / FILE, json.dumps(content, indent=2) + "\n")
+    if _SAVE_REAL.value:
+        print(f"Statistics: {command.save_real(_SAVE_REAL.value, found)}")
     settings = {"real": pictures.shown(_REAL.value), "generated": pictures.shown(_GENERATED.value)}
     settings |= {name: value for name, value in vars(options).items()}
     settings |= {"transparency": _TRANSPARENCY.value, "weights": pictures.shown(_WEIGHTS.value)}

@@ -1,11 +1,15 @@
 """The images of a folder or a zip file: found, read as published tools read them, and what is unusual about them."""
 
 import io
+import lzma
 import os
 import pathlib
+import struct
 import threading
 import zipfile
+import zlib
 from collections import Counter
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +17,11 @@ from PIL import Image, UnidentifiedImageError
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 TRANSPARENCY = ("drop", "white")
+# What a damaged image, or member of a zip file, raises besides OSError and ValueError; RuntimeError: an encrypted one.
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, NotImplementedError, EOFError),
+    *(SyntaxError, Image.DecompressionBombError, struct.error, LookupError, TypeError, ArithmeticError, AttributeError),
+)
 
 
 class Pixels(NamedTuple):
@@ -41,17 +50,14 @@ class Source:
 
         Raises:
           FileNotFoundError: there is no such folder or file, or no image in it.
+          OSError: a folder in it cannot be read.
           ValueError: a file that is no zip.
         """
         self.path = pathlib.Path(path).expanduser()
         self._zip: zipfile.ZipFile | None = None
         self._lock = threading.Lock()  # several threads read one zip file
         if self.path.is_dir():
-            everything = [
-                os.path.relpath(os.path.join(parent, name), self.path)
-                for parent, _, names in os.walk(self.path)
-                for name in names
-            ]
+            everything = list(_files(self.path))
         elif self.path.is_file():
             try:
                 self._zip = zipfile.ZipFile(self.path)
@@ -85,32 +91,53 @@ class Source:
         Raises:
           OSError, ValueError: it cannot be read as an image, or has values that are no grey levels.
         """
-        if self._zip is None:
-            content = (self.path / name).read_bytes()
-        else:
-            with self._lock:
-                content = self._zip.read(name)
-        if not content:
-            raise ValueError("an empty file")
         try:
+            content = self._content(name)
+            if not content:
+                raise ValueError("an empty file")
             with Image.open(io.BytesIO(content)) as opened_image:
                 return _pixels(opened_image, transparency)
         except UnidentifiedImageError as error:
             raise ValueError("no image of a known kind") from error
-        except (SyntaxError, Image.DecompressionBombError, zipfile.BadZipFile, EOFError) as error:
-            raise ValueError(str(error)) from error
+        except _DAMAGED as error:
+            raise ValueError(str(error) or type(error).__name__) from error
+
+    def _content(self, name: str) -> bytes:
+        if self._zip is None:
+            return (self.path / name).read_bytes()
+        with self._lock:
+            return self._zip.read(name)
 
 
 def nested(a: pathlib.Path, b: pathlib.Path) -> bool:
-    """Whether one folder is, or lies in, the other, links followed."""
+    """Whether one folder is, or lies in, the other, links followed; of a file whether it is the other."""
     a, b = a.resolve(), b.resolve()
-    return a == b or a in b.parents or b in a.parents
+    return a == b or (a.is_dir() and b.is_dir() and (a in b.parents or b in a.parents))
 
 
 def shown(name: str | os.PathLike[str]) -> str:
     """Returns a file's name as text that every terminal and page takes: bytes that are no text as escapes."""
     text = os.fsencode(name).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _files(folder: pathlib.Path) -> Iterator[str]:
+    """Yields all files below a folder, relative to it; links to folders are followed, each folder is seen once."""
+    seen = {os.path.realpath(folder)}
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for parent, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
+        places = {name: os.path.join(parent, name) for name in folders}
+        folders[:] = []
+        for name in sorted(places, key=lambda name: (os.path.islink(places[name]), name)):
+            real = os.path.realpath(places[name])
+            if real not in seen:
+                seen.add(real)
+                folders.append(name)
+        for name in names:
+            yield os.path.relpath(os.path.join(parent, name), folder)
 
 
 def _pixels(image: Image.Image, transparency: str) -> Pixels:

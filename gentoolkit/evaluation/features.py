@@ -6,8 +6,9 @@ import os
 import pathlib
 import re
 import secrets
+import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,10 @@ from gentoolkit.evaluation.statistics import BlockMoments, FeatureMoments
 from gentoolkit.evaluation.statistics.blocks import merged, moments_of
 from gentoolkit.evaluation.statistics.moments import Sums
 
-_MODES = ("legacy_tensorflow", "legacy_pytorch", "clean")
+# How clean-fid calls its files: data set, mode, split, resolution, and what follows.
+_CLEAN_FIDS = re.compile(r"_(legacy_tensorflow|legacy_pytorch|clean)_[a-z]+_(\d+|na)(_.*)?\.npz$")
 _NAMES = ("network", "preprocessing", "sha256")
+_ARRAYS = ("mu", "sigma", "feats", "num")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -32,6 +35,8 @@ class Features:
       rows: `[n, d]` float32, or None where only moments are kept.
       blocks: sums over parts of the images, to tell errors by; none where there are rows, one where a file of
         statistics has no parts.
+      assumed: which of "network" and "preprocessing" a file of statistics does not say, so that they are what the
+        caller said.
     """
 
     network: str
@@ -40,6 +45,7 @@ class Features:
     num: int | None
     rows: np.ndarray | None = dataclasses.field(default=None, repr=False)
     blocks: tuple[Sums, ...] = dataclasses.field(default=(), repr=False)
+    assumed: tuple[str, ...] = ()
 
     @property
     def dim(self) -> int:
@@ -132,7 +138,9 @@ def rows_of(side: Features, name: str) -> np.ndarray:
     return side.rows
 
 
-def save(path: str | os.PathLike[str], features: Features, *, rows: bool = True) -> pathlib.Path:
+def save(
+    path: str | os.PathLike[str], features: Features, *, rows: bool = True, others: Sequence[Features] = ()
+) -> pathlib.Path:
     """Writes features to an npz that `load` reads, and pytorch-fid and clean-fid as well (`mu`, `sigma`, `feats`).
 
     The file is replaced as a whole.
@@ -141,24 +149,24 @@ def save(path: str | os.PathLike[str], features: Features, *, rows: bool = True)
       path: where to; ends in .npz.
       features: what is written.
       rows: whether the features themselves are written too, which KID and the like need.
+      others: of the same images by further networks; `load` takes those of the network that is asked for.
 
     Returns:
       The path.
 
     Raises:
-      ValueError: another ending.
+      ValueError: another ending, or features of one network twice.
       OSError: it cannot be written.
     """
     path = pathlib.Path(path)
     if path.suffix != ".npz":
         raise ValueError(f"path must end in .npz, got {str(path)!r}.")
-    moments = features.moments
-    arrays: dict[str, Any] = {"mu": moments.mean, "sigma": moments.cov}
-    arrays |= {name: np.str_(getattr(features, name)) for name in _NAMES}
-    if features.num is not None:
-        arrays["num"] = np.int64(features.num)
-    if rows and features.rows is not None:
-        arrays["feats"] = features.rows
+    networks = [one.network for one in (features, *others)]
+    if len(set(networks)) < len(networks):
+        raise ValueError(f"Each network can have one set of features, got {', '.join(networks)}.")
+    arrays: dict[str, Any] = {}
+    for index, one in enumerate((features, *others)):
+        arrays |= {(f"{index}/{name}" if index else name): array for name, array in _arrays(one, rows=rows).items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.parent / f".{secrets.token_hex(6)}.part"
     try:
@@ -173,8 +181,8 @@ def save(path: str | os.PathLike[str], features: Features, *, rows: bool = True)
 def load(path: str | os.PathLike[str], *, network: str, preprocessing: str, sha256: str = "") -> Features:
     """Reads statistics: those of `save`, of pytorch-fid (`mu`, `sigma`) and of clean-fid (`feats` of KID as well).
 
-    Files of other tools do not say what they were made with: that is then what the caller says, unless the file's name
-    has the name of another preprocessing in it, as those of clean-fid have.
+    Files of other tools do not say what they were made with: that is then taken to be what the caller says, which a
+    warning tells and the `assumed` of the features; only a name as clean-fid gives its files is held against it.
 
     Args:
       path: an npz.
@@ -187,32 +195,74 @@ def load(path: str | os.PathLike[str], *, network: str, preprocessing: str, sha2
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: it is none of these, is damaged, or was made with another network, preprocessing or file of weights.
+      ValueError: it is none of these, is damaged or not finite, or was made with another network, preprocessing or file
+        of weights.
     """
     path = pathlib.Path(path)
     try:
         # Nothing of the file is run: objects are refused.
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-            found = {name: file[name] for name in file.files}
+            said, found = _chosen(file, network)
     except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zipfile.LargeZipFile, AttributeError, OSError) as error:
         if isinstance(error, OSError) and not isinstance(error, EOFError) and error.errno is not None:
             raise
         raise ValueError(f"{path} cannot be read as an npz of statistics: {error}") from error
     if not found.keys() >= {"mu", "sigma"} and "feats" not in found:
         raise ValueError(f"{path} holds {', '.join(found) or 'nothing'}; statistics are mu and sigma, or feats.")
-    said = {name: str(found[name]) for name in _NAMES if name in found}
-    _check_said(path, said, {"network": network, "preprocessing": preprocessing, "sha256": sha256})
+    wanted = {"network": network, "preprocessing": preprocessing, "sha256": sha256}
+    _check_said(path, said, wanted)
+    named = _CLEAN_FIDS.search(path.name)
+    if named and "preprocessing" not in said:
+        said["preprocessing"] = named[1]
+        if named[1] != preprocessing:
+            raise ValueError(
+                f"{path} was made with preprocessing {named[1]!r} by its name, not {preprocessing!r}; "
+                "give it another name if it was not."
+            )
+    assumed = tuple(name for name in ("network", "preprocessing") if not said.get(name))
+    if assumed:
+        told = " and ".join(f"{name} {wanted[name]}" for name in assumed)
+        warnings.warn(f"{path} does not say what it was made with; taken to be {told}.", stacklevel=2)
+    for name, array in found.items():
+        if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+            raise ValueError(f"{path}: {name} must be finite numbers.")
+    names = (network, preprocessing, said.get("sha256", ""))
     rows = found.get("feats")
     if rows is not None:
-        if rows.ndim != 2 or len(rows) < 2 or not np.isfinite(rows).all():
-            raise ValueError(f"{path}: feats must be finite and [n, d] of two images at least, got shape {rows.shape}.")
-        return Features(network, preprocessing, said.get("sha256", ""), len(rows), rows.astype(np.float32))
-    mean, cov = (np.asarray(found[name]) for name in ("mu", "sigma"))
-    if mean.ndim != 1 or cov.shape != (len(mean), len(mean)) or not np.isfinite(cov).all():
-        raise ValueError(f"{path}: mu must be [d] and sigma [d, d], finite, got shapes {mean.shape} and {cov.shape}.")
-    num = int(found["num"]) if "num" in found else None
+        if rows.ndim != 2 or len(rows) < 2:
+            raise ValueError(f"{path}: feats must be [n, d] of two images at least, got shape {rows.shape}.")
+        return Features(*names, len(rows), rows.astype(np.float32), assumed=assumed)
+    mean, cov = found["mu"], found["sigma"]
+    if mean.ndim != 1 or cov.shape != (len(mean), len(mean)):
+        raise ValueError(f"{path}: mu must be [d] and sigma [d, d], got shapes {mean.shape} and {cov.shape}.")
+    num = found.get("num")
+    if num is not None and (num.ndim or num != int(num) or num < 2):
+        raise ValueError(f"{path}: num must be a number of images, two at least, got {num}.")
     # As if of two images, where nobody says of how many: only the covariance is read of them.
-    return Features(network, preprocessing, said.get("sha256", ""), num, blocks=(_sums(num or 2, mean, cov),))
+    sums = _sums(2 if num is None else int(num), mean, cov)
+    return Features(*names, None if num is None else int(num), blocks=(sums,), assumed=assumed)
+
+
+def _arrays(features: Features, *, rows: bool) -> dict[str, Any]:
+    moments = features.moments
+    arrays: dict[str, Any] = {"mu": moments.mean, "sigma": moments.cov}
+    arrays |= {name: np.str_(getattr(features, name)) for name in _NAMES}
+    if features.num is not None:
+        arrays["num"] = np.int64(features.num)
+    if rows and features.rows is not None:
+        arrays["feats"] = features.rows
+    return arrays
+
+
+def _chosen(file: Mapping[str, np.ndarray], network: str) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """What a file says of the features of a network, else of its first ones, and their arrays."""
+    networks = {name.removesuffix("network"): str(file[name]) for name in file if re.fullmatch(r"(\d+/)?network", name)}
+    prefix = next((prefix for prefix, name in networks.items() if name == network), "")
+    said = {name: str(file[prefix + name]) for name in _NAMES if prefix + name in file}
+    if networks and network not in networks.values():
+        said["network"] = ", ".join(networks.values())  # for the message that refuses them
+    found = {name: file[prefix + name] for name in _ARRAYS if prefix + name in file}
+    return said, found or dict.fromkeys(file, np.empty(0))
 
 
 def _sums(num: int, mean: np.ndarray, cov: np.ndarray) -> Sums:
@@ -224,9 +274,3 @@ def _check_said(path: pathlib.Path, said: Mapping[str, str], wanted: Mapping[str
         found = said.get(name, "")
         if found and value and found != value:
             raise ValueError(f"{path} was made with {name} {found!r}, not {value!r}: figures would not compare.")
-    if "preprocessing" not in said:
-        for mode in _MODES:
-            if re.search(rf"(^|_){mode}(_|\.|$)", path.name) and mode != wanted["preprocessing"]:
-                raise ValueError(
-                    f"{path} was made with preprocessing {mode!r} by its name, not {wanted['preprocessing']!r}."
-                )

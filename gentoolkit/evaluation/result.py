@@ -45,7 +45,8 @@ def of(
     generated: Features,
     extra: Mapping[str, Any] | None = None,
 ) -> Result:
-    """A figure of two sets of features, or of one."""
+    """A figure of two sets of features, or of one; says in `extra` what a file of statistics did not say of itself."""
+    assumed = {} if real is None or not real.assumed else {"assumed_real": list(real.assumed)}
     return Result(
         float(value),
         float(standard_error),
@@ -54,7 +55,7 @@ def of(
         generated.network,
         generated.preprocessing,
         generated.sha256 or (real.sha256 if real is not None else ""),
-        extra or {},
+        {**(extra or {}), **assumed},
     )
 
 

@@ -189,15 +189,34 @@ def test_statistics_are_saved_and_read_and_those_of_other_tools_too(tmp_path):
     assert small.rows is None and small.num == 50
     other = tmp_path / "pytorch_fid.npz"
     np.savez(other, mu=rows.mean(axis=0), sigma=np.cov(np.float64(rows), rowvar=False))
-    told = features.load(other, network="toy", preprocessing="clean")
-    assert told.num is None
+    with pytest.warns(UserWarning, match="does not say .* taken to be network toy and preprocessing clean"):
+        told = features.load(other, network="toy", preprocessing="clean")
+    assert told.num is None and told.assumed == ("network", "preprocessing")
     kid_file = tmp_path / "mine_clean_custom_na_kid.npz"
     np.savez_compressed(kid_file, feats=rows)
-    for found in (read, small, told, features.load(kid_file, network="toy", preprocessing="clean")):
+    with pytest.warns(UserWarning, match="taken to be network toy\\."):  # its name has the preprocessing
+        kept = features.load(kid_file, network="toy", preprocessing="clean")
+    for found in (read, small, told, kept):
         np.testing.assert_allclose(fid.fid(found, generated).value, expected, rtol=1e-6)
     found = fid.fid(told, generated)
     assert found.num_real is None and found.num_generated == 40 and "fixed" in found.extra["resampling"]
-    assert found.as_json()["sha256"] == "ab"
+    assert found.as_json()["sha256"] == "ab" and found.as_json()["assumed_real"] == ["network", "preprocessing"]
+    assert "assumed_real" not in fid.fid(read, generated).extra
+
+
+def test_features_of_several_networks_are_kept_in_one_file(tmp_path):
+    one, two = named(draw(50, 6)), named(draw(50, 4, seed=2), network="other", preprocessing="imagenet")
+    path = features.save(tmp_path / "real.npz", one, others=[two])
+    for expected in (one, two):
+        found = features.load(path, network=expected.network, preprocessing=expected.preprocessing)
+        np.testing.assert_array_equal(found.rows, expected.rows)
+        assert (found.network, found.preprocessing) == (expected.network, expected.preprocessing)
+    with pytest.raises(ValueError, match="made with network 'toy, other', not 'third'"):
+        features.load(path, network="third", preprocessing="clean")
+    with pytest.raises(ValueError, match="preprocessing 'imagenet', not 'clean'"):
+        features.load(path, network="other", preprocessing="clean")
+    with pytest.raises(ValueError, match="Each network can have one set"):
+        features.save(path, one, others=[one])
 
 
 def test_what_does_not_compare_is_refused_by_name(tmp_path):
@@ -212,16 +231,22 @@ def test_what_does_not_compare_is_refused_by_name(tmp_path):
             features.load(path, **names)
     known = tmp_path / "lsun_church_legacy_tensorflow_train_256.npz"
     np.savez(known, mu=np.zeros(3), sigma=np.eye(3))
-    with pytest.raises(ValueError, match="'legacy_tensorflow' by its name, not 'clean'"):
+    with pytest.raises(ValueError, match="'legacy_tensorflow' by its name, not 'clean'; give it another name"):
         features.load(known, network="toy", preprocessing="clean")
+    with pytest.warns(UserWarning, match="does not say"):  # no name of clean-fid's
+        features.load(known.rename(tmp_path / "denoised_clean.npz"), network="toy", preprocessing="legacy_pytorch")
     for content, told in (
         ({"x": np.zeros(3)}, "holds x; statistics are mu and sigma"),
         ({"mu": np.zeros(3), "sigma": np.eye(2)}, r"mu must be \[d\]"),
         ({"feats": np.full((3, 2), np.nan)}, "feats must be finite"),
+        ({"mu": np.full(2, np.nan), "sigma": np.eye(2)}, "mu must be finite"),
+        ({"mu": np.zeros(2), "sigma": np.eye(2), "num": 1}, "num must be a number of images, two at least, got 1"),
+        ({"mu": np.array(["a"]), "sigma": np.eye(1)}, "mu must be finite numbers"),
         ({"mu": np.array([{}], dtype=object), "sigma": np.eye(1)}, "cannot be read as an npz"),
     ):
         np.savez(tmp_path / "bad.npz", **content)
-        with pytest.raises(ValueError, match=told):
+        with pytest.raises(ValueError, match=told), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             features.load(tmp_path / "bad.npz", network="toy", preprocessing="clean")
     (tmp_path / "cut.npz").write_bytes(path.read_bytes()[:200])
     with pytest.raises(ValueError, match="cut.npz cannot be read as an npz"):

@@ -57,9 +57,8 @@ EVERYTHING = Options(
 def run(real, generated, extractor, options=EVERYTHING, **changes):
     sources = command.find(str(real), str(generated), options)
     kinds = measures.networks_of(options)
-    return command.measure(
-        sources, dict.fromkeys(kinds, extractor), options, **({"batch_size": 8, "transparency": "drop"} | changes)
-    )
+    extractors = extractor if isinstance(extractor, dict) else dict.fromkeys(kinds, extractor)
+    return command.measure(sources, extractors, options, **({"batch_size": 8, "transparency": "drop"} | changes))
 
 
 def seen(folder, extractor):
@@ -88,7 +87,7 @@ def test_figures_are_those_of_the_features_whatever_the_batches(folders, extract
     assert found.left_out == {"left_out_real": 0, "left_out_generated": 0}
     json.dumps({name: result.as_json() for name, result in found.results.items()}, allow_nan=False)
     # Saved statistics stand for the images.
-    path = command.save_real(tmp_path / "real.npz", found, EVERYTHING)
+    path = command.save_real(tmp_path / "real.npz", found)
     again = run(path, folders[1], extractor)
     np.testing.assert_allclose(again.results["fid"].value, found.results["fid"].value, rtol=1e-5)
     assert again.real.source is None
@@ -101,6 +100,47 @@ def test_figures_are_those_of_the_features_whatever_the_batches(folders, extract
         text = written.read_text()
         assert "FID" in text and "Images that count most" in text and "deep/0" in text
         assert ("Nearest real images" in text) == (sides is found)
+
+
+def test_statistics_of_two_networks_are_saved_in_one_file_and_stand_for_the_images(folders, extractor, tmp_path):
+    options = Options(metrics=("fid", "kid", "is", "pr", "dc"), num_splits=2, subset_size=10, num_subsets=5)
+    other = extractor._replace(
+        name="other",
+        sha256="cd" * 32,
+        prepare=preprocessing.imagenet(size=8),
+        extract=lambda x: {"features": np.asarray(x).reshape(len(x), -1)[:, :50]},
+    )
+    extractors = {"inception": extractor, "vgg16": other}
+    found = run(*folders, extractors, options)
+    path = command.save_real(tmp_path / "real.npz", found)
+    again = run(path, folders[1], extractors, options)
+    for name, result in found.results.items():
+        np.testing.assert_allclose(again.results[name].value, result.value, rtol=1e-6, err_msg=name)
+    assert again.results["precision"].network == "other" and again.results["fid"].network == "toy"
+    alone = run(path, folders[1], {"vgg16": other}, Options(metrics=("pr",)))
+    assert alone.results["recall"].value == found.results["recall"].value
+
+
+def test_what_could_not_be_written_is_refused_before_the_work(folders, extractor, tmp_path):
+    sources = command.find(*map(str, folders), EVERYTHING)
+    fine = str(tmp_path / "new" / "real.npz")
+    command.check_outputs(tmp_path / "deep" / "work", fine, sources, EVERYTHING)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ValueError, match="no metric of is looks at the real images"):
+        command.check_outputs(tmp_path, fine, sources, Options(metrics=("is",)))
+    with pytest.raises(ValueError, match="must end in .npz"):
+        command.check_outputs(tmp_path, str(tmp_path / "real"), sources, EVERYTHING)
+    with pytest.raises(ValueError, match="has statistics already"):
+        known = sources._replace(real=None, statistics=tmp_path / "x.npz")
+        command.check_outputs(tmp_path, fine, known, EVERYTHING)
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="--workdir: .*file cannot be written to"):
+        command.check_outputs(tmp_path / "file", fine, sources, EVERYTHING)
+    with pytest.raises(OSError, match="--save_real: .*file.* cannot be written to"):
+        command.check_outputs(tmp_path, str(tmp_path / "file" / "deep" / "x.npz"), sources, EVERYTHING)
+    (tmp_path / "x.npz").mkdir()
+    with pytest.raises(OSError, match="is a folder"):
+        command.check_outputs(tmp_path, str(tmp_path / "x.npz"), sources, EVERYTHING)
 
 
 def test_unusual_images_are_said_and_broken_ones_are_counted_and_left_out(extractor, tmp_path):
@@ -156,6 +196,45 @@ def test_a_zip_file_is_a_folder(folders, extractor, tmp_path):
     assert found.value == run(*folders, extractor, options).results["kid"].value
 
 
+def test_damaged_and_encrypted_members_of_a_zip_file_are_listed(folders, extractor, tmp_path):
+    path = tmp_path / "generated.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        for image in sorted(folders[1].rglob("*.png")):
+            packed.write(image, image.name)
+        entries = {entry.filename: entry for entry in packed.infolist()}
+    content = bytearray(path.read_bytes())
+
+    def damage(name, *, local, value):
+        content[entries[name].header_offset + local] = value
+
+    def places(name):  # of its entry in the directory at the end
+        return content.rindex(name.encode()) - 46
+
+    start = 30 + len("000.png")
+    damage("000.png", local=start, value=0xFF)  # no block of the format deflate
+    damage("001.png", local=start + 40, value=content[entries["001.png"].header_offset + start + 40] ^ 0x55)
+    content[places("002.png") + 8] |= 1  # encrypted
+    damage("002.png", local=6, value=1)
+    content[places("003.png") + 10] = 99  # a method that nobody knows
+    path.write_bytes(content)
+    found = run(folders[0], path, extractor, Options(metrics=("fid",)))
+    assert found.left_out["left_out_generated"] == 4 and found.results["fid"].num_generated == 14
+    text = "\n".join(found.said)
+    for name in ("000", "001", "002", "003"):
+        assert f"  {name}.png: " in text
+    assert "encrypted" in text
+
+
+def test_folders_behind_links_are_seen_once(folders, tmp_path):
+    inner = write_images(tmp_path / "set" / "inner", 2)
+    (tmp_path / "set" / "real").symlink_to(folders[0])
+    (tmp_path / "set" / "again").symlink_to(inner)
+    (inner / "up").symlink_to(tmp_path / "set")
+    names = pictures.Source(tmp_path / "set").names
+    assert len(names) == 2 + 25 and names[0] == os.path.join("inner", "000.png")
+    assert sum(name.startswith("real") for name in names) == 25
+
+
 def test_what_cannot_be_compared_is_refused_before_the_work(folders, extractor, tmp_path):
     real, generated = folders
     alone = write_images(tmp_path / "alone", 1)
@@ -193,6 +272,13 @@ def test_what_cannot_be_compared_is_refused_before_the_work(folders, extractor, 
     features.save(statistics, seen(real, extractor), rows=False)
     with pytest.raises(ValueError, match="moments alone: kid, pr, dc need"):
         run(statistics, generated, extractor)
+    beside = features.save(generated / "real.npz", seen(real, extractor))  # a file is no folder around the images
+    assert run(beside, generated, extractor, Options(metrics=("fid",))).results["fid"].num_real == 25
+    beside.unlink()
+    unnamed = tmp_path / "unnamed.npz"
+    np.savez(unnamed, mu=np.zeros(6), sigma=np.eye(6))
+    said = run(unnamed, generated, extractor, Options(metrics=("fid",))).said
+    assert any("taken to be network toy and preprocessing legacy_pytorch" in line for line in said)
     assert run(statistics, generated, extractor, Options(metrics=("fid",))).results["fid"].num_real == 25
     with pytest.raises(ValueError, match="'toy', not 'other'"):
         run(statistics, generated, extractor._replace(name="other"), Options(metrics=("fid",)))
