@@ -9,8 +9,8 @@ import pickletools
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
-_MARK = object()
 _KEYS = (str, int, float, bytes, bool, type(None))
+_MANY = 10_000_000  # operations; a hundred thousand tensors take seven million
 
 
 class Name(NamedTuple):
@@ -66,15 +66,27 @@ def run(stream: io.BytesIO, meaning: Meaning) -> Any:
     """
     machine = _Machine(meaning)
     try:
-        for opcode, argument, _ in pickletools.genops(stream):
+        for number, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
             if opcode.name == "STOP":
                 return machine.pop()
+            if number >= _MANY:
+                raise PickleError(f"its pickle has more than {_MANY:,} operations")
             machine.step(opcode.name, argument)
     except PickleError:
         raise
-    except (ValueError, IndexError, KeyError, TypeError, UnicodeError, OverflowError, RecursionError) as error:
-        raise PickleError(f"its pickle is cut off or damaged ({type(error).__name__}: {error})") from None
+    except Exception as error:  # bytes that mean nothing have an error of every kind
+        raise PickleError(f"its pickle is cut off or damaged ({said(error)})") from None
     raise PickleError("its pickle is cut off")
+
+
+def said(error: Exception) -> str:
+    """An error as a few words; what it says of a hostile file may be long."""
+    return shortened(f"{type(error).__name__}: {error}")
+
+
+def shortened(text: str) -> str:
+    """A text that fits into a message."""
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
@@ -86,24 +98,24 @@ _EMPTY: dict[str, Callable[[], Any]] = {"EMPTY_DICT": dict, "EMPTY_LIST": list, 
 
 
 class _Machine:
-    """The stack and the memory of a pickle."""
+    """The stack and the memory of a pickle.
+
+    What lies above a mark is a stack of its own: a scan for the last mark would make a file of marks and values
+    take time that grows with its square.
+    """
 
     def __init__(self, meaning: Meaning):
         self.meaning = meaning
         self.stack: list[Any] = []
+        self.below: list[list[Any]] = []
         self.memory: dict[int, Any] = {}
 
     def pop(self) -> Any:
-        value = self.stack.pop()
-        if value is _MARK:
-            raise PickleError("its pickle is damaged")
-        return value
+        return self.stack.pop()
 
     def to_mark(self) -> list[Any]:
         """Takes all above the last mark, and the mark."""
-        at = max(i for i, value in enumerate(self.stack) if value is _MARK)
-        values = self.stack[at + 1 :]
-        del self.stack[at:]
+        values, self.stack = self.stack, self.below.pop()
         return values
 
     def step(self, operation: str, argument: Any) -> None:
@@ -118,16 +130,19 @@ class _Machine:
             case _ if operation in _EMPTY:
                 push(_EMPTY[operation]())
             case "MARK":
-                push(_MARK)
+                self.below.append(self.stack)
+                self.stack = []
             case "TUPLE1" | "TUPLE2" | "TUPLE3":
                 push(tuple([self.pop() for _ in range(int(operation[-1]))][::-1]))
             case "TUPLE":
-                push(tuple(self.to_mark()))
+                values = self.to_mark()
+                self.stack.append(tuple(values))
             case "LIST":
-                push(self.to_mark())
+                values = self.to_mark()
+                self.stack.append(values)
             case "DICT":
                 values = self.to_mark()
-                push(_filled({}, values))
+                self.stack.append(_filled({}, values))
             case "APPEND":
                 value = self.pop()
                 _a(list, self.stack[-1]).append(value)
@@ -174,8 +189,8 @@ class _Machine:
         found = Name(module, name)
         if not self.meaning.known(found):
             raise PickleError(
-                f"it asks for {found}, and a file that may call what it names could run any code. Only tensors, "
-                "dictionaries and numbers are read: if you trust the file, save its state_dict alone, best as "
+                f"it asks for {shortened(str(found))}, and a file that may call what it names could run any code. Only "
+                "tensors, dictionaries and numbers are read: if you trust the file, save its state_dict alone, best as "
                 "safetensors"
             )
         return found

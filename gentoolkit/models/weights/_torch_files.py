@@ -1,9 +1,9 @@
 """PyTorch's files without PyTorch: zip archives, TorchScript archives, and the legacy format before version 1.6."""
 
 import io
+import math
 import pathlib
 import zipfile
-import zlib
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -25,6 +25,9 @@ _DTYPES = {
     "ByteStorage": "u1",
     "BoolStorage": "?",
 }
+_LONGEST = 1000  # letters of a storage's name
+_LARGEST = 2**48  # of all numbers that say where a tensor lies; their products with a size in bytes are whole numbers
+_MANY = 1_000_000  # pairs of ordered dictionaries, however often one list of them is used
 _REBUILD = {"_rebuild_tensor", "_rebuild_tensor_v2"}
 _PARAMETER = {"_rebuild_parameter", "_rebuild_parameter_with_state"}
 _DICTIONARIES = {("collections", "OrderedDict"), ("collections", "defaultdict"), ("builtins", "dict")}
@@ -83,32 +86,46 @@ def read_zip(path: pathlib.Path) -> tuple[Any, str]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            root = next(name for name in names if is_tree(name)).removesuffix("data.pkl")
-            script = f"{root}constants.pkl" in names or any(name.startswith(f"{root}code/") for name in names)
-            tree = machine.run(io.BytesIO(archive.read(f"{root}data.pkl")), _meaning(script=script))
-            big = f"{root}byteorder" in names and archive.read(f"{root}byteorder").strip() == b"big"
+            members = {member.filename: member for member in archive.infolist()}
+            root = next(name for name in members if is_tree(name)).removesuffix("data.pkl")
+            script = f"{root}constants.pkl" in members or any(name.startswith(f"{root}code/") for name in members)
+
+            def content(name: str) -> bytes:
+                _check_stored(members[name])
+                return archive.read(members[name])
+
+            tree = machine.run(io.BytesIO(content(f"{root}data.pkl")), _meaning(script=script))
+            big = f"{root}byteorder" in members and content(f"{root}byteorder").strip() == b"big"
 
             def numbers(storage: Storage) -> np.ndarray:
                 record = f"{root}data/{storage.key}"
-                if record not in names and storage.size:
+                if record not in members and storage.size:
                     raise PickleError(f"its storage {record} is missing")
                 size = storage.size * storage.dtype.itemsize
-                # Asked before it is unpacked: a small archive may promise a huge record.
-                if storage.size and archive.getinfo(record).file_size != size:
-                    said = archive.getinfo(record).file_size
-                    raise PickleError(f"its storage {record} has {said} bytes, and its pickle says {size}")
-                return _numbers(archive.read(record) if storage.size else b"", storage, big=big)
+                if storage.size and members[record].file_size != size:
+                    held = members[record].file_size
+                    raise PickleError(f"its storage {record} has {held} bytes, and its pickle says {size}")
+                return _numbers(content(record) if storage.size else b"", storage, big=big)
 
             return _materialized(tree, numbers), "torch script" if script else "torch zip"
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
-        raise PickleError(f"its archive is cut off or damaged ({error})") from None
+    except PickleError:
+        raise
+    except Exception as error:  # zipfile, zlib and the operating system each have their own
+        raise PickleError(f"its archive is cut off or damaged ({machine.said(error)})") from None
+
+
+def _check_stored(member: zipfile.ZipInfo) -> None:
+    """Refuses a member that is compressed, before it is read: a small archive may promise a lot."""
+    name = machine.shortened(member.filename)
+    if member.compress_type != zipfile.ZIP_STORED:
+        raise PickleError(f"its member {name} is compressed, which torch.save never does; it is not unpacked")
+    if member.file_size != member.compress_size:
+        raise PickleError(f"its member {name} has two sizes")
 
 
 def read_legacy(path: pathlib.Path) -> tuple[Any, str]:
     """Reads what `torch.save` wrote before version 1.6; as `read_zip`."""
-    content = path.read_bytes()
-    stream = io.BytesIO(content)
+    stream = io.BytesIO(path.read_bytes())
     for _ in range(3):  # magic number, version of the protocol, properties of the machine
         properties = machine.run(stream, _meaning())
     big = isinstance(properties, dict) and properties.get("little_endian") is False
@@ -119,8 +136,8 @@ def read_legacy(path: pathlib.Path) -> tuple[Any, str]:
         raise PickleError("its list of storages is damaged")
     parts: dict[str, np.ndarray] = {}
     for key in order:
-        if key not in storages:
-            raise PickleError(f"its storage {key!r} belongs to no tensor")
+        if not isinstance(key, str) or key not in storages:
+            raise PickleError("its list of storages names one that belongs to no tensor")
         storage, count = storages[key], stream.read(8)
         if len(count) < 8 or int.from_bytes(count, "big" if big else "little") != storage.size:
             raise PickleError(f"its storage {key!r} is cut off or has another size than its pickle says")
@@ -131,6 +148,8 @@ def read_legacy(path: pathlib.Path) -> tuple[Any, str]:
 
 
 def _meaning(storages: dict[str, Storage] | None = None, *, script: bool = False) -> machine.Meaning:
+    left = [_MANY]
+
     def known(name: Name) -> bool:
         in_script = script and (name.module.startswith("__torch__") or name.module == "torch.jit._pickle")
         return in_script or name.module == "torch._utils" or name in _BYSTANDERS or _is_plain(name)
@@ -138,9 +157,16 @@ def _meaning(storages: dict[str, Storage] | None = None, *, script: bool = False
     def persistent(identity: Any) -> Storage:
         if not isinstance(identity, tuple) or len(identity) < 5 or identity[0] != "storage":
             raise PickleError("its pickle names something outside that is not a storage")
-        kind, key, size = identity[1], str(identity[2]), identity[4]
-        if not isinstance(kind, Name) or kind.name not in _DTYPES or not isinstance(size, int) or size < 0:
-            raise PickleError(f"its storage {key!r} is of type {kind}, which is not read")
+        kind, key, size = identity[1], identity[2], identity[4]
+        # Neither written out nor compared before its type is known: nested tuples may take for ever.
+        if not isinstance(key, str) or len(key) > _LONGEST:
+            raise PickleError(f"its pickle names a storage by something else than a text of up to {_LONGEST} letters")
+        if not isinstance(kind, Name):
+            raise PickleError(f"its storage {key!r} has no type")
+        if kind.name not in _DTYPES:
+            raise PickleError(f"its storage {key!r} is of type {machine.shortened(str(kind))}, which is not read")
+        if type(size) is not int or not 0 <= size < _LARGEST:
+            raise PickleError(f"its storage {key!r} has no proper size")
         if len(identity) > 5 and identity[5] is not None:
             raise PickleError(f"its storage {key!r} is a part of another (PyTorch before 0.4), which is not read")
         storage = Storage(key, np.dtype(_DTYPES[kind.name]), size)
@@ -148,7 +174,7 @@ def _meaning(storages: dict[str, Storage] | None = None, *, script: bool = False
             raise PickleError(f"its storage {key!r} is described in two ways")
         return storage
 
-    return machine.Meaning(known, _call, persistent)
+    return machine.Meaning(known, lambda name, args: _call(name, args, left), persistent)
 
 
 def _is_plain(name: Name) -> bool:
@@ -157,9 +183,9 @@ def _is_plain(name: Name) -> bool:
     return name in _DICTIONARIES or name == ("torch._tensor", "_rebuild_from_type_v2")
 
 
-def _call(name: Name, args: tuple) -> Any:
+def _call(name: Name, args: tuple, left: list[int]) -> Any:
     if name in _DICTIONARIES:
-        return {} if name.name == "defaultdict" else _pairs(args)
+        return {} if name.name == "defaultdict" else _pairs(args, left)
     if name.module == "torch._utils":
         return _rebuilt(name, args)
     if name == ("torch._tensor", "_rebuild_from_type_v2"):
@@ -172,31 +198,43 @@ def _call(name: Name, args: tuple) -> Any:
     return Instance(name)
 
 
-def _pairs(args: tuple) -> dict:
+def _pairs(args: tuple, left: list[int]) -> dict:
     pairs = args[0] if args else []
-    simple = isinstance(pairs, list) and all(len(pair) == 2 and isinstance(pair[0], str | int) for pair in pairs)
-    if not simple:
+    left[0] -= len(pairs) if isinstance(pairs, list) else 0
+    if left[0] < 0:
+        raise PickleError(f"its pickle has ordered dictionaries of more than {_MANY:,} pairs")
+    if not isinstance(pairs, list) or not all(map(_is_pair, pairs)):
         raise PickleError("its pickle has an ordered dictionary of something else than pairs")
     return {pair[0]: pair[1] for pair in pairs}
+
+
+def _is_pair(pair: Any) -> bool:
+    return isinstance(pair, list | tuple) and len(pair) == 2 and isinstance(pair[0], str | int)
 
 
 def _rebuilt(name: Name, args: Any) -> Tensor:
     if name.name in _PARAMETER and args and isinstance(args[0], Tensor):
         return args[0]
     if name.name not in _REBUILD:
-        raise PickleError(f"it asks for {name}: of tensors, the dense ones without quantization are read")
+        asked = machine.shortened(str(name))
+        raise PickleError(f"it asks for {asked}: of tensors, the dense ones without quantization are read")
     if not isinstance(args, tuple) or len(args) < 4 or not isinstance(args[0], Storage):
         raise PickleError("its pickle is damaged: a tensor without a storage")
     storage, offset, shape, strides = args[:4]
-    shape, strides = (tuple(value) if isinstance(value, list | tuple) else None for value in (shape, strides))
-    numbers = None if shape is None or strides is None else [offset, *shape, *strides]
-    whole = numbers is not None and all(type(n) is int and 0 <= n < 2**62 for n in numbers)
-    if not whole or shape is None or strides is None or len(shape) != len(strides) or len(shape) > 32:
+    if not (_are_sizes(shape) and _are_sizes(strides) and _are_sizes((offset,))) or len(shape) != len(strides):
         raise PickleError("its pickle is damaged: a tensor without a proper shape")
+    shape, strides = tuple(shape), tuple(strides)
+    if math.prod(max(size, 1) for size in shape) >= _LARGEST:
+        raise PickleError(f"a tensor of shape {shape} is larger than any memory")
     last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
     if 0 not in shape and last >= storage.size:
         raise PickleError(f"a tensor of shape {shape} reaches beyond its storage {storage.key!r} of {storage.size}")
     return Tensor(storage, min(offset, storage.size), shape, strides)
+
+
+def _are_sizes(values: Any) -> bool:
+    short = isinstance(values, list | tuple) and len(values) <= 32  # asked first: one long list may be used many times
+    return short and all(type(n) is int and 0 <= n < _LARGEST for n in values)
 
 
 def _numbers(content: bytes, storage: Storage, *, big: bool) -> np.ndarray:

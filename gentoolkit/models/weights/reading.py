@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gentoolkit.models.weights import _torch_files
-from gentoolkit.models.weights._pickle_machine import PickleError
+from gentoolkit.models.weights._pickle_machine import PickleError, said, shortened
 from gentoolkit.models.weights.errors import WeightsError
 
 # What training scripts call the state_dict that they save among other things.
@@ -23,6 +23,10 @@ _SAFETENSORS = {
     **{f"{sign}{bits}": f"<{sign.lower()}{bits // 8}" for sign in "IU" for bits in (8, 16, 32, 64)},
 }
 _MANY = 100_000  # tensors; the largest networks have thousands
+_VALUES = 10_000_000  # of all dictionaries and lists, arrays or not, as often as they are met
+_LETTERS = 64 << 20  # of all names together
+# Tensors may share a storage (tied layers) or repeat it (strides of 0), but not without end.
+_TIMES, _SLACK = 8, 64 << 20  # bytes of the tensors: so many times those of the file, and so many more
 _NOT_WEIGHTS = {
     b"\x89HDF": "an HDF5 file (Keras); save its arrays with numpy.savez",
     b"\x93NUMPY": "one array without a name; several arrays are saved with numpy.savez",
@@ -88,7 +92,8 @@ def read(path: str | os.PathLike[str], *, within: str | None = None) -> Weights:
 
     Raises:
       FileNotFoundError: there is no such file.
-      WeightsError: it is of another kind, damaged, or asks for something that could run code.
+      WeightsError: it is of another kind, damaged, asks for something that could run code, or for far more time or
+        memory than its size: members that are compressed, names or tensors that are repeated without end.
     """
     where = pathlib.Path(path)
     if not where.is_file():
@@ -96,8 +101,15 @@ def read(path: str | os.PathLike[str], *, within: str | None = None) -> Weights:
     try:
         tree, format = _tree(where)
         chosen, arrays = _flat(tree, within, "/" if format == "flax msgpack" else ".")
+        size, held = sum(array.nbytes for array in arrays.values()), where.stat().st_size
+        if format.startswith("torch") and size > _TIMES * held + _SLACK:
+            raise PickleError(f"its tensors lie over one another: {size:,} bytes of them in a file of {held:,}")
     except PickleError as error:
         raise WeightsError(f"{os.fspath(path)!r} cannot be read as weights: {error}.") from None
+    except (OSError, ImportError):
+        raise
+    except Exception as error:  # whatever else a damaged file leads to is a fault of the file
+        raise WeightsError(f"{os.fspath(path)!r} cannot be read as weights: it is damaged ({said(error)}).") from None
     with where.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     if arrays and format.startswith("torch") and all(name.startswith("module.") for name in arrays):
@@ -193,22 +205,30 @@ def _flat(tree: Any, within: str | None, joint: str) -> tuple[str, dict[str, np.
         within = next((key for key in WRAPPERS if bare and isinstance(tree.get(key), dict)), "")
     for key in within.split(".") if within else ():
         if not isinstance(tree, dict) or not isinstance(tree.get(key), dict):
-            keys = sorted(map(str, tree))[:10]
-            raise PickleError(f"it has nothing under {within!r}; there are {', '.join(keys)}")
+            keys = sorted(key for key in tree if isinstance(key, str))[:10] if isinstance(tree, dict) else []
+            raise PickleError(f"it has nothing under {within!r}; there are {', '.join(map(shortened, keys))}")
         tree = tree[key]
     arrays: dict[str, np.ndarray] = {}
-    _gather(tree, "", joint, arrays, [3 * _MANY])
+    _gather(tree, "", joint, arrays, [3 * _MANY, _LETTERS, _VALUES])
     return within, arrays
 
 
 def _gather(tree: dict, prefix: str, joint: str, arrays: dict[str, np.ndarray], left: list[int]) -> None:
+    left[2] -= len(tree)
+    if left[2] < 0:
+        raise PickleError(f"its dictionaries hold one another, or more than {_VALUES:,} values")
     for key, value in tree.items():
+        if not isinstance(value, np.ndarray | jnp.ndarray | dict):
+            continue
         left[0] -= 1  # dictionaries that hold one another would never end
+        left[1] -= len(prefix) + (len(key) if isinstance(key, str | bytes) else 20)  # before a name is made
+        if left[1] < 0:
+            raise PickleError(f"the names of its tensors have more than {_LETTERS:,} letters together")
         if left[0] < 0 or len(arrays) > _MANY or prefix.count(joint) > 200:
             raise PickleError("its dictionaries hold one another, or more arrays than a network has")
         if isinstance(value, np.ndarray | jnp.ndarray):
             if (name := f"{prefix}{key}") in arrays:
-                raise PickleError(f"it has two tensors {name!r}")
+                raise PickleError(f"it has two tensors {shortened(name)!r}")
             array = np.asarray(value).view()
             array.flags.writeable = False
             arrays[name] = array

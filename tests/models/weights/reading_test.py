@@ -6,6 +6,8 @@ import json
 import os
 import pickle
 import struct
+import time
+import zipfile
 
 import jax.numpy as jnp
 import numpy as np
@@ -224,6 +226,95 @@ def test_dictionaries_that_hold_one_another_end(write):
     tuples = b")" + b"".join(b"2\x86" for _ in range(60))
     with pytest.raises(weights.WeightsError, match="key of type tuple"):
         weights.read(write(tf.archive(b"\x80\x02}" + tuples + b"Ns.", {})))
+
+
+# A tuple that holds the same tuple twice, sixty times over: writing it out, comparing or hashing it never ends.
+DOUBLED = b")" + b"".join(b"2\x86" for _ in range(60))
+TENSOR = tf.tensor("0", "Float", 6, (2, 3), (3, 1))
+
+
+def rebuilt(storage, *rest):
+    return tf.call("torch._utils", "_rebuild_tensor_v2", storage, 0, *rest, False, tf.ordered({}))
+
+
+def stored(key, size=b"K\x06", kind=b"ctorch\nFloatStorage\n"):
+    return b"(" + tf.value("storage") + kind + key + tf.value("cpu") + size + b"tQ"
+
+
+@pytest.mark.parametrize(
+    ("tree", "said"),
+    [
+        (rebuilt(stored(DOUBLED), (2, 3), (3, 1)), "something else than a text"),
+        (rebuilt(stored(tf.value("k" * 2000)), (2, 3), (3, 1)), "up to 1000 letters"),
+        (rebuilt(stored(tf.value("0"), kind=DOUBLED), (2, 3), (3, 1)), "'0' has no type"),
+        (rebuilt(stored(tf.value("0"), size=DOUBLED), (2, 3), (3, 1)), "'0' has no proper size"),
+        (rebuilt(stored(tf.value("0")), DOUBLED, DOUBLED), "without a proper shape"),
+        (tf.tensor("0", "Float", 6, (1,), (2**61,)), "without a proper shape"),
+        (tf.tensor("0", "Float", 6, (2**40, 2**40), (0, 0)), "larger than any memory"),
+        (tf.tensor("0", "Float", 6, (2**40,), (0,)), "lie over one another: 4,398,046,511,104 bytes"),
+        (tf.call("collections", "OrderedDict", b"](" + DOUBLED + b"e"), "something else than pairs"),
+        (b"(0", "damaged"),
+        (b"t", "damaged"),
+        (tf.value({DOUBLED: 1}), "key of type tuple"),
+    ],
+)
+@pytest.mark.parametrize("form", ["zip", "legacy"])
+def test_what_would_hang_or_burst_is_refused_in_no_time(tree, said, form, write):
+    tree = tf.value({"a": tree})
+    numbers = A.tobytes()
+    content = tf.archive(tree, {"0": numbers}) if form == "zip" else tf.legacy(tree, {"0": (6, numbers)})
+    with pytest.raises(weights.WeightsError, match=f"weights.bin.*{said}"):
+        weights.read(write(content))
+
+
+@pytest.mark.parametrize(
+    "order",
+    [b"](" + b"]]a" + b"e", b"](" + DOUBLED + b"e", tf.value("0"), b"](" + tf.value("0") + tf.value("5") + b"e"],
+)
+def test_a_damaged_list_of_storages(order, write):
+    content = tf.legacy(tf.value({"a": TENSOR}), {"0": (6, A.tobytes())})
+    usual = tf.pickled(b"](" + tf.value("0") + b"e")
+    assert usual in content
+    with pytest.raises(weights.WeightsError, match="list of storages"):
+        weights.read(write(content.replace(usual, tf.pickled(order))))
+
+
+def test_a_pickle_of_marks_takes_time_in_proportion(write):
+    # Forty thousand marks below, and as many tuples of nothing above them: a scan for the last mark took minutes.
+    tree = b"(" * 40_000 + b"N" * 40_000 + b"(t0" * 40_000
+    start = time.process_time()
+    with pytest.raises(weights.WeightsError, match="one value, and not arrays"):
+        weights.read(write(tf.archive(b"\x80\x02" + tree + b".", {})))
+    assert time.process_time() - start < 5
+
+
+def test_members_that_are_compressed_are_not_unpacked(write):
+    burst = tf.archive(b"\x80\x02" + b"N0" * 10**6 + b"}.", {}, compression=zipfile.ZIP_DEFLATED)
+    zeros = tf.archive(tf.value({"a": TENSOR}), {"0": A.tobytes()}, extra={"byteorder": b"little"})
+    with pytest.raises(weights.WeightsError, match="member archive/data.pkl is compressed"):
+        weights.read(write(burst))
+    with pytest.raises(weights.WeightsError, match="member archive/data.pkl has two sizes"):
+        broken = bytearray(zeros)
+        at = broken.index(b"PK\x01\x02") + 24  # of the first member, in the directory
+        broken[at : at + 4] = struct.pack("<I", 2**30)
+        weights.read(write(bytes(broken)))
+
+
+def test_a_long_name_above_many_tensors_is_not_repeated_for_each(write):
+    flat = b"}(" + b"".join(tf.value(str(i)) + b"h\x00" for i in range(200)) + b"u"
+    tree = TENSOR + b"\x71\x000" + tf.value({"k" * 500_000: flat})
+    with pytest.raises(weights.WeightsError, match="letters together"):
+        weights.read(write(tf.archive(b"\x80\x02" + tree + b".", {"0": A.tobytes()})))
+
+
+def test_a_long_list_that_is_met_again_and_again(write):
+    # Four levels of a hundred: a hundred million numbers, in a file of two kilobytes.
+    tree = tf.value({"x": 1})
+    for _ in range(4):
+        tree = b"](" + tree + b"\x71\x00" + b"h\x00" * 99 + b"e"
+    tree = tf.value({"a": TENSOR, "b": tree})
+    with pytest.raises(weights.WeightsError, match="hold one another"):
+        weights.read(write(tf.archive(tree, {"0": A.tobytes()})))
 
 
 @pytest.mark.parametrize(

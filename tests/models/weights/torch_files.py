@@ -61,10 +61,10 @@ def pickled(tree):
     return b"\x80\x02" + value(tree) + b"."
 
 
-def archive(tree, storages, *, extra=None, root="archive"):
+def archive(tree, storages, *, extra=None, root="archive", compression=zipfile.ZIP_STORED):
     """An archive of `torch.save`: `tree` in opcodes, bytes by storage."""
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as file:
+    with zipfile.ZipFile(out, "w", compression) as file:
         file.writestr(f"{root}/data.pkl", tree if tree[:1] == b"\x80" else pickled(tree))
         for key, content in storages.items():
             file.writestr(f"{root}/data/{key}", content)
