@@ -1,7 +1,8 @@
 """Image metrics beside those of published tools, on the same features: `python -m benchmarks.image_metric_parity`.
 
-Random features, the same on both sides: FID, KID and Inception score of pytorch-fid, clean-fid and torch-fidelity; and
-what each tool makes of the same bytes before its network. A Markdown table of relative differences (of grey levels for
+Random features, the same on both sides: FID, KID and Inception score of pytorch-fid, clean-fid and torch-fidelity,
+precision and recall of torch-fidelity, density and coverage of prdc; and what each tool makes of the same bytes before
+its network. A Markdown table of relative differences (of grey levels for
 images). Peers that are not installed are named as absent. Ends with status 1 where a difference is larger than asked.
 """
 
@@ -15,7 +16,7 @@ import numpy as np
 from absl import app
 
 from benchmarks import image_metrics_bench, machine, targets
-from gentoolkit.evaluation import features, fid, inception_score, kid, laws, preprocessing
+from gentoolkit.evaluation import features, fid, inception_score, kid, laws, neighbors, preprocessing
 from gentoolkit.evaluation.statistics import FeatureMoments
 
 _FIGURES, _LEVELS = 1e-5, 5e-3  # relative, and grey levels
@@ -34,6 +35,7 @@ def main(argv: list[str]) -> None:
         "pytorch-fid": (("torch", "torchvision", "pytorch_fid"), _pytorch_fid),
         "clean-fid": (("torch", "cleanfid"), _clean_fid),
         "torch-fidelity": (("torch", "torch_fidelity"), _torch_fidelity),
+        "prdc": (("prdc", "sklearn"), _prdc),
     }
     print("| peer | what | largest difference | asked | |\n| --- | --- | --- | --- | --- |")
     missed = 0
@@ -88,6 +90,35 @@ def _scipy() -> Iterator[Found]:
     yield from _frechet(root)
 
 
+def _neighbours() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Yields sets that share part of their space, the last one in narrow clusters far apart."""
+    rng = np.random.default_rng(0)
+    for n, m, d in ((1500, 1200, 16), (600, 800, 192)):
+        x, y = rng.standard_normal((n, d), np.float32), 0.97 * rng.standard_normal((m, d), np.float32) + 0.1
+        yield f"{n} and {m} images of {d} features", x, y
+        far = [np.float32(10 * rng.choice([-1, 1], (len(side), 1))) for side in (x, y)]
+        yield f"{n} and {m} images in two clusters", x + far[0], y + far[1]
+
+
+def _ours_neighbours(x: np.ndarray, y: np.ndarray, k: int) -> dict[str, float]:
+    sides = [features.of(rows, **_NAMES) for rows in (x, y)]
+    found = neighbors.precision_recall(*sides, num_neighbors=k)
+    more = neighbors.density_coverage(*sides, num_neighbors=k)
+    return {name: result.value for name, result in (found._asdict() | more._asdict()).items()}
+
+
+def _prdc() -> Iterator[Found]:
+    from prdc import compute_prdc
+
+    for what, x, y in _neighbours():
+        ours = _ours_neighbours(x, y, 5)
+        with contextlib.redirect_stdout(io.StringIO()):
+            # In float64: in float32 its distances take the wrong side of a ball here and there.
+            theirs = compute_prdc(x.astype(float), y.astype(float), nearest_k=5)
+        for name, value in ours.items():
+            yield f"{name}, {what}", _relative(value, theirs[name]), _FIGURES, "relative"
+
+
 def _images(shape: tuple[int, int]) -> np.ndarray:
     rng = np.random.default_rng(0)
     smooth = 127 + 100 * np.sin(np.arange(shape[1])[None, :, None] / 5 + np.arange(shape[0])[:, None, None] / 9)
@@ -139,7 +170,7 @@ def _clean_fid() -> Iterator[Found]:
 
 def _torch_fidelity() -> Iterator[Found]:
     import torch
-    from torch_fidelity import interpolate_compat_tensorflow, metric_fid, metric_isc, metric_kid
+    from torch_fidelity import interpolate_compat_tensorflow, metric_fid, metric_isc, metric_kid, metric_prc
 
     def quiet(mean_a, cov_a, mean_b, cov_b):
         sides = [{"mu": mean, "sigma": cov} for mean, cov in ((mean_a, cov_a), (mean_b, cov_b))]
@@ -156,6 +187,14 @@ def _torch_fidelity() -> Iterator[Found]:
         found = kid.kid(*sides, num_subsets=20, subset_size=size)
         what = f"KID of {n} images, subsets of {size}"
         yield what, _relative(found.value, theirs[metric_kid.KEY_METRIC_KID_MEAN]), _FIGURES, "relative"
+    for what, x, y in _neighbours():
+        ours = _ours_neighbours(x, y, 3)
+        shares = metric_prc.prc_features_to_metric(
+            torch.from_numpy(y.astype(float)), torch.from_numpy(x.astype(float)), prc_neighborhood=3,
+            prc_batch_size=1000, save_cpu_ram=False, verbose=False,
+        )  # fmt: skip
+        for name in ("precision", "recall"):
+            yield f"{name}, {what}", _relative(ours[name], shares[name]), _FIGURES, "relative"
     logits = 3 * np.random.default_rng(0).standard_normal((523, 1008), np.float32)
     scores = metric_isc.isc_features_to_metric(torch.from_numpy(logits), splits=10, shuffle=True, rng_seed=2020)
     mine = inception_score.inception_score(features.of(logits, **_NAMES))

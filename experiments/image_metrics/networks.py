@@ -17,7 +17,7 @@ PREPROCESSINGS = {
     "legacy_tensorflow": preprocessing.legacy_tensorflow,
     "clean": preprocessing.clean,
 }
-# Names under which people have a file, besides its published one: torch-fidelity's, and NVIDIA's.
+# Names under which people have a file, besides its published one: torch-fidelity's.
 _ALSO = {inception.FILE: ("weights-inception-2015-12-05-6726825d.pth",)}
 _CONVERTED = (".safetensors", ".npz", ".msgpack")
 
@@ -28,7 +28,7 @@ class Extractor(NamedTuple):
     Attributes:
       name: of network and weights.
       sha256: of the file; "" without one.
-      note: what is to be said of the weights; "" if they are the published ones.
+      note: what is to be said of the weights; "" if their hash begins as that of the published ones.
       prepare: what is done to images before.
       extract: prepared images `[b, h, w, 3]` to `{"features": [b, d], "logits": [b, c]}`, the latter if there are some.
     """

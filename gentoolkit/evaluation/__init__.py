@@ -24,7 +24,7 @@ Images of a model are compared with real ones by features of a network, whose na
 
     prepare = preprocessing.clean()  # as clean-fid; legacy_pytorch(), legacy_tensorflow()
     def inception(batch):
-        return {"pool": network(prepare(batch["image"]))}
+        return {"pool": network(prepare(batch["image"]), ("2048",))["2048"]}
 
     of_images = evaluation.measure(batches, extract=inception, statistics={"pool": statistics.blocks("pool")})["pool"]
     names = {"network": "inception-v3-fid", "preprocessing": prepare.name}
