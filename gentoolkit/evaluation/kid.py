@@ -95,8 +95,8 @@ def _by_all_pairs(
     """
     num, size = len(chosen), len(chosen[0][0])
     n, m = len(x), len(y)
-    # The own pairs of a side are half a product.
-    if n * n + m * m + 2 * n * m > 4 * num * size * size:
+    # In float64 and in blocks, a pair costs some twice of what it does within a subset.
+    if n * n + m * m + 2 * n * m > 2 * num * size * size:
         return None
     members = [np.zeros((rows, num)) for rows in (n, m)]
     for index, sides in enumerate(chosen):
