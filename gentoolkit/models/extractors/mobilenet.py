@@ -141,4 +141,5 @@ def _quantized(name: str, file: weights.Weights) -> weights.Entry:
         (f"{name}/kernel", scale),
         lambda shape: (shape, (1,) if one else shape[-1:]),
         lambda kernel, scales: kernel.astype(np.float32) * scales.astype(np.float32),
+        quantized=True,
     )

@@ -11,7 +11,7 @@ class Origin(NamedTuple):
     Attributes:
       name: of the network and its weights, such as "inception-v3 (FID)"; says so if they are random.
       sha256: of the file; empty without one.
-      published: whether the file is known to be the published one: its SHA-256 begins with known digits.
+      published: whether its SHA-256 begins with the known digits of the published file's, eight or more of them.
     """
 
     name: str
@@ -22,7 +22,8 @@ class Origin(NamedTuple):
         """The name, and what is known of the file."""
         if not self.sha256:
             return self.name
-        return f"{self.name}, {'the published file' if self.published else 'not a known file'} {self.sha256[:16]}"
+        known = "its hash begins as the published one's" if self.published else "not a known file"
+        return f"{self.name}, {known}: {self.sha256[:16]}"
 
 
 UNFILLED = Origin("no weights")

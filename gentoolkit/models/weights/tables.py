@@ -24,11 +24,13 @@ class Entry(NamedTuple):
       names: of the tensors.
       shapes: from the parameter's shape to those that the tensors must have.
       make: from the tensors, in their order, to the parameter.
+      quantized: whether tensors may be whole numbers, which `make` turns into floats by a scale of the file.
     """
 
     names: tuple[str, ...]
     shapes: Callable[[Shape], tuple[Shape, ...]]
     make: Callable[..., np.ndarray]
+    quantized: bool = False
 
 
 Table = Mapping[str, Entry]
@@ -167,12 +169,14 @@ def problems(module: nnx.Module, table: Table, weights: Weights, *, ignore: Iter
       ignore: tensors of the file that are not wanted, as patterns of `fnmatch`.
 
     Returns:
-      A sentence for each tensor that is missing, surplus, or of another shape.
+      A sentence for each tensor that is missing, surplus, of another shape, or of whole numbers where a parameter has
+      floats and the table no scale for them.
 
     Raises:
       ValueError: the table is not that of the module: it has other paths.
     """
-    shapes = _shapes(module)
+    shapes, floats = _shapes(module)
+    near = _near(weights)
     if shapes.keys() != table.keys():
         raise ValueError(f"The table and the module differ in {sorted(shapes.keys() ^ table.keys())[:5]}.")
     found = []
@@ -182,10 +186,11 @@ def problems(module: nnx.Module, table: Table, weights: Weights, *, ignore: Iter
             first, used = name not in used, used | {name}
             if name not in weights:
                 if first:
-                    near = difflib.get_close_matches(name, weights, n=1)
-                    found.append(f"{name} {list(shape)} is missing" + (f" (there is {near[0]})" if near else ""))
+                    found.append(f"{name} {list(shape)} is missing{near(name)}")
             elif weights[name].shape != shape and first:
                 found.append(f"{name} has the shape {list(weights[name].shape)} and should have {list(shape)}")
+            elif first and path in floats and not entry.quantized and not _is_float(weights[name].dtype):
+                found.append(f"{name} is of type {weights[name].dtype}, without the scale that makes floats of it")
     patterns = tuple(ignore)
     surplus = [name for name in weights if name not in used and not any(fnmatch.fnmatch(name, p) for p in patterns)]
     return found + [f"{name} {list(weights[name].shape)} belongs to no part of the network" for name in surplus]
@@ -204,7 +209,8 @@ def assign(module: Module, table: Table, weights: Weights, *, ignore: Iterable[s
       A network like `module` with these weights.
 
     Raises:
-      WeightsError: tensors are missing, surplus, of another shape, or hold numbers that are not finite; each by name.
+      WeightsError: tensors are missing, surplus, of another shape, of whole numbers without a scale, or hold numbers that
+        are not finite; each by name.
       ValueError: the table is not that of the module.
     """
     found = problems(module, table, weights, ignore=ignore)
@@ -255,6 +261,25 @@ def random(module: Module, rngs: nnx.Rngs) -> Module:
     return nnx.merge(graphdef, nnx.from_flat_state(flat))
 
 
-def _shapes(module: nnx.Module) -> dict[str, Shape]:
-    flat = nnx.to_flat_state(nnx.as_pure(nnx.split(module)[1]))
-    return {"/".join(map(str, path)): tuple(leaf.shape) for path, leaf in flat}
+def _shapes(module: nnx.Module) -> tuple[dict[str, Shape], set[str]]:
+    """The shape of each parameter by its path, and the paths of those that are floats."""
+    flat = {"/".join(map(str, path)): leaf for path, leaf in nnx.to_flat_state(nnx.as_pure(nnx.split(module)[1]))}
+    floats = {path for path, leaf in flat.items() if _is_float(leaf.dtype)}
+    return {path: tuple(leaf.shape) for path, leaf in flat.items()}, floats
+
+
+def _is_float(dtype: jax.typing.DTypeLike) -> bool:
+    return bool(jnp.issubdtype(dtype, jnp.floating))
+
+
+def _near(weights: Weights) -> Callable[[str], str]:
+    """Says which name of a file is most like one that is missing; a few times, since it is compared with all."""
+    candidates = [name for name in weights if len(name) < 200][:2000]
+    left = [5]
+
+    def near(name: str) -> str:
+        left[0] -= 1
+        found = difflib.get_close_matches(name, candidates, n=1) if left[0] >= 0 else []
+        return f" (there is {found[0]})" if found else ""
+
+    return near

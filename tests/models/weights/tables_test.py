@@ -1,6 +1,7 @@
 """Tables put tensors where they belong, in our layouts, and name each that does not fit."""
 
 import re
+import time
 
 import jax
 import jax.numpy as jnp
@@ -82,6 +83,24 @@ def test_what_does_not_fit_is_named_with_its_file(change, said, net):
     arrays = {name: x for name, x in arrays.items() if x is not None}
     with pytest.raises(weights.WeightsError, match=f"'net.pth' .*Net.*{re.escape(said)}"):
         weights.assign(net, TABLE, file(arrays), ignore=("*.count", "fc.biases*"))
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int64, np.uint8, np.bool_])
+def test_whole_numbers_without_a_scale_are_no_weights(dtype, net):
+    for name in ("c.weight", "fc.weight", "s"):
+        arrays = tensors()
+        arrays[name] = np.ones(arrays[name].shape, dtype)
+        with pytest.raises(weights.WeightsError, match=f"{name} is of type {np.dtype(dtype)}, without the scale"):
+            weights.assign(net, TABLE, file(arrays), ignore=("*.count",))
+
+
+def test_names_like_a_missing_one_are_looked_for_a_few_times(net):
+    # Two hundred thousand comparisons of names would take minutes.
+    crowd = {f"fc.bias{i}" + "x" * (i % 50): np.zeros(1) for i in range(20_000)}
+    start = time.process_time()
+    found = weights.problems(net, TABLE, file(crowd), ignore=("*",))
+    assert len(found) == 8 and sum("there is" in line for line in found) <= 5
+    assert time.process_time() - start < 5
 
 
 def test_a_table_of_another_network_is_our_own_fault(net):
