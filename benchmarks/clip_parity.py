@@ -170,7 +170,7 @@ def _images(folder: pathlib.Path) -> Iterator[Line]:
         image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
         as_floats = image.astype(np.float32) / 255
         expected = theirs(torch.from_numpy(as_floats.transpose(2, 0, 1).copy()).double()).numpy().transpose(1, 2, 0)
-        floats = max(floats, float(np.abs(np.asarray(clip.preprocess(as_floats)) - expected).max()))
+        floats = max(floats, float(np.abs(np.asarray(clip.preprocess(as_floats, image_range=(0, 1))) - expected).max()))
         rounded = np.asarray(theirs(Image.fromarray(image)), np.float32) / 255
         byte = max(byte, float(np.abs(clip.preprocess_bytes(image) - rounded).max()))
     yield Line("torchvision on floats, six sizes of noise to 224", f"{floats:.1e}", f"{_PIXELS:.0e}", floats <= _PIXELS)

@@ -104,7 +104,7 @@ def _ours(task: str) -> Implementation:
         model = clip.from_weights(read, clip.VIT_B_32)
 
         def guide(images, model, texts):
-            return clip.guidance(model, images, texts).sum()
+            return clip.guidance(model, images, texts, image_range=(0, 1)).sum()
 
         embed = jax.jit(lambda model, images, texts: model.encode_image(images))
         slope = jax.jit(lambda model, images, texts: jax.value_and_grad(guide)(images, model, texts))

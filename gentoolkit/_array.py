@@ -1,5 +1,6 @@
 """Checks and dtype rules shared by every kernel: what goes in is named, what comes out is float32 or wider."""
 
+import warnings
 from typing import Any
 
 import jax
@@ -89,3 +90,39 @@ def check_positive(**options) -> None:
     for name, value in options.items():
         if not is_traced(value) and not np.all(np.asarray(value) > 0):
             raise ValueError(f"{name} must be > 0, got {name} = {value}.")
+
+
+def check_image_range(
+    images: Any, image_range: tuple[float, float], *, name: str, slack: float = 1e-3, stacklevel: int = 3
+) -> None:
+    """The one rule for ranges of images, wherever they come in; nothing is told of traced ones.
+
+    Args:
+      images: any shape.
+      image_range: the values of black and white.
+      name: what a message calls them.
+      slack: how far values may lie outside, as a share of the range.
+      stacklevel: of the warning; 3 names the caller of the function that calls this one.
+
+    Raises:
+      ValueError: values that are not finite or outside of the range, or a range whose white is not above its black. A
+        warning: values that look like those of another range ([0, 1] said to be [-1, 1] or [0, 255]).
+    """
+    black, white = image_range
+    if not white > black:
+        raise ValueError(f"image_range must be (black, white) with white > black, got {image_range}.")
+    if isinstance(images, jax.core.Tracer) or not getattr(images, "is_fully_addressable", True):
+        return
+    values = np.asarray(images)
+    if not values.size:
+        return
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite(low) or not np.isfinite(high):
+        raise ValueError(f"{name} hold values that are not finite.")
+    if low < black - slack * (white - black) or high > white + slack * (white - black):
+        raise ValueError(f"{name} must lie in image_range = {image_range}, got values from {low:.6g} to {high:.6g}.")
+    if (image_range == (-1, 1) and 0 <= low < high) or (image_range == (0, 255) and 0 < high <= 1):
+        warnings.warn(
+            f"{name} lie between {low:.3g} and {high:.3g} and are said to lie in {image_range}: is it [0, 1]?",
+            stacklevel=stacklevel,
+        )

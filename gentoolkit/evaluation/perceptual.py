@@ -7,11 +7,11 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
+from gentoolkit import _array
 from gentoolkit.evaluation import statistics
 from gentoolkit.evaluation.measure import Batches, measure
 from gentoolkit.evaluation.result import Result
 
-_SLACK = 1e-3  # of the range: room for rounding
 Array = jax.Array | np.ndarray
 
 
@@ -177,22 +177,7 @@ def check_range(images: Array, image_range: tuple[float, float], *, name: str = 
       ValueError: values that are not finite or outside of the range, or a range whose white is not above its black. A
         warning: values that look like those of another range ([0, 1] said to be [-1, 1] or [0, 255]).
     """
-    black, white = image_range
-    if not white > black:
-        raise ValueError(f"image_range must be (black, white) with white > black, got {image_range}.")
-    if isinstance(images, jax.core.Tracer):
-        return
-    low, high = float(images.min()), float(images.max())
-    slack = _SLACK * (white - black)
-    if not np.isfinite(low) or not np.isfinite(high):
-        raise ValueError(f"{name} hold values that are not finite.")
-    if low < black - slack or high > white + slack:
-        raise ValueError(f"{name} must lie in image_range = {image_range}, got values from {low:.6g} to {high:.6g}.")
-    if (image_range == (-1, 1) and 0 <= low < high) or (image_range == (0, 255) and 0 < high <= 1):
-        warnings.warn(
-            f"{name} lie between {low:.3g} and {high:.3g} and are said to lie in {image_range}: is it [0, 1]?",
-            stacklevel=3,
-        )
+    _array.check_image_range(images, image_range, name=name, stacklevel=4)
 
 
 def _checked(batches: Batches, names: tuple[str, str], image_range: tuple[float, float]) -> Iterator[Mapping[str, Any]]:

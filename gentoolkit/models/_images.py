@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from gentoolkit import _array
+
 ImageShape = tuple[int, int, int]
 
 
@@ -47,3 +49,16 @@ def check_features(z: jax.Array, num: int, name: str) -> None:
 def at_least_float32(x: jax.Array) -> jax.Array:
     """Widens bfloat16 and float16; leaves float32 and float64."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def as_share(images: jax.Array, image_range: tuple[float, float], name: str, *, stacklevel: int = 4) -> jax.Array:
+    """Images as shares of white, black 0 and white 1, float32 or wider.
+
+    Refuses integers (`TypeError`) unless they are bytes of (0, 255), and what `_array.check_image_range` refuses.
+    """
+    dtype = jnp.result_type(images)
+    if not jnp.issubdtype(dtype, jnp.floating) and tuple(image_range) != (0, 255):
+        raise TypeError(f"{name} must be floats, got {dtype}; uint8 goes with image_range = (0, 255).")
+    _array.check_image_range(images, image_range, name=name, stacklevel=stacklevel)
+    black, white = image_range
+    return (jnp.asarray(images).astype(jnp.promote_types(dtype, jnp.float32)) - black) / (white - black)

@@ -2,9 +2,9 @@
 
     model = clip.load("ViT-B-32.pt", clip.VIT_B_32)                  # or .safetensors, .bin, .msgpack, .npz
     tokenizer = clip_tokens.read("bpe_simple_vocab_16e6.txt.gz")     # gentoolkit.data
-    of_images = model.encode_image(clip.preprocess(images))          # images [b, h, w, 3] in [0, 1]
+    of_images = model.encode_image(clip.preprocess(images, image_range=(0, 1)))  # [b, h, w, 3]
     of_texts = model.encode_text(tokenizer.encode(["a red square"]))
-    loss = clip.guidance(model, images, of_texts).mean()             # with a gradient in the images
+    loss = clip.guidance(model, images, of_texts, image_range=(0, 1)).mean()  # with a gradient in the images
 
 | size | patches, images | parameters | |
 |---|---|---|---|

@@ -7,34 +7,35 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gentoolkit.models import _images
 from gentoolkit.models.clip.model import CLIP, unit
 
 _CUBIC = -0.5  # the derivative of Pillow's (and PyTorch's antialiased) cubic at 1
 
 
-def preprocess(images: jax.Array, *, size: int = 224) -> jax.Array:
+def preprocess(images: jax.Array, *, image_range: tuple[float, float], size: int = 224) -> jax.Array:
     """Scales the shorter side to `size` by an antialiased bicubic filter and cuts out the middle, differentiably.
 
     The same numbers as torchvision's on floats, which are Pillow's without its rounding and clipping to bytes between
     the two directions and behind them: beside sharp edges they lie a little outside [0, 1].
 
     Args:
-      images: `[..., h, w, 3]` in [0, 1], float32 or narrower.
+      images: `[..., h, w, 3]` of floats, or of bytes in (0, 255).
+      image_range: the values of black and white: (0, 1), (-1, 1) as generators give them, or (0, 255).
       size: height and width of what comes out, the network's `image_size`.
 
     Returns:
-      `[..., size, size, 3]`, float32 or wider.
+      `[..., size, size, 3]`, black 0 and white 1, float32 or wider.
 
     Raises:
-      ValueError: an array of another shape, of whole numbers, or a size below 1.
+      ValueError: an array of another shape, a size below 1, or a range whose white is not above its black. Outside
+        `jit` also values outside the range or not finite, and a warning where they look like those of another.
+      TypeError: images of integers, unless the range is (0, 255).
     """
     shape = jnp.shape(images)
     if len(shape) < 3 or shape[-1] != 3 or min(shape[-3:]) < 1:
         raise ValueError(f"images must be [..., h, w, 3], got images.shape = {shape}.")
-    images = jnp.asarray(images)
-    if not jnp.issubdtype(images.dtype, jnp.floating):
-        raise ValueError(f"images must be numbers in [0, 1], got {images.dtype}; divide bytes by 255.")
-    images = images.astype(jnp.promote_types(images.dtype, jnp.float32))
+    images = _images.as_share(images, image_range, "images")
     rows, columns = (matrix.astype(images.dtype) for matrix in _matrices(shape[-3], shape[-2], size))
     images = jnp.einsum("...hwc,vw->...hvc", images, columns, precision="highest")
     return jnp.einsum("...hvc,uh->...uvc", images, rows, precision="highest")
@@ -80,6 +81,7 @@ def guidance(
     images: jax.Array,
     text_embeddings: jax.Array,
     *,
+    image_range: tuple[float, float],
     distance: Literal["cosine", "spherical"] = "cosine",
 ) -> jax.Array:
     """How far images are from texts for a network: a loss with a gradient in the images.
@@ -89,9 +91,10 @@ def guidance(
 
     Args:
       model: the network; hold it constant where its weights are not to learn.
-      images: `[..., h, w, 3]` in [0, 1], of any size and float dtype; they go through `preprocess`.
+      images: `[..., h, w, 3]` of any size and float dtype; they go through `preprocess`.
       text_embeddings: of `encode_text` (or `encode_image`), `[d]` or leading axes that broadcast with those of the
         images; their length does not matter.
+      image_range: the values of black and white in the images, (-1, 1) as most generators give them, or (0, 1).
       distance: "cosine" is 1 - cos, in [0, 2]; "spherical" the squared angle, in [0, pi^2], whose pull does not fade
         where they are far apart.
 
@@ -99,7 +102,7 @@ def guidance(
       `[...]`, one value for each image and text.
 
     Raises:
-      ValueError: arrays of other shapes, or another distance.
+      ValueError: arrays of other shapes, another distance, or images that `preprocess` refuses.
 
     References:
       Tao et al. (2023), "GALIP: Generative adversarial CLIPs for text-to-image synthesis" (cosine).
@@ -118,7 +121,7 @@ def guidance(
         np.broadcast_shapes(lead, of)
     except ValueError:
         raise ValueError(f"images and text_embeddings must broadcast, got {lead} images and {of} texts.") from None
-    seen = preprocess(images, size=model.architecture.image_size)
+    seen = preprocess(images, image_range=image_range, size=model.architecture.image_size)
     of_images = unit(model.encode_image(seen.reshape(-1, *seen.shape[-3:]))).reshape(*lead, num_features)
     of_texts = unit(jnp.asarray(text_embeddings, of_images.dtype))
     if distance == "cosine":

@@ -8,12 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from gentoolkit import _array
 from gentoolkit.models.clip.architecture import Architecture, Tower
 from gentoolkit.nn import attention
 
 # Of the pixels in [0, 1] that OpenAI's networks were trained on, red, green, blue.
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STANDARD_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
+
+_OVERSHOOT = 0.3
 
 
 class Features(NamedTuple):
@@ -96,7 +99,8 @@ class VisionTower(nnx.Module):
           `[b, grid^2, num_features]`, row by row.
 
         Raises:
-          ValueError: images of another size, or of whole numbers.
+          ValueError: images of another size, or of whole numbers; outside `jit` also images that are not finite, or
+            farther outside [0, 1] than the overshoot of `preprocess`.
         """
         size, patch = self.image_size, self.patch_size
         if images.ndim != 4 or images.shape[1:] != (size, size, 3):
@@ -105,6 +109,8 @@ class VisionTower(nnx.Module):
             )
         if not jnp.issubdtype(images.dtype, jnp.floating):
             raise ValueError(f"images must be numbers in [0, 1], got {images.dtype}; divide bytes by 255.")
+        # The cubic filter of `preprocess` overshoots beside sharp edges; other ranges lie farther outside.
+        _array.check_image_range(images, (0, 1), name="images", slack=_OVERSHOOT)
         x = images.astype(jnp.promote_types(images.dtype, jnp.float32))
         x = (x - np.asarray(MEAN, np.float32)) / np.asarray(STANDARD_DEVIATION, np.float32)
         kernel = self.patch_kernel[...]

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from gentoolkit.models import weights
+from gentoolkit.models import _images, weights
 from gentoolkit.models.extractors import _layers, normalization
 from gentoolkit.models.extractors import alexnet as alexnet_lib
 from gentoolkit.models.extractors import squeezenet as squeezenet_lib
@@ -123,7 +123,7 @@ class Lpips(nnx.Module):
 
         Raises:
           ValueError: shapes that differ or are too small, or a range whose white is not above its black. Outside
-            `jit` also values outside the range.
+            `jit` also values outside the range or not finite, and a warning where they look like those of another.
           TypeError: images of integers, unless the range is (0, 255).
         """
         means = [jnp.mean(x, (1, 2)) for x in self.layers(first, second, image_range=image_range)]
@@ -163,19 +163,7 @@ class Lpips(nnx.Module):
         return tuple(jnp.sum(head[...] * (_unit(a) - _unit(b)) ** 2, -1) for a, b, head in pairs)
 
     def _prepared(self, images: jax.Array, image_range: tuple[float, float], name: str) -> jax.Array:
-        black, white = image_range
-        if not white > black:
-            raise ValueError(f"image_range must be (black, white) with white > black, got {image_range}.")
-        if not jnp.issubdtype(jnp.result_type(images), jnp.floating) and image_range != (0, 255):
-            raise TypeError(
-                f"{name} must be floats, got {jnp.result_type(images)}; uint8 goes with image_range = (0, 255)."
-            )
-        if not isinstance(images, jax.core.Tracer):
-            least, most = float(np.min(images)), float(np.max(images))
-            slack = 0.1 * (white - black)  # sharp filters overshoot
-            if least < black - slack or most > white + slack:
-                raise ValueError(f"{name} has values from {least:.4g} to {most:.4g}, got image_range = {image_range}.")
-        share = (jnp.asarray(images, jnp.float32) - black) / (white - black)
+        share = jnp.asarray(_images.as_share(images, image_range, name), jnp.float32)
         return normalization.imagenet(share) if self.version == "0.1" else 2 * share - 1
 
 

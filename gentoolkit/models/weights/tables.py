@@ -209,8 +209,8 @@ def assign(module: Module, table: Table, weights: Weights, *, ignore: Iterable[s
       A network like `module` with these weights.
 
     Raises:
-      WeightsError: tensors are missing, surplus, of another shape, of whole numbers without a scale, or hold numbers that
-        are not finite; each by name.
+      WeightsError: tensors are missing, surplus, of another shape, of whole numbers without a scale, or hold
+        numbers that are not finite; each by name.
       ValueError: the table is not that of the module.
     """
     found = problems(module, table, weights, ignore=ignore)

@@ -109,8 +109,13 @@ def test_ranges_and_shapes_are_checked():
     with pytest.raises(TypeError, match="image_range"):
         distance(first, first)
     for scaled, image_range in ((255 * first, (0, 1)), (2 * first - 1, (0, 1)), (300 * first, (-1, 1))):
-        with pytest.raises(ValueError, match="first has values from .* got image_range = "):
+        with pytest.raises(ValueError, match="first must lie in image_range = .*, got values from "):
             distance(scaled, first, image_range=image_range)
+    with pytest.raises(ValueError, match="second hold values that are not finite"):
+        distance._prepared(np.where(first > 0.5, np.nan, first), (0, 1), "second")
+    for image_range in ((-1, 1), (0, 255)):  # the images lie in these ranges, and are most likely of [0, 1]
+        with pytest.warns(UserWarning, match=r"first lie between .* is it \[0, 1\]"):
+            distance._prepared(first, image_range, "first")
     with pytest.raises(ValueError, match="white > black"):
         distance(first, first, image_range=(1, 0))
     with pytest.raises(TypeError, match="first must be floats, got uint8"):
