@@ -88,6 +88,10 @@ def _scipy() -> Iterator[Found]:
         return np.square(mean_a - mean_b).sum() + np.trace(cov_a) + np.trace(cov_b) - 2 * trace
 
     yield from _frechet(root)
+    found = image_metrics_bench.make_moments({"d": 2048})
+    sides = [(found[f"mean_{name}"], found[f"cov_{name}"]) for name in "ab"]
+    ours = laws.squared_distance(*(laws.of_moments(FeatureMoments(3072, *side)) for side in sides))
+    yield "FID from moments, 2048 features", _relative(ours, root(*sides[0], *sides[1])), _FIGURES, "relative"
 
 
 def _neighbours() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
@@ -177,15 +181,16 @@ def _torch_fidelity() -> Iterator[Found]:
         return metric_fid.fid_statistics_to_metric(*sides, False)[metric_fid.KEY_METRIC_FID]
 
     yield from _frechet(quiet)
-    for n, size in ((400, 100), (400, 400), (2500, 50)):  # all pairs at once, the whole sets, and subset by subset
-        x, y = _sets(n, 192)
+    # All pairs at once, the whole sets, and subset by subset; at last Inception's number of features.
+    for n, size, d in ((400, 100, 192), (400, 400, 192), (2500, 50, 192), (1200, 400, 2048)):
+        x, y = _sets(n, d)
         theirs = metric_kid.kid_features_to_metric(
             torch.from_numpy(x), torch.from_numpy(y), kid_subsets=20, kid_subset_size=size, kid_degree=3,
             kid_gamma=None, kid_coef0=1, rng_seed=2020, verbose=False,
         )  # fmt: skip
         sides = (features.of(rows, **_NAMES) for rows in (x, y))
         found = kid.kid(*sides, num_subsets=20, subset_size=size)
-        what = f"KID of {n} images, subsets of {size}"
+        what = f"KID of {n} images, subsets of {size}, {d} features"
         yield what, _relative(found.value, theirs[metric_kid.KEY_METRIC_KID_MEAN]), _FIGURES, "relative"
     for what, x, y in _neighbours():
         ours = _ours_neighbours(x, y, 3)

@@ -57,11 +57,11 @@ class Found(NamedTuple):
     real_features: list[Features]
 
 
-def find(real: str, generated: str, options: Options) -> Sources:
+def find(real: str | None, generated: str, options: Options) -> Sources:
     """Finds the images and refuses what the metrics cannot be taken of.
 
     Args:
-      real: folder, zip file or .npz.
+      real: folder, zip file or .npz; None where no metric compares with real images.
       generated: folder or zip file.
       options: what is asked for.
 
@@ -69,6 +69,10 @@ def find(real: str, generated: str, options: Options) -> Sources:
       FileNotFoundError: there is no such place, or no image in it.
       ValueError: one folder in the other, too few images, or statistics where images are needed.
     """
+    if real is None:
+        source = Source(generated)
+        measures.check(options, num_real=None, num_generated=len(source.names))
+        return Sources(None, None, source, _passed_over({"generated": source}))
     places = [pathlib.Path(place).expanduser() for place in (real, generated)]
     has_statistics = places[0].suffix == ".npz" and not places[0].is_dir()
     if has_statistics and not places[0].is_file():
@@ -82,12 +86,16 @@ def find(real: str, generated: str, options: Options) -> Sources:
     measures.check(
         options, num_real=None if sources[0] is None else len(sources[0].names), num_generated=len(sources[1].names)
     )
-    passed_over = [
+    told = _passed_over({"real": sources[0], "generated": sources[1]})
+    return Sources(sources[0], places[0] if has_statistics else None, sources[1], told)
+
+
+def _passed_over(sources: Mapping[str, Source | None]) -> list[str]:
+    return [
         f"{what}: {source.passed_over} passed over."
-        for what, source in (("real", sources[0]), ("generated", sources[1]))
+        for what, source in sources.items()
         if source is not None and source.passed_over
     ]
-    return Sources(sources[0], places[0] if has_statistics else None, sources[1], passed_over)
 
 
 def measure(

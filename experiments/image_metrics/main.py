@@ -17,7 +17,7 @@ from experiments.image_metrics import command, measures, networks, page, picture
 from gentoolkit import report, study
 from gentoolkit.training import launch
 
-_REAL = flags.DEFINE_string("real", None, "Folder or zip file of real images, or an .npz of statistics.")
+_REAL = flags.DEFINE_string("real", None, "Folder or zip file of real images, or an .npz of statistics; not for is.")
 _GENERATED = flags.DEFINE_string("generated", None, "Folder or zip file of generated images.")
 _METRICS = flags.DEFINE_list(
     "metrics", ["fid", "kid"], "Of fid, kid, is (Inception score), pr (precision, recall), dc (density, coverage)."
@@ -51,11 +51,13 @@ FILE = "metrics.json"
 
 def main() -> int:
     """Does what the flags say; whatever can be refused is refused before the work."""
-    for name in ("real", "generated"):
+    metrics = tuple(study.chosen("--metrics", _METRICS.value, list(measures.METRICS)))
+    compares = any(measures.METRICS[name].compares for name in metrics)
+    for name in ("real", "generated") if compares else ("generated",):
         if not flags.FLAGS[name].value:
             raise app.UsageError(f"--{name} {'must be given' if flags.FLAGS[name].value is None else 'is empty'}.")
     options = measures.Options(
-        metrics=tuple(study.chosen("--metrics", _METRICS.value, list(measures.METRICS))),
+        metrics=metrics,
         network=_NETWORK.value,
         neighbors_network=_NEIGHBORS_NETWORK.value,
         preprocessing=study.choose("--preprocessing", _PREPROCESSING.value, list(networks.PREPROCESSINGS)),
@@ -66,7 +68,7 @@ def main() -> int:
         num_splits=_SPLITS.value,
         seed=_SEED.value,
     )
-    sources = command.find(_REAL.value, _GENERATED.value, options)
+    sources = command.find(_REAL.value or None, _GENERATED.value, options)
     workdir = pathlib.Path(_WORKDIR.value).expanduser()
     command.check_outputs(workdir, _SAVE_REAL.value, sources, options)
     places = {kind: networks.find(kind, _WEIGHTS.value) for kind in measures.networks_of(options)}
@@ -84,7 +86,7 @@ def main() -> int:
     report.write_text(workdir / FILE, json.dumps(content, indent=2) + "\n")
     if _SAVE_REAL.value:
         print(f"Statistics: {command.save_real(_SAVE_REAL.value, found)}")
-    settings = {"real": pictures.shown(_REAL.value), "generated": pictures.shown(_GENERATED.value)}
+    settings = {"real": pictures.shown(_REAL.value or "no real images"), "generated": pictures.shown(_GENERATED.value)}
     settings |= {name: value for name, value in vars(options).items()}
     settings |= {"transparency": _TRANSPARENCY.value, "weights": pictures.shown(_WEIGHTS.value)}
     written = page.write(

@@ -287,6 +287,14 @@ def test_what_cannot_be_compared_is_refused_before_the_work(folders, extractor, 
         run(statistics, generated, changed, Options(metrics=("fid",)))
 
 
+def test_a_score_of_generated_images_alone_asks_for_no_real_ones(folders, extractor):
+    options = Options(metrics=("is",), num_splits=2)
+    sources = command.find(None, str(folders[1]), options)
+    found = command.measure(sources, {"inception": extractor}, options, batch_size=8, transparency="drop")
+    expected = run(*folders, extractor, options).results["inception_score"]
+    assert found.results["inception_score"].value == expected.value and found.real_features == []
+
+
 def test_missing_weights_are_named_with_their_hash(tmp_path):
     with pytest.raises(FileNotFoundError) as caught:
         networks.find("inception", "")
