@@ -1,5 +1,6 @@
 """How long to train and how the learning rate moves, in steps or in epochs."""
 
+import itertools
 import math
 from typing import Literal
 
@@ -55,9 +56,10 @@ def learning_rate(
     num_steps: int,
     decay: Literal["constant", "linear", "cosine", "exponential"] = "constant",
     warmup_steps: int = 0,
+    hold_steps: int = 0,
     final_fraction: float = 0.01,
 ) -> optax.Schedule:
-    """Linear warm-up to `peak`, then a decay to `final_fraction * peak` at `num_steps`.
+    """Linear warm-up to `peak`, as long as wanted there, then a decay to `final_fraction * peak` at `num_steps`.
 
     A schedule counts the updates of its optimizer: give a player of several updates a train step that many times
     the steps.
@@ -67,6 +69,7 @@ def learning_rate(
       num_steps: total number of updates, warm-up included.
       decay: the form of the decay; `"constant"` stays at `peak`.
       warmup_steps: updates of the linear rise from 0.
+      hold_steps: updates at the peak before it decays; half of all of them in image translation.
       final_fraction: last learning rate over `peak`; > 0 for `"exponential"`.
 
     Returns:
@@ -83,11 +86,14 @@ def learning_rate(
     """
     if not 0 <= warmup_steps < num_steps:
         raise errors.OptionError(f"warmup_steps must be in [0, num_steps), got {warmup_steps} of {num_steps}.")
+    if not 0 <= hold_steps < num_steps - warmup_steps:
+        most = num_steps - warmup_steps
+        raise errors.OptionError(f"hold_steps must be in [0, {most}), what is left, got {hold_steps} of {num_steps}.")
     least = "> 0" if decay == "exponential" else ">= 0"
     for name, value, bound in (("peak", peak, ">= 0"), ("final_fraction", final_fraction, least)):
         if not (0 < value < math.inf or (value == 0 and bound == ">= 0")):
             raise errors.OptionError(f"{name} must be a finite number {bound} (decay={decay!r}), got {value}.")
-    left = num_steps - warmup_steps
+    left = num_steps - warmup_steps - hold_steps
     if decay == "constant":
         after = optax.constant_schedule(peak)
     elif decay == "linear":
@@ -98,6 +104,12 @@ def learning_rate(
         after = optax.exponential_decay(peak, left, final_fraction)
     else:
         raise errors.OptionError(f"decay must be constant, linear, cosine or exponential, got {decay!r}.")
-    if not warmup_steps:
+    parts = [
+        (optax.linear_schedule(0.0, peak, warmup_steps), warmup_steps),
+        (optax.constant_schedule(peak), hold_steps),
+    ]
+    before = [(part, steps) for part, steps in parts if steps]
+    if not before:
         return after
-    return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup_steps), after], [warmup_steps])
+    ends = list(itertools.accumulate(steps for _, steps in before))
+    return optax.join_schedules([*(part for part, _ in before), after], ends)

@@ -72,3 +72,13 @@ def test_decays():
     assert ema.decays(None, names) == {}
     assert ema.decays(0.9, names) == dict.fromkeys(names, 0.9)
     assert ema.decays({"b": 0.5}, names) == {"b/kernel": 0.5}
+
+
+def test_a_held_peak_decays_to_zero_at_the_end():
+    # As CycleGAN trains: half at the peak, half down to 0.
+    rate = training.learning_rate(2.0, num_steps=200, decay="linear", hold_steps=100, final_fraction=0.0)
+    assert [float(rate(step)) for step in (0, 99, 100, 150, 200)] == [2.0, 2.0, 2.0, 1.0, 0.0]
+    warm = training.learning_rate(2.0, num_steps=40, decay="linear", warmup_steps=10, hold_steps=10, final_fraction=0.0)
+    assert [float(warm(step)) for step in (0, 5, 10, 19, 20, 30, 40)] == [0.0, 1.0, 2.0, 2.0, 2.0, 1.0, 0.0]
+    with pytest.raises(training.OptionError, match=r"hold_steps must be in \[0, 30\)"):
+        training.learning_rate(2.0, num_steps=40, warmup_steps=10, hold_steps=30)

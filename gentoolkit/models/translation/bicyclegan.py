@@ -181,11 +181,11 @@ def networks(
       drawn from N(0, I).
 
     Raises:
-      ValueError: a size that is no power of two, or below 16.
+      ValueError: a size that is no power of two, or below 32.
     """
     halvings = image_size.bit_length() - 1
-    if image_size < 16 or image_size != 1 << halvings:
-        raise ValueError(f"image_size must be a power of two of at least 16, got image_size = {image_size}.")
+    if image_size < 32 or image_size != 1 << halvings:
+        raise ValueError(f"image_size must be a power of two of at least 32, got image_size = {image_size}.")
     num_layers = 3 if image_size >= 256 else 2
     x, y = channels
 

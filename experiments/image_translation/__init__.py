@@ -1,0 +1,1 @@
+"""Image translation without pairs: the domain-specific variational information bound and its rivals."""

@@ -1,0 +1,91 @@
+r"""Configurations of image translation, chosen as `config.py:PRESET`; the method is `--config.method`.
+
+Every value can be set from the command line, e.g. `--config.method=munit --config.dsvib.lambda_code=0`.
+Methods: dsvib, cyclegan, unit, bicyclegan (pairs), munit.
+"""
+
+from ml_collections import ConfigDict
+
+from gentoolkit import study
+
+METHODS = ("dsvib", "cyclegan", "unit", "bicyclegan", "munit")
+# Channels of x (outlines, edges, labels, sketches) and of y, what y is painted from.
+_PRESETS = {
+    "polygons": {"image_size": 32, "channels": (3, 3), "width": 16, "batch_size": 8, "num_steps": 5000},
+    "openmoji": {"image_size": 64, "channels": (1, 3), "width": 32, "batch_size": 8, "num_steps": 20000},
+    "facades": {"image_size": 128, "channels": (3, 3), "width": 64, "batch_size": 8, "num_steps": 100000},
+    "edges2shoes": {"image_size": 128, "channels": (3, 3), "width": 64, "batch_size": 8, "num_steps": 100000},
+    "edges2handbags": {"image_size": 128, "channels": (3, 3), "width": 64, "batch_size": 8, "num_steps": 100000},
+    "cufs": {"image_size": 128, "channels": (3, 3), "width": 64, "batch_size": 8, "num_steps": 50000},
+    "folders": {"image_size": 128, "channels": (3, 3), "width": 64, "batch_size": 8, "num_steps": 100000},
+}
+
+
+def get_config(preset: str = "polygons") -> ConfigDict:
+    """Returns the configuration of a preset."""
+    chosen = study.choose("preset", preset, _PRESETS)
+    small = preset in ("polygons", "openmoji")
+    return ConfigDict(
+        {
+            "dataset": preset,
+            "data_dir": "",  # of the data sets that are not embedded
+            "method": "dsvib",
+            "seed": 0,
+            **chosen,
+            "adversarial": "least_squares",  # or "logistic" (the paper's eq. 1), "hinge"
+            "upsample": "transposed",  # or "nearest", without checkerboards; of dsvib and cyclegan
+            "pool": 50,  # past images that discriminators see; 0 for none; of dsvib and cyclegan
+            # The optimizer of the public code of CycleGAN.
+            "optimizer": {"peak": 2e-4, "b1": 0.5, "b2": 0.999},
+            "train": {
+                "log_every": 50 if small else 200,
+                "checkpoint_every": 500 if small else 2000,
+                "evaluate_every": 500 if small else 2000,
+            },
+            # What the paper leaves open, and its parts one by one.
+            "dsvib": {
+                "code_dim": 8,
+                "num_blocks": 3,
+                "inject": "fuse",  # or "literal" (a norm takes the code off again), "adain"
+                "share": "weights",  # or "activations" (hides colour from the style), "none"
+                "alpha_information": 1.0,  # the bound, eq. (8) to (11); 0 leaves it out
+                "alpha_reconstruction": 1.0,
+                "alpha_adversarial": 1.0,
+                "alpha_prior": 1.0,
+                "beta": 1.0,  # times alpha_prior: the paper's alpha_4 / alpha_1
+                "lambda_image": 10.0,
+                "lambda_code": 1.0,
+                "lambda_content": 1.0,
+                "bound": "each",  # or "matched": of the mixture over several styles
+                "num_codes": 1,  # styles painted of one content in each step
+                "code_prior": "discrepancy",  # or "divergence" (Kullback-Leibler)
+                "kernel": "dim",  # or "infovae", "literal", "literal_squared" (its width); "laplace", "multiquadric"
+                "bank": 64,  # codes that the discrepancy is taken of, past ones among them
+                "code_from": "mean",  # or "sample": what must come back of a drawn code
+                "image_distance": "absolute",  # or "euclidean", as printed
+                "likelihood": "cycle",  # or "direct" (in its own domain), "off"
+                "fixed_content": False,
+            },
+            "cyclegan": {"num_blocks": 3 if small else 6, "cycle": 10.0, "identity": 0.0},
+            "unit": {
+                "form": "2018",  # or "2017_leaky", "2017_norms"
+                "num_blocks": 2 if small else 4,
+                "num_scales": 1 if small else 3,
+                "adversarial": 1.0,
+                "own": 10.0,
+                "cycle": 10.0,
+                "divergence": 0.01,
+            },
+            "bicyclegan": {"code_dim": 8, "dropout": 0.5, "image": 10.0, "code": 0.5, "divergence": 0.01},
+            "munit": {
+                "code_dim": 8,
+                "num_blocks": 2 if small else 4,
+                "num_scales": 1 if small else 3,
+                "adversarial": 1.0,
+                "own": 10.0,
+                "content": 1.0,
+                "code": 1.0,
+                "cycle": 0.0,  # 10 where domains agree pixel by pixel
+            },
+        }
+    )

@@ -1,0 +1,134 @@
+"""One run: domains, system, training, measurements, pictures, page."""
+
+import pathlib
+import sys
+
+import jax
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+
+from experiments.image_translation import data, judgement
+from experiments.image_translation.config import METHODS
+from experiments.image_translation.systems import bicyclegan, cyclegan, dsvib, munit, unit
+from experiments.image_translation.systems.system import System
+from gentoolkit import report, study, training
+from gentoolkit.data import pipeline
+
+_SYSTEMS = {
+    "dsvib": dsvib.system,
+    "cyclegan": cyclegan.system,
+    "unit": unit.system,
+    "bicyclegan": bicyclegan.system,
+    "munit": munit.system,
+}
+_CODES, _ROWS = 6, 8  # codes and contents of a sheet
+_FITTED = 16  # times each content is painted to fit its colour to its code
+
+
+def run(config: ConfigDict, workdir: str | pathlib.Path, mesh: jax.sharding.Mesh) -> dict[str, float]:
+    """Trains a system (or goes on with it), measures it, and writes the page of the run.
+
+    Args:
+      config: as from `config.get_config`.
+      workdir: folder of the run.
+      mesh: devices, from `training.make_mesh`.
+
+    Returns:
+      The latest metrics by name; those of held-out images begin with `test/`.
+    """
+    workdir = pathlib.Path(workdir)
+    study.choose("config.method", config.method, METHODS)
+    rate = training.learning_rate(
+        config.optimizer.peak, num_steps=config.num_steps, decay="linear", final_fraction=0.0,
+        hold_steps=config.num_steps // 2,
+    )  # fmt: skip
+    system = _SYSTEMS[config.method](config, optax.adam(rate, b1=config.optimizer.b1, b2=config.optimizer.b2))
+    if config.image_size % system.multiple:
+        raise ValueError(f"config.image_size must divide by {system.multiple}, got {config.image_size}.")
+    domains = data.load(config)
+    part = {"process_index": jax.process_index(), "process_count": jax.process_count()}
+    stream = data.stream(config, domains, **part)
+    fields = stream.fields
+    result = training.train(
+        system.models,
+        system.players,
+        iter(stream),
+        workdir=workdir,
+        num_steps=config.num_steps,
+        seed=config.seed,
+        config=config,
+        prepare=lambda batch: pipeline.scale(fields, batch, (-1.0, 1.0)),
+        evaluators={"test": _measurements(system, domains, workdir)},
+        mesh=mesh,
+        **config.train,
+    )
+    if jax.process_index() == 0:
+        report.write_summary(
+            workdir,
+            title=f"{config.method} on {config.dataset}",
+            command=report.command(),
+            pictures=[("samples.png", "Held-out x, images of y painted from it, and the true y")],
+            notes=_notes(domains),
+        )
+        report.write_run(workdir)
+    return result.metrics
+
+
+def _measurements(system: System, domains: data.Domains, workdir: pathlib.Path):
+    """Held-out measurements and a sheet of pictures, at every evaluation."""
+    test = domains.test.take(np.arange(min(64, len(domains.test))))
+    x, y = (np.asarray(test[name], np.float32) / 127.5 - 1 for name in "xy")
+    codes = np.random.default_rng(0).standard_normal((_CODES, max(1, system.code_dim)), np.float32)
+    translate = training.jit(
+        lambda models, x, code: system.translate(models, x, code if system.code_dim else None, "y")
+    )
+    style = training.jit(lambda models, y: system.style(models, y, "y")) if system.style else None
+
+    def measure(models, step: int) -> dict[str, float]:
+        used = codes if system.code_dim else codes[:1]
+        painted = np.stack([_unit(translate(models, x, np.tile(code, (len(x), 1)))) for code in used], axis=1)
+        values = judgement.of_codes(painted)
+        if "inside" in test:
+            inside = np.asarray(test["inside"])
+            values |= judgement.of_content(painted[:, 0], inside)
+            if system.code_dim:
+                drawn = np.random.default_rng(1).standard_normal((_FITTED, len(x), system.code_dim), np.float32)
+                fitted = np.concatenate([_unit(translate(models, x, code)) for code in drawn])
+                values |= judgement.of_colours(fitted, np.concatenate(drawn), np.tile(inside, (_FITTED, 1, 1)))
+        if style is not None:
+            # The style of each image for the content of the next.
+            referred = _unit(translate(models, np.roll(x, -1, axis=0), np.asarray(style(models, y))))
+            if "inside" in test:
+                values |= judgement.of_references(referred, test["colour"], np.roll(inside, -1, axis=0))
+        told = judgement.alarm(values)
+        if told and jax.process_index() == 0:
+            print(f"Step {step}: {told}.", file=sys.stderr, flush=True)
+        if jax.process_index() == 0:
+            shown = [_rgb(_unit(x)), *np.moveaxis(painted, 1, 0), _unit(y)]
+            rows = np.stack([column[:_ROWS] for column in shown], axis=1)
+            report.save_grid(
+                workdir / "pictures" / "samples.png", rows.reshape(-1, *rows.shape[2:]), columns=len(shown)
+            )
+        return values
+
+    return measure
+
+
+def _unit(images) -> np.ndarray:
+    """[-1, 1] to [0, 1]."""
+    return np.clip((np.asarray(images, np.float32) + 1) / 2, 0, 1)
+
+
+def _rgb(images: np.ndarray) -> np.ndarray:
+    return np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images
+
+
+def _notes(domains: data.Domains) -> list[str]:
+    """What a reader of the page must know of its numbers."""
+    pairs = "are pairs" if domains.paired else "have no example in common: nothing is trained beside its own partner"
+    notes = [
+        f"Training images: {domains.x.description} and {domains.y.description}; the two domains {pairs}.",
+        "diversity: mean absolute difference of two images of one content with two codes; contents: with one code.",
+    ]
+    return notes + ([domains.credit] if domains.credit else [])

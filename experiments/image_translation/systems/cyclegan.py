@@ -1,0 +1,62 @@
+"""CycleGAN: two translators, each of which undoes the other."""
+
+import functools
+
+import jax
+import optax
+from flax import nnx
+from ml_collections import ConfigDict
+
+from experiments.image_translation.systems import judges
+from experiments.image_translation.systems.system import Domain, Models, System, mean
+from gentoolkit.models.translation import cyclegan
+from gentoolkit.nn import pools
+from gentoolkit.objectives import adversarial, reconstruction
+from gentoolkit.training import Player
+
+
+def system(config: ConfigDict, optimizer: optax.GradientTransformation) -> System:
+    """Builds the system of a configuration."""
+    options, form = config.cyclegan, judges.FORMS[config.adversarial]()
+
+    def models(rngs: nnx.Rngs) -> dict[str, nnx.Module]:
+        made = cyclegan.networks(
+            rngs, image_size=config.image_size, channels=tuple(config.channels), width=config.width,
+            num_blocks=options.num_blocks, upsample=config.upsample,
+        )  # fmt: skip
+        for domain, channels in zip("xy", config.channels, strict=True):
+            shape = (config.image_size, config.image_size, channels)
+            made[f"pool_judge_{domain}"] = pools.ImagePool(config.pool, shape)
+        return made
+
+    painters = functools.partial(translating, form=form, cycle=options.cycle, identity=options.identity)
+    pairs = [(f"judge_{domain}", domain, f"painters/{domain}") for domain in "xy"]
+    return System(
+        models=models,
+        players={
+            "painters": Player(painters, optimizer, ("to_x", "to_y")),
+            "judges": judges.player(optimizer, form=form, pairs=pairs, weight=0.5),
+        },
+        translate=translate,
+    )
+
+
+def translate(models: Models, images: jax.Array, code: jax.Array | None, to: Domain) -> jax.Array:
+    """Paints images of the other domain; there is no code."""
+    del code
+    return models[f"to_{to}"](images)
+
+
+def translating(models: Models, batch, turn, *, form: adversarial.Form, cycle: float, identity: float):
+    """Objective of the translators; `identity` is a share of the weight `cycle`, 0 where domains differ in colour."""
+    del turn
+    x, y = batch["x"]["image"], batch["y"]["image"]
+    to_x, to_y = models["to_x"], models["to_y"]
+    painted_x, painted_y = to_x(y), to_y(x)
+    fooled = judges.fooling(form, models["judge_x"], painted_x) + judges.fooling(form, models["judge_y"], painted_y)
+    returned = mean(reconstruction.absolute(to_x(painted_y), x)) + mean(reconstruction.absolute(to_y(painted_x), y))
+    total, metrics = fooled + cycle * returned, {"fooling": fooled, "image": returned}
+    if identity:
+        kept = mean(reconstruction.absolute(to_x(x), x)) + mean(reconstruction.absolute(to_y(y), y))
+        total, metrics = total + cycle * identity * kept, metrics | {"identity": kept}
+    return total, metrics, {"x": painted_x, "y": painted_y}

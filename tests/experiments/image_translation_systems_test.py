@@ -1,0 +1,142 @@
+"""Systems of image translation: who trains what, and the losses of the information bound, term by term."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from experiments.image_translation import config as config_lib
+from experiments.image_translation.systems import bicyclegan, cyclegan, dsvib, judges, munit, unit
+from gentoolkit import training
+
+SYSTEMS = {
+    "dsvib": dsvib.system,
+    "cyclegan": cyclegan.system,
+    "unit": unit.system,
+    "bicyclegan": bicyclegan.system,
+    "munit": munit.system,
+}
+SIZE, BATCH = 16, 4
+
+
+def tiny(method="dsvib", **changes):
+    config = config_lib.get_config("polygons")
+    config.method, config.image_size, config.width, config.batch_size, config.pool = method, SIZE, 2, BATCH, 3
+    config.dsvib.num_blocks, config.dsvib.code_dim, config.dsvib.bank = 1, 3, 6
+    config.munit.num_blocks = config.unit.num_blocks = config.cyclegan.num_blocks = 1
+    if method == "bicyclegan":
+        config.image_size = 32  # its second discriminator sees half of it
+    config.update_from_flattened_dict(changes)
+    return config
+
+
+def batch(side=SIZE):
+    rng = np.random.default_rng(0)
+    return {name: {"image": rng.uniform(-1, 1, (BATCH, side, side, 3)).astype(np.float32)} for name in "xy"}
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("method", SYSTEMS)
+def test_players_train_their_own_and_together_everything(method):
+    """Traced, not compiled: names, shapes and what is handed on fit for every method."""
+    system, given = SYSTEMS[method](tiny(method), optax.sgd(1.0)), batch(tiny(method).image_size)
+    assert system.models and list(system.players)[-1] == "judges"
+    # The abstract state is found by tracing one step of all players.
+    assert training.program(system.models, system.players, given).abstract.params
+    models = nnx.eval_shape(lambda: system.models(nnx.Rngs(0)))
+    trained = [set(player.trains) for player in system.players.values()]
+    with_parameters = {name for name, m in models.items() if jax.tree.leaves(nnx.state(m, nnx.Param))}
+    assert not trained[0] & trained[1] and trained[0] | trained[1] == with_parameters
+    # How it is used once it is trained.
+    code = jnp.zeros((BATCH, system.code_dim)) if system.code_dim else None
+    for to in system.directions:
+        painted = nnx.eval_shape(lambda m, to=to: system.translate(m, given["x"]["image"], code, to), models)
+        assert painted.shape == given["x"]["image"].shape
+    if system.style:
+        styled = nnx.eval_shape(lambda m: system.style(m, given["y"]["image"], "y"), models)
+        assert styled.shape == (BATCH, system.code_dim)
+
+
+@pytest.fixture(scope="module")
+def bound():
+    """Both cycles of small networks and the slopes of the weighted sum of the first, compiled once."""
+    options = tiny().dsvib
+    graphdef, state = nnx.split(nnx.eval_shape(lambda: dsvib.system(tiny(), optax.sgd(1.0)).models(nnx.Rngs(0))))
+    rng = np.random.default_rng(1)
+    draw = lambda x: jnp.asarray(rng.normal(scale=0.2, size=x.shape), x.dtype) if x.dtype == jnp.float32 else x  # noqa: E731
+    state = jax.tree.map(draw, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), state))
+    swapped = {"x": "y", "y": "x"}
+    form = judges.FORMS["least_squares"]()
+
+    @functools.partial(jax.jit)
+    def run(state, weights):
+        def total(params, rest):
+            models = nnx.merge(graphdef, params, rest, copy=True)
+            terms, painted = dsvib.cycle(key, models, images, "x", form=form, options=options)
+            return sum(weights[name] * terms[name] for name in weights), (terms, painted)
+
+        key, images = jax.random.key(3), batch()["x"]["image"]
+        _, params, rest = nnx.split(nnx.merge(graphdef, state), nnx.Param, ...)
+        (value, (terms, painted)), slopes = jax.value_and_grad(total, has_aux=True)(params, rest)
+        models = nnx.merge(graphdef, state, copy=True)
+        turned = {f"{name[:-1]}{swapped[name[-1]]}": model for name, model in models.items()}
+        again, painted_again = dsvib.cycle(key, turned, images, "y", form=form, options=options)
+        return value, terms, slopes, again, painted, painted_again
+
+    return functools.partial(run, state), dsvib.weights_of(options)
+
+
+def size(slopes, *path):
+    for part in path:
+        slopes = slopes[part]
+    return max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(slopes))
+
+
+def test_the_loss_is_the_weighted_sum_of_its_terms_in_both_directions(bound):
+    run, weights = bound
+    assert weights == {
+        "information": 1, "image": 10, "code": 1, "content": 1, "fooling": 1, "prior": 1, "likelihood": 1,
+    }  # fmt: skip
+    value, terms, _, again, painted, painted_again = run(weights)
+    by_hand = sum(float(weights[name]) * float(terms[name]) for name in weights)
+    np.testing.assert_allclose(value, by_hand, rtol=1e-5)
+    # The second cycle is the first with the domains changed over.
+    np.testing.assert_allclose(painted_again, painted, atol=1e-5)
+    for name, term in terms.items():
+        np.testing.assert_allclose(again[name], term, rtol=1e-4, err_msg=name)
+
+
+def test_each_term_reaches_what_it_should(bound):
+    run, weights = bound
+    none = dict.fromkeys(weights, 0.0)
+    style = ("encode_y", "style_encoder", "mean")
+    # The style that is read off a translated image is judged by the bound and by the code that must come back alone.
+    _, _, slopes, *_ = run(none | {"image": 10.0, "content": 1.0, "fooling": 1.0, "prior": 1.0, "likelihood": 1.0})
+    assert size(slopes, *style) == 0 < size(slopes, "encode_x", "style_encoder", "mean")
+    for name in ("information", "code"):
+        _, _, slopes, *_ = run(none | {name: 1.0})
+        assert size(slopes, *style) > 0 and size(slopes, "paint_y") > 0 and size(slopes, "paint_x") == 0, name
+    # The prior is of the encoder of its own domain.
+    _, _, slopes, *_ = run(none | {"prior": 1.0})
+    assert (
+        size(slopes, "encode_x") > 0 == size(slopes, "encode_y") == size(slopes, "paint_x") == size(slopes, "paint_y")
+    )
+
+
+def test_logits_of_zero():
+    zeros = jnp.zeros((2, 3, 3, 1))
+    models = {"judge_y": lambda images: [zeros, zeros]}
+    given = {"y": {"image": zeros}, "painters/y": zeros}
+    turn = training.Turn(jax.random.key(0))
+    for name, expected in (("least_squares", 1.0), ("logistic", 2 * np.log(2)), ("hinge", 2.0)):
+        form = judges.FORMS[name]()
+        loss, metrics = judges.judging(
+            models, given, turn, form=form, pairs=[("judge_y", "y", "painters/y")], weight=0.5
+        )
+        np.testing.assert_allclose([loss, metrics["judge_y"]], [expected, 2 * expected], rtol=1e-6)  # two scales
+    with pytest.raises(ValueError, match="batch_size must be even"):
+        bicyclegan.system(tiny("bicyclegan", batch_size=3), optax.sgd(1.0))

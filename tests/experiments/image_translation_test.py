@@ -1,0 +1,83 @@
+"""Image translation: measurements that know the truth, domains that share no example, and a run from end to end."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from experiments.image_translation import config as config_lib
+from experiments.image_translation import data, judgement
+from gentoolkit.data import polygons
+
+
+@pytest.fixture(scope="module")
+def shapes():
+    return polygons.load(120, image_size=24).take(np.arange(120))
+
+
+@pytest.mark.fast
+def test_a_perfect_painter_is_given_full_marks(shapes):
+    image, inside, colour = shapes["image"] / 255, shapes["inside"], shapes["colour"]
+    found = judgement.of_references(image, colour, inside)
+    assert found["reference_error"] < 0.05 < 0.3 < found["colour_spread"] < 0.4  # pixels at the border are part white
+    other = judgement.of_references(image, np.roll(colour, 1, axis=0), inside)["reference_error"]
+    assert abs(other - found["colour_spread"]) < 0.05
+    assert judgement.of_content(image, inside)["outline_f1"] > 0.99
+    assert judgement.of_content(np.roll(image, 5, axis=1), inside)["outline_f1"] < 0.5
+    # A code that decides the colour by a quadratic, and one that has nothing to do with it.
+    code = np.random.default_rng(0).standard_normal((120, 2))
+    told = 0.5 + 0.1 * np.stack([code[:, 0], code[:, 1], code[:, 0] * code[:, 1]], axis=1)
+    painted = np.where(inside[..., None], told[:, None, None], 1.0)
+    assert judgement.of_colours(painted, code, inside)["colour_from_code"] > 0.999
+    assert judgement.of_colours(image, code, inside)["colour_from_code"] < 0.2
+
+
+@pytest.mark.fast
+def test_ignored_codes_and_collapse_raise_an_alarm():
+    rng = np.random.default_rng(0)
+    contents, codes = rng.random((5, 1, 4, 4, 3)), rng.random((1, 3, 4, 4, 3))
+    healthy = judgement.of_codes((contents + codes) / 2)
+    assert judgement.alarm(healthy) == ""
+    assert "codes are ignored" in judgement.alarm(judgement.of_codes(np.repeat(contents, 3, axis=1)))
+    assert "collapsed" in judgement.alarm(judgement.of_codes(np.repeat(codes, 5, axis=0)))
+    assert judgement.of_codes(contents).keys() == {"contents"}  # a system without codes
+
+
+@pytest.mark.fast
+def test_no_drawing_is_trained_beside_its_own_painting(tmp_path):
+    config = config_lib.get_config("polygons")
+    config.image_size = 16
+    unpaired = data.load(config)
+    assert len(unpaired.x) == len(unpaired.y) == 1000 and not unpaired.paired
+    x, y = (source.take(np.arange(1000))["image"] for source in (unpaired.x, unpaired.y))
+    filled = {image.min(-1).tobytes() for image in y}
+    assert len(filled) > 990 and x.mean() > 180
+    config.method = "bicyclegan"
+    paired = data.load(config)
+    assert paired.paired and len(paired.x) == 2000
+    batch = data.stream(config, paired)[3]
+    # Mirrored alike: the line goes around what is painted.
+    painted = batch["y"]["image"].min(-1) < 128
+    line = batch["x"]["image"][..., 0] < 255
+    assert (line & painted).sum() > 0.3 * line.sum()
+    config.dataset = "facades"
+    with pytest.raises(ValueError, match="config.data_dir must name the folder of facades"):
+        data.load(config)
+
+
+@pytest.mark.slow
+def test_a_run_from_end_to_end_and_its_resume(tmp_path):
+    command = [
+        sys.executable, "-m", "experiments.image_translation.main",
+        "--config=experiments/image_translation/config.py:polygons", f"--workdir={tmp_path / 'run'}",
+        "--config.image_size=16", "--config.width=2", "--config.dsvib.num_blocks=1", "--config.train.log_every=2",
+    ]  # fmt: skip
+    for steps in (2, 4):  # the second goes on
+        done = subprocess.run([*command, f"--config.num_steps={steps}"], capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, done.stderr
+    assert "outline_f1" in done.stdout and (tmp_path / "run" / "pictures" / "samples.png").is_file()
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines][-1] == 4
+    assert "share" not in done.stderr and (tmp_path / "run" / "report.html").stat().st_size > 10_000
