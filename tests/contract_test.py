@@ -326,6 +326,7 @@ CONTRACT = {
             "from_weights": "read architecture",
             "save": "path model",
             "naming_of": "read",
+            "nearest_size": "read",
             "table_of": "architecture naming",
             "preprocess": "images",
             "preprocess_bytes": "image",

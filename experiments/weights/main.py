@@ -56,8 +56,9 @@ def show(path: str) -> None:
     found = networks.compared(file)
     fits = [network for network, problems in found if not problems]
     for network in fits:
-        known = weights.of_file(network.name, file, published=network.published).published
-        print(f"Fits {network.name}: {'the published file' if known else 'not a file whose hash is known'}.")
+        same = weights.of_file(network.name, file, published=network.published).published
+        known = "its hash begins as the published one's" if same else "not a file whose hash is known"
+        print(f"Fits {network.name}: {known}.")
     if not fits:
         network, problems = found[0]
         print(f"Fits none of our networks; the nearest is {network.name}, with {len(problems)} differences:")

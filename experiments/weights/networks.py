@@ -1,31 +1,11 @@
 """The networks of the toolkit that take weights from files, as an inspected file is compared with them."""
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 from flax import nnx
 
-from gentoolkit.models import weights
+from experiments.weights import translation
+from experiments.weights.network import Network
+from gentoolkit.models import clip, weights
 from gentoolkit.models.extractors import alexnet, inception, lpips, mobilenet, squeezenet, vgg
-
-
-class Network(NamedTuple):
-    """A network and the file that it wants.
-
-    Attributes:
-      name: of the class, with what loads it.
-      make: an empty one.
-      table: from a file to the table of its tensors.
-      ignored: tensors of the file that are not wanted.
-      published: first digits of the SHA-256 of the published files.
-    """
-
-    name: str
-    make: Callable[[], nnx.Module]
-    table: Callable[[weights.Weights], weights.Table]
-    ignored: tuple[str, ...] = ()
-    published: tuple[str, ...] = ()
-
 
 NETWORKS = [
     Network(
@@ -71,9 +51,28 @@ NETWORKS = [
 
 
 def compared(file: weights.Weights) -> list[tuple[Network, list[str]]]:
-    """Each network with what keeps the file from being its weights, those with the least first; nothing if it is."""
+    """Each network with what keeps the file from being its weights, those with the least first; nothing if it is.
+
+    CLIP and the networks of translation come in many sizes: those that the file's own tensors speak for are compared.
+    """
     found = []
-    for network in NETWORKS:
+    for network in [*NETWORKS, *_clips(file), *translation.networks(file)]:
         empty = nnx.eval_shape(network.make)
         found.append((network, weights.problems(empty, network.table(file), file, ignore=network.ignored)))
     return sorted(found, key=lambda pair: len(pair[1]))
+
+
+def _clips(file: weights.Weights) -> list[Network]:
+    name, naming = clip.nearest_size(file), clip.naming_of(file)
+    if name is None or naming is None:
+        return []
+    architecture, note = getattr(clip, name), "" if name in clip.PUBLISHED else "; no file tells its activation"
+    return [
+        Network(
+            f"clip.CLIP, clip.{name} ({naming} names{note})",
+            lambda: clip.shapes(architecture),
+            lambda file: clip.table_of(architecture, naming),
+            clip.IGNORED,
+            (clip.PUBLISHED[name],) if name in clip.PUBLISHED else (),
+        )
+    ]

@@ -7,9 +7,11 @@ from absl import app, flags
 from absl.testing import flagsaver
 from flax import nnx
 
-from experiments.weights import classify, main, networks
-from gentoolkit.models import weights
+from experiments.weights import classify, main, networks, translation
+from gentoolkit.models import clip, weights
 from gentoolkit.models.extractors import squeezenet
+from gentoolkit.models.translation import bicyclegan, cyclegan, patches
+from gentoolkit.models.translation.blocks import Scheme
 
 pytestmark = pytest.mark.fast
 HEADS = {f"lin{i}": np.full(n, 0.5, np.float32) for i, n in enumerate(squeezenet.TRUNK_CHANNELS)}
@@ -52,6 +54,74 @@ def test_every_network_is_compared_and_none_fits_nothing():
     file = weights.Weights({"a": np.zeros(1)}, path="", format="npz", sha256="")
     found = networks.compared(file)
     assert len(found) == len(networks.NETWORKS) and all(problems for _, problems in found)
+
+
+def empty_file(network, table, *, sha256=""):
+    """A file with a tensor for each name of a table, none of which takes memory."""
+    shapes = {"/".join(map(str, p)): v.shape for p, v in nnx.to_flat_state(nnx.as_pure(nnx.state(network)))}
+    arrays = {
+        name: np.broadcast_to(np.float32(0), shape)
+        for path, entry in table.items()
+        for name, shape in zip(entry.names, entry.shapes(shapes[path]), strict=True)
+    }
+    return weights.Weights(arrays, path="", format="npz", sha256=sha256)
+
+
+@pytest.mark.parametrize(("size", "naming"), [("VIT_B_32", "openai"), ("MINI", "hugging_face")])
+def test_a_clip_is_told_with_its_size_and_whose_names_it_has(size, naming):
+    architecture = getattr(clip, size)
+    file = empty_file(clip.shapes(architecture), clip.table_of(architecture, naming))
+    (network, problems), *others = networks.compared(file)
+    assert network.name.startswith(f"clip.CLIP, clip.{size} ({naming} names") and not problems
+    assert all(problems for _, problems in others)
+    assert network.published == ((clip.PUBLISHED[size],) if size in clip.PUBLISHED else ())
+    # One tensor less: it is still the nearest.
+    less = weights.Weights(dict(list(file.items())[1:]), path="", format="npz", sha256="")
+    (network, problems), *_ = networks.compared(less)
+    assert f"clip.{size}" in network.name and len(problems) == 1
+
+
+TRANSLATION = {
+    "translation.cyclegan.Translator(3, 1, num_blocks=2, width 4)": (
+        lambda rngs: cyclegan.Translator(3, 1, num_blocks=2, scheme=Scheme(width=4), rngs=rngs),
+        cyclegan.table(2),
+    ),
+    "translation.bicyclegan.Painter(1, 3, code_dim=5, num_halvings=5, width=4": (
+        lambda rngs: bicyclegan.Painter(1, 3, code_dim=5, num_halvings=5, width=4, dropout=0.0, rngs=rngs),
+        bicyclegan.painter_table(5),
+    ),
+    "translation.bicyclegan.Encoder(1, code_dim=5, num_blocks=3, width=4)": (
+        lambda rngs: bicyclegan.Encoder(1, code_dim=5, num_blocks=3, width=4, rngs=rngs),
+        bicyclegan.encoder_table(3),
+    ),
+    "translation.patches.Patches(6, num_layers=2, width=4)": (
+        lambda rngs: patches.Patches(6, num_layers=2, width=4, rngs=rngs),
+        patches.table(2),
+    ),
+    "the discriminator of two scales of translation.bicyclegan, 2 layers, widths 8 and 4": (
+        lambda rngs: patches.Scales([patches.Patches(3, num_layers=2, width=w, rngs=rngs) for w in (8, 4)]),
+        bicyclegan.judge_table(2),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TRANSLATION)
+def test_networks_of_translation_are_told_with_their_sizes(name):
+    make, table = TRANSLATION[name]
+    file = empty_file(nnx.eval_shape(lambda: make(nnx.Rngs(0))), table)
+    (network,) = translation.networks(file)
+    assert network.name.startswith(name)
+    assert not weights.problems(nnx.eval_shape(network.make), network.table(file), file)
+
+
+@pytest.mark.parametrize(
+    "mark", ["model.1.weight", "model.10.conv_block.1.weight", "model.down.0.weight", "fcVar.0.weight"]
+)
+def test_files_of_other_networks_with_such_names_are_no_error(mark):
+    marks = {mark: np.zeros(3), "model.0.weight": np.zeros((4, 3, 4, 4)), "model_0.0.weight": np.zeros(())}
+    file = weights.Weights(marks, path="", format="npz", sha256="")
+    for network in translation.networks(file):
+        assert weights.problems(nnx.eval_shape(network.make), network.table(file), file)
 
 
 @pytest.mark.parametrize("suffix", ["npz", "safetensors"])

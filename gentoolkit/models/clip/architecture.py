@@ -70,8 +70,8 @@ VIT_B_32 = Architecture(224, 32, Tower(768, 12, 12), Tower(512, 12, 8), 512)
 VIT_B_16 = dataclasses.replace(VIT_B_32, patch_size=16)
 VIT_L_14 = Architecture(224, 14, Tower(1024, 24, 16), Tower(768, 12, 12), 768)
 VIT_L_14_336 = dataclasses.replace(VIT_L_14, image_size=336)
-# Sizes of OpenCLIP's larger networks, 986,109,441 and 1,366,678,273 parameters.
+# Sizes of OpenCLIP's ViT-H-14 and ViT-g-14, 986,109,441 and 1,366,678,273 parameters; ViT-bigG-14 is another network.
 VIT_H_14 = Architecture(224, 14, Tower(1280, 32, 16), Tower(1024, 24, 16), 1024, activation="gelu")
-VIT_G_14 = dataclasses.replace(VIT_H_14, vision=Tower(1408, 40, 16, 6144))
+VIT_SMALL_G_14 = dataclasses.replace(VIT_H_14, vision=Tower(1408, 40, 16, 6144))
 # Of our own, for pictures of 64 pixels with short captions: 3,688,961 parameters.
 MINI = Architecture(64, 8, Tower(192, 6, 3), Tower(128, 4, 2), 128, vocabulary_size=1024, context_length=32)

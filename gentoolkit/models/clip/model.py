@@ -7,8 +7,11 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from gentoolkit.models import weights
 from gentoolkit.models.clip.architecture import VIT_B_32, Architecture
 from gentoolkit.models.clip.towers import Features, TextTower, VisionTower
+
+INITIAL = weights.Origin("CLIP with initial weights, or weights trained from them")
 
 
 class CLIP(nnx.Module):
@@ -18,6 +21,7 @@ class CLIP(nnx.Module):
 
     Attributes:
       architecture: its sizes.
+      origin: which weights it has: those of a file by its SHA-256, or initial ones.
 
     References:
       Radford et al. (2021), "Learning transferable visual models from natural language supervision".
@@ -29,6 +33,7 @@ class CLIP(nnx.Module):
         *,
         dtype: jax.typing.DTypeLike | None = None,
         precision: str | None = "highest",
+        origin: weights.Origin = INITIAL,
         rngs: nnx.Rngs,
     ):
         """Makes a network with random weights; `load` makes one with those of a file.
@@ -37,9 +42,10 @@ class CLIP(nnx.Module):
           architecture: its sizes.
           dtype: to compute in; None leaves it to the parameters, which are float32.
           precision: of the products: "highest", "high", "default", or None for JAX's own option.
+          origin: which weights it will have.
           rngs: of the initial weights.
         """
-        self.architecture, self.precision = architecture, precision
+        self.architecture, self.precision, self.origin = architecture, precision, origin
         self.vision = VisionTower(architecture, dtype=dtype, precision=precision, rngs=rngs)
         self.text = TextTower(architecture, dtype=dtype, precision=precision, rngs=rngs)
 
@@ -122,16 +128,17 @@ def unit(embeddings: jax.Array) -> jax.Array:
     return embeddings * jax.lax.rsqrt(jnp.maximum(square, jnp.finfo(square.dtype).tiny))
 
 
-def shapes(architecture: Architecture) -> CLIP:
+def shapes(architecture: Architecture, *, origin: weights.Origin = INITIAL) -> CLIP:
     """A network without numbers, to be filled: every parameter is a shape and a dtype, as of `nnx.eval_shape`.
 
     Args:
       architecture: its sizes.
+      origin: which weights it will have.
 
     Returns:
       The network.
     """
-    return nnx.eval_shape(lambda: CLIP(architecture, rngs=_OneKey()))  # type: ignore[arg-type]
+    return nnx.eval_shape(lambda: CLIP(architecture, origin=origin, rngs=_OneKey()))  # type: ignore[arg-type]
 
 
 class _OneKey:

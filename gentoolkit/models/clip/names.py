@@ -1,5 +1,6 @@
 """What the weights of a CLIP are called in files: by OpenAI and OpenCLIP, by Hugging Face, in Flax, and here."""
 
+import dataclasses
 import fnmatch
 import os
 from typing import Literal
@@ -18,11 +19,12 @@ Naming = Literal["openai", "hugging_face", "hugging_face_flax", "gentoolkit"]
 # Tensors that are no weights: sizes that OpenAI's archives keep, and numbers of places of older files.
 IGNORED = ("input_resolution", "context_length", "vocab_size", "*position_ids")
 # The first digits of the SHA-256 of OpenAI's files, which are part of their addresses in github.com/openai/CLIP.
+# Beside them the size, which has the activation that these networks were trained with.
 PUBLISHED = {
-    "ViT-B/32": "40d365715913c9da",
-    "ViT-B/16": "5806e77cd80f8b59",
-    "ViT-L/14": "b8cca3fd41ae0c99",
-    "ViT-L/14@336px": "3035c92b35095992",
+    "VIT_B_32": "40d365715913c9da",
+    "VIT_B_16": "5806e77cd80f8b59",
+    "VIT_L_14": "b8cca3fd41ae0c99",
+    "VIT_L_14_336": "3035c92b35095992",
 }
 # A tensor that each naming has and no other, and the published sizes by the name to write.
 _MARKS: dict[str, Naming] = {
@@ -31,7 +33,7 @@ _MARKS: dict[str, Naming] = {
     "vision_model/embeddings/class_embedding": "hugging_face_flax",
     "vision/class_token": "gentoolkit",
 }
-_SIZES = ("VIT_B_32", "VIT_B_16", "VIT_L_14", "VIT_L_14_336", "VIT_H_14", "VIT_G_14", "MINI")
+_SIZES = ("VIT_B_32", "VIT_B_16", "VIT_L_14", "VIT_L_14_336", "VIT_H_14", "VIT_SMALL_G_14", "MINI")
 
 
 def load(path: str | os.PathLike[str], architecture: Architecture) -> CLIP:
@@ -60,7 +62,7 @@ def from_weights(read: weights.Weights, architecture: Architecture) -> CLIP:
       architecture: its sizes and its activation.
 
     Returns:
-      The network.
+      The network; its `origin` has the hash of the file, and says whether it begins as that of OpenAI's.
 
     Raises:
       WeightsError: they are those of another network.
@@ -71,7 +73,7 @@ def from_weights(read: weights.Weights, architecture: Architecture) -> CLIP:
             f"{read.path!r} does not hold a CLIP with two transformers: none of {', '.join(_MARKS)} is in it; it has "
             f"{', '.join(list(read)[:3])}, ... (The networks RN50 to RN50x64 are not built.)"
         )
-    module = shapes(architecture)
+    module = shapes(architecture, origin=_origin(read, architecture))
     table = table_of(architecture, naming)
     try:
         return weights.assign(module, table, read, ignore=IGNORED)
@@ -81,6 +83,36 @@ def from_weights(read: weights.Weights, architecture: Architecture) -> CLIP:
             raise
         hint = f" It has the shapes of {fitting}; which activation it had no file tells."
         raise weights.WeightsError(f"{error}{hint}") from None
+
+
+def _origin(read: weights.Weights, architecture: Architecture) -> weights.Origin:
+    """The origin of a CLIP of a file: OpenAI's with the activation that it was trained with, or not known."""
+    other = dataclasses.replace(architecture, activation="gelu" if architecture.activation != "gelu" else "quick_gelu")
+    sizes_here = {name: getattr(sizes, name) for name in _SIZES}
+    name = next((name for name, size in sizes_here.items() if size in (architecture, other)), "of another size")
+    published = (PUBLISHED[name],) if name in PUBLISHED and architecture == sizes_here[name] else ()
+    return weights.of_file(f"CLIP {name}, {architecture.activation}", read, published=published)
+
+
+def nearest_size(read: weights.Weights) -> str | None:
+    """Which of our sizes a file has, or is nearest to in the names of its tensors.
+
+    Args:
+      read: weights of a file.
+
+    Returns:
+      The name of a size, such as "VIT_B_32", or None if it is no CLIP with two transformers.
+    """
+    naming = naming_of(read)
+    if naming is None:
+        return None
+    fitting = next((name for name in _SIZES if _fits(getattr(sizes, name), naming, read)), None)
+
+    def differing(name: str) -> int:
+        table = table_of(getattr(sizes, name), naming)
+        return len({tensor for entry in table.values() for tensor in entry.names} ^ set(read))
+
+    return fitting or min(_SIZES, key=differing)
 
 
 def save(path: str | os.PathLike[str], model: CLIP) -> None:

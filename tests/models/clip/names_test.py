@@ -1,5 +1,6 @@
 """Files under the names of OpenAI, Hugging Face and Flax, written here without the tables, are read as one network."""
 
+import dataclasses
 import re
 
 import jax
@@ -9,6 +10,7 @@ import pytest
 from flax import nnx
 
 from gentoolkit.models import clip, weights
+from gentoolkit.models.clip import names
 
 pytestmark = pytest.mark.fast
 TINY = clip.Architecture(8, 4, clip.Tower(8, 2, 2), clip.Tower(6, 1, 3), 5, vocabulary_size=20, context_length=7)
@@ -147,3 +149,25 @@ def test_another_network_is_no_clip(tmp_path):
         clip.load(tmp_path / "w.npz", TINY)
     with pytest.raises(ValueError, match="openai, hugging_face, hugging_face_flax, gentoolkit, got 'timm'"):
         clip.table_of(TINY, "timm")
+
+
+def test_a_clip_says_which_file_it_was_read_from():
+    digits = clip.PUBLISHED["VIT_B_32"] + "0" * 48
+
+    def origin(architecture, sha256=digits):
+        return names._origin(weights.Weights({}, path="", format="", sha256=sha256), architecture)
+
+    assert origin(clip.VIT_B_32) == weights.Origin("CLIP VIT_B_32, quick_gelu", digits, True)
+    other = origin(dataclasses.replace(clip.VIT_B_32, activation="gelu"))
+    assert other.name == "CLIP VIT_B_32, gelu" and not other.published, "OpenAI's weights had another activation"
+    assert not origin(clip.VIT_B_32, "1" * 64).published and not origin(clip.VIT_B_16).published
+    assert origin(TINY).name == "CLIP of another size, quick_gelu"
+
+
+def test_the_origin_stays_with_the_network(model, tmp_path):
+    path = tmp_path / "clip.npz"
+    clip.save(path, model)
+    read = clip.load(path, TINY)
+    assert read.origin == weights.of_file("CLIP of another size, quick_gelu", weights.read(path))
+    assert nnx.merge(*nnx.split(read)).origin == read.origin
+    assert "initial weights" in str(model.origin)
