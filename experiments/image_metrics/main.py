@@ -27,7 +27,9 @@ _PREPROCESSING = flags.DEFINE_string(
 )
 _WEIGHTS = flags.DEFINE_string("weights", "", "Folder with the networks' files, or 'random' for a smoke test.")
 _WORKDIR = flags.DEFINE_string("workdir", "runs/image_metrics", "Where metrics.json and the page go.")
-_NETWORK = flags.DEFINE_enum("network", "inception", ["inception", "mobilenet"], "Whose features fid, kid and is take.")
+_NETWORK = flags.DEFINE_enum(
+    "network", "inception", ["inception", "mobilenet", "keras_squeezenet"], "Whose features fid, kid and is take."
+)
 _NEIGHBORS_NETWORK = flags.DEFINE_enum(
     "neighbors_network", "vgg16", list(networks.KINDS), "Whose features pr and dc take; vgg16 as published."
 )
@@ -68,6 +70,7 @@ def main() -> int:
         num_splits=_SPLITS.value,
         seed=_SEED.value,
     )
+    networks.check(options.network, options.metrics)
     sources = command.find(_REAL.value or None, _GENERATED.value, options)
     workdir = pathlib.Path(_WORKDIR.value).expanduser()
     command.check_outputs(workdir, _SAVE_REAL.value, sources, options)

@@ -1,7 +1,7 @@
 """The networks that metrics look through: which file each wants, what it does to images, and how it is called."""
 
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from flax import nnx
@@ -9,7 +9,7 @@ from flax import nnx
 from gentoolkit import training
 from gentoolkit.evaluation import preprocessing
 from gentoolkit.evaluation.preprocessing import Preprocessing
-from gentoolkit.models.extractors import inception, mobilenet, vgg
+from gentoolkit.models.extractors import inception, mobilenet, squeezenet, vgg
 
 RANDOM = "random"
 PREPROCESSINGS = {
@@ -49,7 +49,33 @@ class Kind(NamedTuple):
     random: Callable[[nnx.Rngs], nnx.Module]
     taps: Mapping[str, str]
     size: int
-    imagenet: bool = False  # whether it takes mean and deviation of ImageNet, whatever the preprocessing
+    prepare: Callable[..., Preprocessing] | None = None  # for a network that has one of its own, whatever is asked for
+
+
+class Pooled(nnx.Module):
+    """Means over pixels of the maps of keras-squeezenet; it takes what `of_keras` makes.
+
+    Attributes:
+      origin: of the network's weights.
+    """
+
+    def __init__(self, network: squeezenet.KerasSqueezeNet):
+        """Takes the network."""
+        self.network, self.origin = network, network.origin
+
+    def __call__(self, images: Any, taps: tuple[str, ...]) -> dict[str, Any]:
+        """Maps `[b, h, w, 3]` in RGB to `[b, c]` for each tap."""
+        return {tap: found.mean((1, 2)) for tap, found in self.network(images[..., ::-1], taps).items()}
+
+
+def of_keras(*, size: int) -> Preprocessing:
+    """Grey levels less a mean colour, as keras-squeezenet wants them; still in RGB.
+
+    Args:
+      size: height and width of what the network takes.
+    """
+    mean = (123.68, 116.779, 103.939)
+    return Preprocessing("keras_caffe", size, "bilinear_half_pixel", mean, (1.0, 1.0, 1.0))
 
 
 KINDS = {
@@ -76,9 +102,32 @@ KINDS = {
         lambda rngs: vgg.VGG16.random(rngs, dense=True),
         {"features": "fc2_relu"},
         224,
-        imagenet=True,
+        prepare=preprocessing.imagenet,
+    ),
+    "keras_squeezenet": Kind(
+        "squeezenet1.1_features.npz",
+        "",
+        lambda path: Pooled(squeezenet.KerasSqueezeNet.load(path)),
+        lambda rngs: Pooled(squeezenet.KerasSqueezeNet.random(rngs)),
+        {"features": "fire9"},
+        227,
+        prepare=of_keras,
     ),
 }
+
+
+def check(kind: str, metrics: Sequence[str]) -> None:
+    """Refuses an Inception score of a network without classes.
+
+    Args:
+      kind: one of `KINDS`, whose features and logits are asked for.
+      metrics: which.
+
+    Raises:
+      ValueError: so.
+    """
+    if "is" in metrics and "logits" not in KINDS[kind].taps:
+        raise ValueError(f"--metrics=is needs a network that tells classes, and {kind} tells none.")
 
 
 def find(kind: str, weights: str) -> pathlib.Path | None:
@@ -141,7 +190,7 @@ def load(kind: str, path: pathlib.Path | None, *, prepare: str) -> Extractor:
             f"{path.name} has SHA-256 {origin.sha256[:16]}..., not the published {wanted.digits}...: "
             "figures need not be those of the published network."
         )
-    make = preprocessing.imagenet if wanted.imagenet else PREPROCESSINGS[prepare]
+    make = wanted.prepare or PREPROCESSINGS[prepare]
     return Extractor(origin.name, origin.sha256, note, make(size=wanted.size), extract)
 
 

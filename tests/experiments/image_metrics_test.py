@@ -9,12 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from PIL import Image
 
 from experiments.image_metrics import command, measures, networks, page, pictures
 from experiments.image_metrics.measures import Options
 from experiments.image_metrics.networks import Extractor
 from gentoolkit.evaluation import features, fid, kid, preprocessing
+from gentoolkit.models.extractors import squeezenet
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -310,6 +312,23 @@ def test_missing_weights_are_named_with_their_hash(tmp_path):
         (tmp_path / name).touch()
         assert networks.find("inception", str(tmp_path)).name == name
     assert networks.find("inception", "random") is None
+
+
+def test_keras_squeezenet_sees_what_it_was_trained_on_and_has_no_classes():
+    x = np.random.default_rng(0).random((2, 5, 5, 3), np.float32)
+
+    class Toy(nnx.Module):
+        origin = "toy"
+
+        def __call__(self, images, taps):
+            return {taps[0]: images}  # the images as the network gets them
+
+    kind = networks.KINDS["keras_squeezenet"]
+    seen = networks.Pooled(Toy())(kind.prepare(size=5)(x), ("fire9",))["fire9"]
+    np.testing.assert_allclose(seen, squeezenet.KerasSqueezeNet.preprocess(x).mean((1, 2)), rtol=1e-4)
+    with pytest.raises(ValueError, match="--metrics=is needs a network that tells classes, and keras_squeezenet"):
+        networks.check("keras_squeezenet", ("fid", "is"))
+    networks.check("mobilenet", ("fid", "is"))
 
 
 def test_other_networks_figures_have_other_names(folders, extractor):

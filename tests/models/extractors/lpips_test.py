@@ -90,6 +90,32 @@ def test_identities_of_a_distance_and_finite_gradients(distances):
         assert np.isfinite(run(x, second)[1]).all() and np.isfinite(run(first, x)[0])
 
 
+class Waves(squeezenet.SqueezeNet):
+    """Stands in for a trunk where the distance itself is tested: it compiles in no time."""
+
+    def __call__(self, images, taps=()):
+        waves = [jnp.sin(jnp.arange(n) * images.mean(-1, keepdims=True)) for n in squeezenet.TRUNK_CHANNELS]
+        return dict(zip(squeezenet.TRUNK_TAPS, waves, strict=True))
+
+
+@pytest.mark.fast
+def test_images_of_bfloat16_one_by_one_under_vmap():
+    pair = np.random.default_rng(2).random((2, 2, 17, 17, 3), np.float32)  # two pairs
+    first, second = jnp.asarray(pair, jnp.bfloat16)
+
+    def call(distance, a, b):
+        def value(a, b):
+            return distance(a[None], b[None], image_range=(0, 1))[0]
+
+        wide = distance(a.astype(jnp.float32), b.astype(jnp.float32), image_range=(0, 1))
+        return wide, *jax.vmap(jax.value_and_grad(value))(a, b)
+
+    wide, each, slopes = compiled(lpips.Lpips(Waves()), call)(first, second)
+    assert each.dtype == jnp.float32 and slopes.dtype == jnp.bfloat16
+    np.testing.assert_allclose(each, wide, rtol=1e-5)
+    assert np.isfinite(np.float32(slopes)).all() and np.any(np.float32(slopes), (1, 2, 3)).all()
+
+
 @pytest.mark.fast
 def test_where_all_features_are_zero_the_gradient_is_finite():
     def squared(a):
