@@ -1,8 +1,8 @@
 """Frozen networks that measure images: features for distances between sets, and perceptual distances of pairs.
 
 They are for inference, NHWC, and compute in float32 at full precision whatever the default is. Each is made by `load`
-from a published file or by `random`, which says so in its name; `origin` has name, SHA-256, and whether the file is
-known to be the published one. Resizing is the caller's: results depend on how it is done. On CPU compile them by
+from a published file or by `random`, which says so in its name; `origin` has name, SHA-256, and whether it
+begins as the published file's. Resizing is the caller's: results depend on how it is done. On CPU compile them by
 `training.jit`, or with its compiler options: plain `jax.jit` hands their convolutions to slower fusions.
 
 | network | takes RGB | gives |

@@ -22,6 +22,7 @@ _SAFETENSORS = {
     **{"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": jnp.bfloat16, "BOOL": "?"},
     **{f"{sign}{bits}": f"<{sign.lower()}{bits // 8}" for sign in "IU" for bits in (8, 16, 32, 64)},
 }
+_COMPRESSED = 100  # times; weights come down to a half, and to less where most are zeros
 _MANY = 100_000  # tensors; the largest networks have thousands
 _VALUES = 10_000_000  # of all dictionaries and lists, arrays or not, as often as they are met
 _LETTERS = 64 << 20  # of all names together
@@ -146,10 +147,15 @@ def _from_zip(path: pathlib.Path) -> tuple[Any, str]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
+            promised, held = sum(member.file_size for member in archive.infolist()), path.stat().st_size
         if any(map(_torch_files.is_tree, names)):
             return _torch_files.read_zip(path)
         if not names or not all(name.endswith(".npy") for name in names):
             raise PickleError(f"it is an archive of other files, such as {names[0] if names else 'none'!r}")
+        if promised > _COMPRESSED * held + _SLACK:
+            raise PickleError(
+                f"it promises {promised:,} bytes in a file of {held:,}, which no weights are compressed to"
+            )
         arrays = {}
         with np.load(path, allow_pickle=False) as file:
             for name in file.files:

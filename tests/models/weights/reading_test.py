@@ -300,6 +300,14 @@ def test_members_that_are_compressed_are_not_unpacked(write):
         weights.read(write(bytes(broken)))
 
 
+def test_an_npz_that_would_burst_is_not_unpacked(write):
+    out = io.BytesIO()
+    np.savez_compressed(out, a=np.zeros(80 << 20, np.int8))
+    assert len(out.getvalue()) < 100_000
+    with pytest.raises(weights.WeightsError, match="promises 83,886,208 bytes in a file of"):
+        weights.read(write(out.getvalue()))
+
+
 def test_a_long_name_above_many_tensors_is_not_repeated_for_each(write):
     flat = b"}(" + b"".join(tf.value(str(i)) + b"h\x00" for i in range(200)) + b"u"
     tree = TENSOR + b"\x71\x000" + tf.value({"k" * 500_000: flat})
