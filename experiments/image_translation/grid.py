@@ -1,0 +1,96 @@
+"""The grid of runs behind the tables: the methods, the variants of the paper's own, and how missing ones are made."""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+from absl import flags
+from ml_collections import ConfigDict
+
+from experiments.image_translation import experiment
+from experiments.image_translation.config import METHODS
+from gentoolkit import study, training
+from gentoolkit.training import launch
+
+# What a variant of dsvib changes in the configuration.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "no_information": {"dsvib.alpha_information": 0.0},
+    "beta_0.01": {"dsvib.beta": 0.01},
+    "beta_0.1": {"dsvib.beta": 0.1},
+    "beta_10": {"dsvib.beta": 10.0},
+    "divergence": {"dsvib.code_prior": "divergence"},
+    "no_content_cycle": {"dsvib.lambda_content": 0.0},
+    "no_code_cycle": {"dsvib.lambda_code": 0.0},
+}
+
+Main = Callable[[ConfigDict, str, jax.sharding.Mesh], None]
+Runs = dict[str, list[study.Run]]
+
+
+def start(main: Main) -> None:
+    """Runs a script that makes something of a grid of runs; its own flags are defined before."""
+    flags.DEFINE_integer("seeds", 3, "Runs of each row, with seeds 0, 1, ...", lower_bound=1)
+
+    def checked(config: ConfigDict, workdir: str, mesh: jax.sharding.Mesh) -> None:
+        if jax.process_count() > 1:
+            raise ValueError("Tables are made by one process; train single runs with main.py on several.")
+        study.check_folder(workdir, name="--workdir")
+        main(config, workdir, mesh)
+
+    launch.run(checked, expected=(OSError, ValueError, ImportError))
+
+
+def configure(base: ConfigDict, name: str, seed: int) -> ConfigDict:
+    """Returns the configuration of a run.
+
+    Args:
+      base: what all runs share, as the flags say; its method and seed are not looked at.
+      name: a method, or one of `VARIANTS`.
+      seed: of the run.
+
+    Raises:
+      ValueError: another name.
+    """
+    study.choose("run", name, (*METHODS, *VARIANTS))
+    config = ConfigDict(base.to_dict())
+    config.seed, config.method = seed, name if name in METHODS else "dsvib"
+    config.update_from_flattened_dict(VARIANTS.get(name, {}))
+    return config
+
+
+def complete(base: ConfigDict, names: Sequence[str], *, num_seeds: int, workdir: str, mesh: jax.sharding.Mesh) -> Runs:
+    """Trains what is missing of some runs, and returns all by name, one for each seed.
+
+    All scripts share the runs of one folder. A run whose training comes to values that are not finite is told of, and
+    has no metrics.
+
+    Args:
+      base: what all runs share.
+      names: methods and variants.
+      num_seeds: of each.
+      workdir: of all runs: `NAME-SEED` below it, and `results.jsonl`.
+      mesh: devices.
+    """
+
+    def train(config: ConfigDict, folder: Any) -> dict[str, float]:
+        try:
+            return experiment.run(config, folder, mesh)
+        except training.NonFiniteError as error:
+            print(f"{folder}: {error}", file=sys.stderr, flush=True)
+            return {}
+        finally:
+            jax.clear_caches()  # nothing of one run serves another
+
+    # Seed by seed, so that a table of one seed is whole early.
+    keys = [{"run": name, "seed": seed} for seed in range(num_seeds) for name in names]
+    made = study.complete_runs(workdir, keys, lambda key: configure(base, key["run"], key["seed"]), train)
+    return {name: [run for run in made if run.key["run"] == name] for name in names}
+
+
+def caption(config: ConfigDict) -> str:
+    """What is to be said under a table of the runs."""
+    return (
+        f"{config.dataset}, {config.image_size} pixels, {config.num_steps:,} steps of {config.batch_size}, held-out "
+        f"images; mean ± standard deviation over {flags.FLAGS.seeds} seed(s)."
+    )
