@@ -10,7 +10,7 @@ from gentoolkit import study
 
 METHODS = ("dsvib", "cyclegan", "unit", "bicyclegan", "munit")
 # Channels of x (outlines, edges, labels, sketches) and of y, what y is painted from.
-_PRESETS = {
+PRESETS = {
     "polygons": {"image_size": 32, "channels": (3, 3), "width": 16, "batch_size": 8, "num_steps": 5000},
     "openmoji": {"image_size": 64, "channels": (1, 3), "width": 32, "batch_size": 8, "num_steps": 20000},
     "facades": {"image_size": 128, "channels": (3, 3), "width": 64, "batch_size": 8, "num_steps": 100000},
@@ -23,7 +23,7 @@ _PRESETS = {
 
 def get_config(preset: str = "polygons") -> ConfigDict:
     """Returns the configuration of a preset."""
-    chosen = study.choose("preset", preset, _PRESETS)
+    chosen = study.choose("preset", preset, PRESETS)
     small = preset in ("polygons", "openmoji")
     return ConfigDict(
         {

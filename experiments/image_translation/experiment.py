@@ -9,19 +9,11 @@ import optax
 from ml_collections import ConfigDict
 
 from experiments.image_translation import data, judgement
-from experiments.image_translation.config import METHODS
-from experiments.image_translation.systems import bicyclegan, cyclegan, dsvib, munit, unit
+from experiments.image_translation.systems import build
 from experiments.image_translation.systems.system import System
-from gentoolkit import report, study, training
+from gentoolkit import report, training
 from gentoolkit.data import pipeline
 
-_SYSTEMS = {
-    "dsvib": dsvib.system,
-    "cyclegan": cyclegan.system,
-    "unit": unit.system,
-    "bicyclegan": bicyclegan.system,
-    "munit": munit.system,
-}
 _CODES, _ROWS = 6, 8  # codes and contents of a sheet
 _FITTED = 16  # times each content is painted to fit its colour to its code
 
@@ -38,14 +30,11 @@ def run(config: ConfigDict, workdir: str | pathlib.Path, mesh: jax.sharding.Mesh
       The latest metrics by name; those of held-out images begin with `test/`.
     """
     workdir = pathlib.Path(workdir)
-    study.choose("config.method", config.method, METHODS)
     rate = training.learning_rate(
         config.optimizer.peak, num_steps=config.num_steps, decay="linear", final_fraction=0.0,
         hold_steps=config.num_steps // 2,
     )  # fmt: skip
-    system = _SYSTEMS[config.method](config, optax.adam(rate, b1=config.optimizer.b1, b2=config.optimizer.b2))
-    if config.image_size % system.multiple:
-        raise ValueError(f"config.image_size must divide by {system.multiple}, got {config.image_size}.")
+    system = build.build(config, optax.adam(rate, b1=config.optimizer.b1, b2=config.optimizer.b2))
     domains = data.load(config)
     part = {"process_index": jax.process_index(), "process_count": jax.process_count()}
     stream = data.stream(config, domains, **part)

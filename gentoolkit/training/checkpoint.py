@@ -175,7 +175,7 @@ class Checkpoints:
         Args:
           step: one of `steps`.
           abstract: a tree of `jax.ShapeDtypeStruct` with shardings.
-          partial: whether the checkpoint may hold more than `abstract` does.
+          partial: whether the checkpoint may hold more than `abstract`, a dict, does.
 
         Returns:
           A tree like `abstract`.
@@ -193,9 +193,13 @@ class Checkpoints:
             )
         context = ocp.Context()
         context.pytree.loading.partial_load = partial
+        # Orbax takes a part of which nothing is wanted for another kind of tree.
+        empty = {name: part for name, part in abstract.items() if not jax.tree.leaves(part)} if partial else {}
+        wanted = {name: part for name, part in abstract.items() if name not in empty} if empty else abstract
         try:
             with context:
-                return ocp.load_checkpointables(self._directory.absolute() / str(step), {_STATE: abstract})[_STATE]
+                got = ocp.load_checkpointables(self._directory.absolute() / str(step), {_STATE: wanted})[_STATE]
+                return got | empty if empty else got
         except Exception as error:
             raise self._unreadable(step, error) from error
 
