@@ -30,7 +30,7 @@ Runs = dict[str, list[study.Run]]
 
 def start(main: Main) -> None:
     """Runs a script that makes something of a grid of runs; its own flags are defined before."""
-    flags.DEFINE_integer("seeds", 3, "Runs of each row, with seeds 0, 1, ...", lower_bound=1)
+    define_flags()
 
     def checked(config: ConfigDict, workdir: str, mesh: jax.sharding.Mesh) -> None:
         if jax.process_count() > 1:
@@ -39,6 +39,14 @@ def start(main: Main) -> None:
         main(config, workdir, mesh)
 
     launch.run(checked, expected=(OSError, ValueError, ImportError))
+
+
+def define_flags() -> None:
+    """Defines the flags that all scripts have."""
+    flags.DEFINE_integer("seeds", 3, "Runs of each row, with seeds 0, 1, ...", lower_bound=1)
+    flags.DEFINE_string("weights", "", "Folder with the networks of LPIPS, FID and KID; empty for neither.")
+    flags.DEFINE_integer("pairs", 20, "Pairs of images of each of 100 contents for LPIPS.", lower_bound=1)
+    flags.DEFINE_integer("samples", 10_000, "Images of each run for FID and KID.", lower_bound=2)
 
 
 def configure(base: ConfigDict, name: str, seed: int) -> ConfigDict:
@@ -88,9 +96,10 @@ def complete(base: ConfigDict, names: Sequence[str], *, num_seeds: int, workdir:
     return {name: [run for run in made if run.key["run"] == name] for name in names}
 
 
-def caption(config: ConfigDict) -> str:
+def caption(config: ConfigDict, notes: Sequence[str]) -> str:
     """What is to be said under a table of the runs."""
-    return (
+    told = (
         f"{config.dataset}, {config.image_size} pixels, {config.num_steps:,} steps of {config.batch_size}, held-out "
         f"images; mean ± standard deviation over {flags.FLAGS.seeds} seed(s)."
     )
+    return " ".join([told, *notes])

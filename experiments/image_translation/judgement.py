@@ -69,10 +69,15 @@ def of_content(painted: np.ndarray, inside: np.ndarray) -> dict[str, float]:
     Returns:
       `outline_f1`, the mean over images.
     """
-    found, true = _outline(painted.min(-1) < _WHITE), _outline(inside)
+    found, true = _outline(is_painted(painted)), _outline(inside)
     precision = _share(found, _grown(true))
     recall = _share(true, _grown(found))
     return {"outline_f1": float(np.mean(2 * precision * recall / np.maximum(precision + recall, 1e-12)))}
+
+
+def is_painted(images: np.ndarray) -> np.ndarray:
+    """Where images `[..., c]` in [0, 1] are not white."""
+    return images.min(-1) < _WHITE
 
 
 def alarm(values: Mapping[str, float]) -> str:

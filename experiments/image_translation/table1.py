@@ -8,14 +8,12 @@ seed of the configuration are set by the table. Prints a Markdown table and what
 writes both to `table1.md` and, with curves and pictures of seed 0, to `table1.html`.
 """
 
-from collections.abc import Mapping
-
 import jax
 import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 
-from experiments.image_translation import columns, data, grid, judgement, paper
+from experiments.image_translation import columns, data, grid, judgement, measures, paper
 from experiments.image_translation.config import METHODS
 from gentoolkit import report, study
 
@@ -84,7 +82,10 @@ def main(config: ConfigDict, workdir: str, mesh: jax.sharding.Mesh) -> None:
     methods = study.chosen("--methods", _METHODS.value, METHODS)
     true = truth(config)
     made = grid.complete(config, methods, num_seeds=flags.FLAGS.seeds, workdir=workdir, mesh=mesh)
-    rows: Mapping = {**true, **columns.tested(made)}
+    measured, notes = measures.rows(config, made, workdir)
+    rows: dict[str, list[columns.Metrics]] = {**true, **measured}
+    if "real" in true and "real" in measured:
+        rows["real"] = [{**true["real"][0], **measured["real"][0]}]
     study.publish(
         workdir,
         "table1",
@@ -96,7 +97,7 @@ def main(config: ConfigDict, workdir: str, mesh: jax.sharding.Mesh) -> None:
             rows,
             labels={"random": "a colour drawn at random"},
             printed=paper.TABLE_1.get(config.dataset),
-            caption=grid.caption(config),
+            caption=grid.caption(config, notes),
         ),
         claims=claims(rows, config.dataset),
     )

@@ -10,7 +10,7 @@ import jax
 from absl import flags
 from ml_collections import ConfigDict
 
-from experiments.image_translation import columns, grid, paper
+from experiments.image_translation import columns, grid, measures, paper
 from gentoolkit import report, study
 
 _ROWS = {"dsvib": "with the code cycle", "no_code_cycle": "without it"}
@@ -36,7 +36,7 @@ def claims(rows: columns.Rows, dataset: str) -> list[str]:
 def main(config: ConfigDict, workdir: str, mesh: jax.sharding.Mesh) -> None:
     """Makes the runs and the table."""
     made = grid.complete(config, list(_ROWS), num_seeds=flags.FLAGS.seeds, workdir=workdir, mesh=mesh)
-    rows = columns.tested(made)
+    rows, notes = measures.rows(config, made, workdir)
     printed = paper.TABLE_2.get(config.dataset)
     study.publish(
         workdir,
@@ -47,7 +47,7 @@ def main(config: ConfigDict, workdir: str, mesh: jax.sharding.Mesh) -> None:
             rows,
             labels=_ROWS,
             printed={name: {"lpips": value} for name, value in zip(_ROWS, printed, strict=True)} if printed else None,
-            caption=grid.caption(config),
+            caption=grid.caption(config, notes),
         ),
         claims=claims(rows, config.dataset),
     )

@@ -6,7 +6,18 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from experiments.image_translation import ablations, columns, experiment, grid, paper, table1, table2
+from experiments.image_translation import (
+    ablations,
+    columns,
+    data,
+    experiment,
+    grid,
+    measures,
+    paper,
+    runs,
+    table1,
+    table2,
+)
 from experiments.image_translation import config as config_lib
 from gentoolkit import training
 
@@ -42,14 +53,20 @@ def trained(monkeypatch):
         (workdir / "metrics.jsonl").write_text(json.dumps({"step": 2} | values) + "\n")
         return values
 
+    def of_system(config, *rest):
+        return {"outline F1 of two codes": 0.8 if config.dsvib.alpha_information == 0 else 0.9}
+
     fail = {}
     monkeypatch.setattr(experiment, "run", run)
+    monkeypatch.setattr(runs, "load", runs.read_config)
+    monkeypatch.setattr(measures, "of_system", of_system)
+    monkeypatch.setattr(data, "_NUM_POLYGONS", 20)
     return seen, fail
 
 
 def _seeds(num):
     if "seeds" not in flags.FLAGS:
-        flags.DEFINE_integer("seeds", 3, "")
+        grid.define_flags()
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()
     return flagsaver.flagsaver(seeds=num)
@@ -85,6 +102,7 @@ def test_one_folder_of_runs_serves_all_tables_and_goes_on(base, trained, tmp_pat
         # A run that diverged takes no other along, and nothing is said of what it was to show.
         assert "not finite" in next(line for line in text.splitlines() if line.startswith("| no content cycle"))
         assert "not decided: without the content cycle" in text
+        assert "agrees: without the information term codes change the content" in text
         assert "not found: with a small beta the encoded code means nothing" in text
     assert "painters: loss is not finite" in capsys.readouterr().err
 

@@ -1,0 +1,309 @@
+"""What is measured of trained systems beside what runs tell: hidden traces, diversity, distances to real images."""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from absl import flags
+from ml_collections import ConfigDict
+
+from experiments.image_translation import columns, data, grid, hidden, judgement, networks, runs
+from experiments.image_translation.data import Domains
+from gentoolkit import evaluation, study, training
+from gentoolkit.evaluation import features, fid, kid, perceptual, statistics
+from gentoolkit.evaluation.features import Features
+
+_BATCH = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How much is measured; by default as much as protocols ask for.
+
+    Attributes:
+      contents: held-out images that are painted for diversity.
+      pairs: pairs of codes of each.
+      samples: images for distances to real ones, from `fid_contents` contents; also the most real ones.
+      fid_contents: held-out images that are painted for them.
+      subsets: of KID.
+    """
+
+    contents: int = 100
+    pairs: int = 20
+    samples: int = 10_000
+    fid_contents: int = 200
+    subsets: int = 100
+
+
+def rows(config: ConfigDict, made: grid.Runs, workdir: str) -> tuple[columns.Rows, tuple[str, ...]]:
+    """What runs tell of themselves and what is measured of them; what has been measured so already is not again.
+
+    Args:
+      config: what the runs share.
+      made: the runs; of one that diverged nothing is measured.
+      workdir: where `measures.jsonl` is.
+
+    Returns:
+      The metrics of each seed by row, those of real images under `real`; and what is to be said of the networks and
+      numbers of images behind them.
+    """
+    values = flags.FLAGS
+    eyes = networks.find(values.weights)
+    options = Options(pairs=values.pairs, samples=values.samples)
+    domains = functools.cache(lambda: data.load(ConfigDict(config.to_dict() | {"method": "dsvib"})))
+    there = {(run.key["run"], run.key["seed"]): run for found in made.values() for run in found if run.metrics}
+    real = functools.cache(lambda: _real_features(domains(), eyes.extractor, options) if eyes.extractor else [])
+    settings = dataclasses.asdict(options) | {"networks": _names(eyes)}
+
+    def measure(key: study.Row) -> dict[str, Any]:
+        if key["run"] == "real":
+            return {"measures": of_real(domains(), eyes, options)}
+        trained = runs.load(there[key["run"], key["seed"]].workdir)
+        found = of_system(trained, domains(), eyes, options, real())
+        jax.clear_caches()
+        return {"measures": found}
+
+    def under(key: study.Row) -> dict[str, Any]:
+        run = there.get((key["run"], key["seed"]))
+        return settings | {"config": (config if run is None else run.config).to_dict()}
+
+    keys: list[dict[str, Any]] = [{"run": name, "seed": seed} for name, seed in there]
+    keys += [{"run": "real", "seed": 0}] if eyes.distances else []
+    cells = study.complete(pathlib.Path(workdir) / "measures.jsonl", keys, measure, config=under)
+    by_key = {(row["run"], row["seed"]): row["measures"] for row in cells}
+    own = columns.tested(made)
+    found = {
+        name: [own[name][i] | by_key.get((name, run.key["seed"]), {}) for i, run in enumerate(seeds)]
+        for name, seeds in made.items()
+    }
+    if eyes.distances:
+        found = {"real": [by_key["real", 0]]} | found
+    return found, (*eyes.notes, *_told(eyes, options))
+
+
+def _told(eyes: networks.Eyes, options: Options) -> list[str]:
+    told = []
+    if eyes.distances:
+        told.append(
+            f"Perceptual distances: up to {options.contents} held-out contents, {options.pairs} pairs of images of "
+            "each, two fresh codes a pair, at the size of the images; of real images as many random pairs."
+        )
+    if eyes.extractor:
+        told.append(
+            f"Fréchet and kernel distances: {options.samples:,} images painted of up to {options.fid_contents} "
+            "held-out contents (by a method without codes: one of each content, held-out and training's, at most as "
+            "many) against the training images of y, at most as many; 8 bits, no codec."
+        )
+    return told
+
+
+def of_real(domains: Domains, eyes: networks.Eyes, options: Options) -> dict[str, float]:
+    """The perceptual distance of as many random pairs of real images of y."""
+    rng = np.random.default_rng(0)
+    num = options.contents * options.pairs
+    first = rng.integers(len(domains.y), size=num)
+    second = (first + rng.integers(1, len(domains.y), size=num)) % len(domains.y)
+
+    def batches() -> Iterator[dict[str, np.ndarray]]:
+        for start in range(0, num, _BATCH):
+            places = np.arange(start, start + _BATCH)
+            a, b = (domains.y.take(side[np.minimum(places, num - 1)])["image"] for side in (first, second))
+            yield {
+                "first": np.asarray(a, np.float32) / 255,
+                "second": np.asarray(b, np.float32) / 255,
+                "counts": places < num,
+            }
+
+    return {
+        one.name: perceptual.lpips(
+            batches(), distance=one.call, image_range=(0, 1), network=one.name, sha256=one.sha256
+        ).value
+        for one in eyes.distances
+    }
+
+
+def of_system(
+    trained: runs.Trained, domains: Domains, eyes: networks.Eyes, options: Options, real: list[Features]
+) -> dict[str, float]:
+    """What is measured of a trained system.
+
+    Args:
+      trained: the system.
+      domains: its images.
+      eyes: the networks to measure with.
+      options: how much.
+      real: features of real images, for each preprocessing of the extractor.
+    """
+    system, models = trained.system, trained.models
+    translate = training.jit(lambda m, x, code: system.translate(m, x, code, "y"))
+    test = domains.test.take(np.arange(min(64, len(domains.test))))
+    found: dict[str, float] = {}
+    if system.code_dim and "inside" in test:
+        found |= _agreement(lambda x, code: _unit(translate(models, x, code)), test, system.code_dim)
+    if set(system.directions) == {"x", "y"}:
+        errors, _ = hidden.cycles(system, models, _signed(test["y"]))
+        found["cycle error of y"] = errors.pop("error")
+        found |= {f"times that, {name}": value for name, value in errors.items()}
+    contents = domains.test.take(np.arange(min(options.contents, len(domains.test))))["x"]
+
+    def generate(x: Any, code: Any) -> np.ndarray:
+        return _unit(translate(models, x, code if system.code_dim else None))
+
+    if system.code_dim:
+        for one in eyes.distances:
+            found[one.name] = perceptual.diversity(
+                jax.random.key(0),
+                _signed(contents),
+                generate=generate,
+                draw=lambda key, num: np.asarray(jax.random.normal(key, (num, system.code_dim))),
+                distance=one.call,
+                image_range=(0, 1),
+                network=one.name,
+                sha256=one.sha256,
+                num_pairs=options.pairs,
+                batch_size=_BATCH,
+            ).value
+    if "outline_number" in test:
+        found |= coverage(generate, domains, system.code_dim)
+    if eyes.extractor is not None:
+        painted = _painted(generate, domains, options, system.code_dim)
+        for reference, generated in zip(real, _features(painted, eyes.extractor), strict=True):
+            found |= distances(reference, generated, eyes.extractor, options)
+    return found
+
+
+def distances(real: Features, generated: Features, extractor: networks.Extractor, options: Options) -> dict[str, float]:
+    """Fréchet and kernel distance, called FID and KID where the network is theirs."""
+    frechet, kernel = ("FID", "1000 KID") if extractor.published else ("Fréchet distance", "1000 kernel distance")
+    name = f"({extractor.network}, {generated.preprocessing})"
+    size = min(1000, real.num or 0, generated.num or 0)
+    by_kernel = kid.kid(real, generated, num_subsets=options.subsets, subset_size=size)
+    return {f"{frechet} {name}": fid.fid(real, generated).value, f"{kernel} {name}": 1000 * by_kernel.value}
+
+
+def coverage(
+    generate: Callable[[Any, Any], np.ndarray], domains: Domains, code_dim: int, *, num_codes: int = 16
+) -> dict[str, float]:
+    """Where outlines have several true colourings: how many of them samples come to, and how near.
+
+    Args:
+      generate: outlines `[b, h, w, c]` in [-1, 1] and codes to images in [0, 1].
+      domains: whose `test` has `outline_number`.
+      code_dim: of a code; a system without codes has one sample.
+      num_codes: samples of each outline.
+
+    Returns:
+      The share of true colourings that are the nearest one of some sample, and the root mean square distance of a
+      sample from the nearest true one and of a true one from the nearest sample; means over outlines.
+    """
+    numbers = np.asarray(domains.test.take(np.arange(len(domains.test)))["outline_number"])
+    groups = [places for places in map(np.flatnonzero, np.unique(numbers)[:, None] == numbers) if len(places) > 1]
+    if not groups:
+        return {}
+    num = num_codes if code_dim else 1
+    codes = np.random.default_rng(2).standard_normal((num, max(1, code_dim)), np.float32)
+    results = []
+    for places in groups:
+        rows = domains.test.take(places)
+        true = np.asarray(rows["y"], np.float32) / 255
+        painted = generate(np.repeat(_signed(rows["x"][:1]), num, axis=0), codes)
+        apart = np.sqrt(np.square(painted[:, None] - true[None]).mean((2, 3, 4)))
+        results.append((len(np.unique(apart.argmin(1))) / len(true), apart.min(1).mean(), apart.min(0).mean()))
+    covered, near, missed = np.mean(results, axis=0)
+    return {
+        f"share of true colourings met by {num} samples": float(covered),
+        "sample to nearest true colouring": float(near),
+        "true colouring to nearest sample": float(missed),
+    }
+
+
+def _agreement(
+    paint: Callable[[Any, Any], np.ndarray], test: dict[str, Any], code_dim: int, *, num_codes: int = 6
+) -> dict[str, float]:
+    """F1 of the outlines of two images of one content: 1 where codes leave the content alone."""
+    codes = np.random.default_rng(3).standard_normal((num_codes, code_dim), np.float32)
+    x = _signed(test["x"])
+    painted = [paint(x, np.tile(code, (len(x), 1))) for code in codes]
+    pairs = zip(painted, painted[1:], strict=False)
+    scores = [judgement.of_content(b, judgement.is_painted(a))["outline_f1"] for a, b in pairs]
+    return {"outline F1 of two codes": float(np.mean(scores))}
+
+
+def _painted(
+    generate: Callable[[Any, Any], np.ndarray], domains: Domains, options: Options, code_dim: int
+) -> Iterator[tuple[np.ndarray, int]]:
+    """Batches of painted images, and how many of each count.
+
+    A system without codes paints other contents instead: those of training.
+    """
+    places = np.arange(min(options.fid_contents, len(domains.test)))
+    order = np.resize(places, options.samples)
+    if not code_dim:
+        order = np.arange(min(options.samples, len(domains.test) + len(domains.x)))
+    rng = np.random.default_rng(4)
+    for start in range(0, len(order), _BATCH):
+        own = np.resize(order[start : start + _BATCH], _BATCH)
+        count = len(order[start : start + _BATCH])
+        code = rng.standard_normal((_BATCH, max(1, code_dim)), np.float32)
+        yield generate(_signed(_contents(domains, own)), code), count
+
+
+def _contents(domains: Domains, places: np.ndarray) -> np.ndarray:
+    """Images of x: held-out ones first, then those of training."""
+    held = len(domains.test)
+    if (places < held).all():
+        return domains.test.take(places)["x"]
+    one = [
+        domains.test.take([place])["x"] if place < held else domains.x.take([place - held])["image"] for place in places
+    ]
+    return np.concatenate(one)
+
+
+def _real_features(domains: Domains, extractor: networks.Extractor, options: Options) -> list[Features]:
+    num = min(options.samples, len(domains.y))
+
+    def batches() -> Iterator[tuple[np.ndarray, int]]:
+        for start in range(0, num, _BATCH):
+            places = np.arange(start, start + _BATCH)
+            images = domains.y.take(np.minimum(places, num - 1))["image"]
+            yield np.asarray(images, np.float32) / 255, int((places < num).sum())
+
+    return _features(batches(), extractor)
+
+
+def _features(batches: Iterator[tuple[np.ndarray, int]], extractor: networks.Extractor) -> list[Features]:
+    """Features of images in [0, 1], for each preprocessing."""
+    names = [prepare.name for prepare in extractor.prepares]
+
+    def extract(batch: dict[str, Any]) -> dict[str, Any]:
+        # Whole grey levels, as files have them.
+        levels = np.rint(batch["image"] * 255).astype(np.uint8)
+        return {p.name: extractor.extract(p(levels)) for p in extractor.prepares}
+
+    found = evaluation.measure(
+        ({"image": images, "counts": np.arange(len(images)) < count} for images, count in batches),
+        extract=extract,
+        statistics={name: statistics.rows(name) for name in names},
+    )
+    return [
+        features.of(found[name], network=extractor.network, preprocessing=name, sha256=extractor.sha256)
+        for name in names
+    ]
+
+
+def _names(eyes: networks.Eyes) -> list[str]:
+    named = [f"{one.name} {one.sha256}" for one in eyes.distances]
+    return named + ([f"{eyes.extractor.network} {eyes.extractor.sha256}"] if eyes.extractor else [])
+
+
+def _unit(images: Any) -> np.ndarray:
+    return np.clip((np.asarray(images, np.float32) + 1) / 2, 0, 1)
+
+
+def _signed(images: Any) -> np.ndarray:
+    """Bytes to [-1, 1]."""
+    return np.asarray(images, np.float32) / np.float32(127.5) - 1
