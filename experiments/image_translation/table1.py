@@ -8,21 +8,28 @@ seed of the configuration are set by the table. Prints a Markdown table and what
 writes both to `table1.md` and, with curves and pictures of seed 0, to `table1.html`.
 """
 
+from collections.abc import Mapping
+
 import jax
 import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 
-from experiments.image_translation import columns, data, grid, judgement, measures, paper
+from experiments.image_translation import columns, data, fooling, grid, judgement, measures, paper
 from experiments.image_translation.config import METHODS
 from gentoolkit import report, study
 
 _METHODS = flags.DEFINE_list("methods", list(METHODS), f"Rows, among {', '.join(METHODS)}.")
 
+_ANSWERS = flags.DEFINE_list("answers", [], "Files that the page of fooling.py saved, for the fooling rate.")
+
+_FOOLS_MORE = (("dsvib", "cyclegan"), ("dsvib", "unit"), ("bicyclegan", "dsvib"))
 _FULL_MARKS = {"colour_from_code": 0.95, "outline_f1": 0.95}
 
 
-def claims(rows: columns.Rows, dataset: str) -> list[str | study.Claim]:
+def claims(
+    rows: columns.Rows, dataset: str, rates: Mapping[str, fooling.Rate] | None = None
+) -> list[str | study.Claim]:
     """Returns which claims of the paper are found, and, where the truth is known, whether full marks are reached."""
     found: list[str | study.Claim] = []
     for metric in columns.diversities(rows):
@@ -36,6 +43,9 @@ def claims(rows: columns.Rows, dataset: str) -> list[str | study.Claim]:
             statement = f"{paper.LABELS[far]} is farther from real images than {paper.LABELS[near]}: {metric}"
             told = _printed(dataset, "fid", far, near)
             found.append(paper.greater(statement, *_both(rows, metric, far, near), told=told))
+    for more, less in _FOOLS_MORE if rates else ():
+        statement = f"{paper.LABELS[more]} fools people more often than {paper.LABELS[less]}"
+        found.append(fooling.compared(statement, rates, more, less, told=_printed(dataset, "fooling", more, less)))
     for method in ("dsvib", "munit"):
         if method not in rows or "real" not in rows or "reference_error" not in rows["real"][0]:
             continue
@@ -80,6 +90,9 @@ def _printed(dataset: str, kind: str, first: str, second: str) -> str:
 def main(config: ConfigDict, workdir: str, mesh: jax.sharding.Mesh) -> None:
     """Makes the runs and the table."""
     methods = study.chosen("--methods", _METHODS.value, METHODS)
+    rates = fooling.read_answers(_ANSWERS.value) if _ANSWERS.value else {}
+    if strange := [name for name in rates if name not in methods]:
+        raise ValueError(f"--answers has rates of {', '.join(strange)}; rows are {', '.join(methods)}.")
     true = truth(config)
     made = grid.complete(config, methods, num_seeds=flags.FLAGS.seeds, workdir=workdir, mesh=mesh)
     measured, notes = measures.rows(config, made, workdir)
@@ -96,10 +109,11 @@ def main(config: ConfigDict, workdir: str, mesh: jax.sharding.Mesh) -> None:
         table=columns.table(
             rows,
             labels={"random": "a colour drawn at random"},
+            fooling={name: rate.text() for name, rate in rates.items()},
             printed=paper.TABLE_1.get(config.dataset),
             caption=grid.caption(config, notes),
         ),
-        claims=claims(rows, config.dataset),
+        claims=claims(rows, config.dataset, rates),
     )
 
 

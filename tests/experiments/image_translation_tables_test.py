@@ -11,6 +11,7 @@ from experiments.image_translation import (
     columns,
     data,
     experiment,
+    fooling,
     grid,
     measures,
     paper,
@@ -131,6 +132,15 @@ def test_a_claim_agrees_only_where_all_seeds_do():
         assert paper.greater("a > b", missing, [1.0]).startswith("not decided")
     assert not paper.asked("error", [0.1, 0.3], 0.2, at_least=False).holds
     assert paper.asked("error", None, 0.2).holds is None
+
+
+@pytest.mark.fast
+def test_people_are_fooled_more_often_only_where_intervals_are_apart():
+    rates = {"dsvib": fooling.Rate(40, 100, 5), "cyclegan": fooling.Rate(20, 100, 5), "unit": fooling.Rate(33, 100, 5)}
+    found = table1.claims({}, "edges2shoes", rates)
+    texts = [claim for claim in found if "fools" in claim]
+    assert [claim.split(":")[0] for claim in texts] == ["agrees", "not found", "not decided"]
+    assert "40.0 [30.9, 49.8] % of 100 against 20.0" in texts[0] and "36 against 24.3" in texts[0]
 
 
 @pytest.mark.fast
