@@ -23,7 +23,7 @@ import numpy as np
 from absl import app, flags
 from PIL import Image
 
-from experiments.image_translation import data, painting, runs
+from experiments.image_translation import data, sampling, runs
 from gentoolkit import report, study
 from gentoolkit.training import launch
 
@@ -221,7 +221,7 @@ def _painted(folders: Sequence[str], trials: int, practice: int) -> tuple[np.nda
     # What is painted comes from one half of the held-out pairs; real images from the other, then from training.
     contents = domains.test.take(np.resize(np.arange(held // 2), each))["x"]
     fakes = {
-        name: painting.translator(one)(painting.share(contents), painting.drawn(one, each, seed=5))
+        name: sampling.translator(one)(sampling.share(contents), sampling.drawn(one, each, seed=5))
         for name, one in trained.items()
     }
     num = each * len(trained)

@@ -3,12 +3,12 @@
 import io
 from collections.abc import Callable, Mapping
 
+import jax
 import numpy as np
 from PIL import Image
 
-from experiments.image_translation import painting
-from experiments.image_translation.runs import Trained
-from experiments.image_translation.systems.system import Domain, other
+from experiments.image_translation.systems.system import Domain, Models, System, other
+from gentoolkit import training
 
 _NOISE = 2 / 255  # standard deviation, in [0, 1]
 _QUALITY = 90
@@ -57,7 +57,7 @@ def equalized(images: np.ndarray) -> np.ndarray:
 
 
 def cycles(
-    trained: Trained, images: np.ndarray, *, of: Domain = "y"
+    system: System, models: Models, images: np.ndarray, *, of: Domain = "y"
 ) -> tuple[dict[str, float], Mapping[str, np.ndarray]]:
     """Takes images to the other domain and back in their own style, and again after the image between was touched.
 
@@ -65,8 +65,9 @@ def cycles(
     fails once that is gone: errors grow many times. One that has moved it into the style keeps its error.
 
     Args:
-      trained: a system that paints both domains.
-      images: `[b, h, w, c]` in [0, 1] of one domain.
+      system: with both directions.
+      models: its networks.
+      images: `[b, h, w, c]` in [-1, 1] of one domain.
       of: which.
 
     Returns:
@@ -75,18 +76,38 @@ def cycles(
       the image between tells the style as well); and pictures in [0, 1] by name: `between`, `back`, and those that
       came back after a touch.
     """
-    there, again = painting.translator(trained, other(of)), painting.translator(trained, of)
-    own = painting.style(trained, images, of)
-    between = there(images, painting.drawn(trained, len(images), seed=1))
-    back = {"back": again(between, own)}
-    for name, touch in TOUCHES.items():
-        back[name] = again(touch(between), own)
-    if own is not None:
-        back["another style"] = again(between, np.roll(own, 1, axis=0))
-    errors = {name: float(np.mean(np.abs(image - images))) for name, image in back.items()}
-    clean = errors.pop("back")
-    found = {"error": clean} | {name: error / max(clean, 1e-12) for name, error in errors.items()}
-    return found, {"between": between, **back}
+    return cycling(system, of=of)(models, images)
+
+
+def cycling(system: System, *, of: Domain = "y") -> Callable[..., tuple[dict[str, float], Mapping[str, np.ndarray]]]:
+    """Makes `cycles` for one system, `(models, images) -> ...`: compiled once, however often it is called."""
+    to = other(of)
+    there = training.jit(lambda m, x, code: system.translate(m, x, code, to))
+    again = training.jit(lambda m, x, code: system.translate(m, x, code, of))
+    style = None if system.style is None else training.jit(lambda m, x: system.style(m, x, of))
+
+    def cycles(models: Models, images: np.ndarray) -> tuple[dict[str, float], Mapping[str, np.ndarray]]:
+        drawn = own = wrong = None
+        if system.code_dim:
+            drawn = np.random.default_rng(1).standard_normal((len(images), system.code_dim), np.float32)
+        if style is not None:
+            own = np.asarray(style(models, images))
+            wrong = np.roll(own, 1, axis=0)
+        elif system.code_dim:
+            own = drawn
+        true = _unit(images)
+        between = _unit(there(models, images, drawn))
+        back = {"back": _unit(again(models, _signed(between), own))}
+        for name, touch in TOUCHES.items():
+            back[name] = _unit(again(models, _signed(touch(between)), own))
+        if wrong is not None:
+            back["another style"] = _unit(again(models, _signed(between), wrong))
+        errors = {name: float(np.mean(np.abs(image - true))) for name, image in back.items()}
+        clean = errors.pop("back")
+        found = {"error": clean} | {name: error / max(clean, 1e-12) for name, error in errors.items()}
+        return found, {"between": between, **back}
+
+    return cycles
 
 
 def _through_jpeg(image: np.ndarray) -> np.ndarray:
@@ -96,3 +117,11 @@ def _through_jpeg(image: np.ndarray) -> np.ndarray:
     Image.fromarray(levels[..., 0] if grey else levels).save(buffer, format="JPEG", quality=_QUALITY)
     got = np.asarray(Image.open(buffer), np.float32) / np.float32(255)
     return got[..., None] if grey else got
+
+
+def _unit(images: jax.Array | np.ndarray) -> np.ndarray:
+    return np.clip((np.asarray(images, np.float32) + 1) / 2, 0, 1)
+
+
+def _signed(images: np.ndarray) -> np.ndarray:
+    return 2 * images - 1

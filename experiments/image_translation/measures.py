@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -11,11 +11,13 @@ import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 
-from experiments.image_translation import columns, data, grid, hidden, judgement, networks, painting, runs
+from experiments.image_translation import columns, data, grid, hidden, judgement, networks, runs
 from experiments.image_translation.data import Domains
-from gentoolkit import evaluation, study
+from gentoolkit import evaluation, study, training
 from gentoolkit.evaluation import features, fid, kid, perceptual, statistics
 from gentoolkit.evaluation.features import Features
+
+_BATCH = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,12 +109,12 @@ def of_real(domains: Domains, eyes: networks.Eyes, options: Options) -> dict[str
     second = (first + rng.integers(1, len(domains.y), size=num)) % len(domains.y)
 
     def batches() -> Iterator[dict[str, np.ndarray]]:
-        for start in range(0, num, painting.BATCH):
-            places = np.arange(start, start + painting.BATCH)
+        for start in range(0, num, _BATCH):
+            places = np.arange(start, start + _BATCH)
             a, b = (domains.y.take(side[np.minimum(places, num - 1)])["image"] for side in (first, second))
             yield {
-                "first": painting.share(a),
-                "second": painting.share(b),
+                "first": np.asarray(a, np.float32) / 255,
+                "second": np.asarray(b, np.float32) / 255,
                 "counts": places < num,
             }
 
@@ -136,34 +138,37 @@ def of_system(
       options: how much.
       real: features of real images, for each preprocessing of the extractor.
     """
-    system, paint = trained.system, painting.translator(trained)
+    system, models = trained.system, trained.models
+    translate = training.jit(lambda m, x, code: system.translate(m, x, code, "y"))
     test = domains.test.take(np.arange(min(64, len(domains.test))))
     found: dict[str, float] = {}
     if system.code_dim and "inside" in test:
-        found |= _agreement(paint, painting.share(test["x"]), system.code_dim)
+        found |= _agreement(lambda x, code: _unit(translate(models, x, code)), test, system.code_dim)
     if set(system.directions) == {"x", "y"}:
-        errors, _ = hidden.cycles(trained, painting.share(test["y"]))
+        errors, _ = hidden.cycles(system, models, _signed(test["y"]))
         found["cycle error of y"] = errors.pop("error")
         found |= {f"times that, {name}": value for name, value in errors.items()}
+    contents = domains.test.take(np.arange(min(options.contents, len(domains.test))))["x"]
+
+    def generate(x: Any, code: Any) -> np.ndarray:
+        return _unit(translate(models, x, code if system.code_dim else None))
+
     if system.code_dim:
-        contents = domains.test.take(np.arange(min(options.contents, len(domains.test))))["x"]
         for one in eyes.distances:
             found[one.name] = perceptual.diversity(
                 jax.random.key(0),
-                painting.share(contents),
-                generate=paint,
+                _signed(contents),
+                generate=generate,
                 draw=lambda key, num: np.asarray(jax.random.normal(key, (num, system.code_dim))),
                 distance=one.call,
                 image_range=(0, 1),
                 network=one.name,
                 sha256=one.sha256,
                 num_pairs=options.pairs,
-                batch_size=painting.BATCH,
+                batch_size=_BATCH,
             ).value
-    if "outline_number" in test:
-        found |= coverage(paint, domains, system.code_dim)
     if eyes.extractor is not None:
-        painted = _painted(paint, domains, options, system.code_dim)
+        painted = _painted(generate, domains, options, system.code_dim)
         for reference, generated in zip(real, _features(painted, eyes.extractor), strict=True):
             found |= distances(reference, generated, eyes.extractor, options)
     return found
@@ -178,43 +183,12 @@ def distances(real: Features, generated: Features, extractor: networks.Extractor
     return {f"{frechet} {name}": fid.fid(real, generated).value, f"{kernel} {name}": 1000 * by_kernel.value}
 
 
-def coverage(paint: painting.Paint, domains: Domains, code_dim: int, *, num_codes: int = 16) -> dict[str, float]:
-    """Where outlines have several true colourings: how many of them samples come to, and how near.
-
-    Args:
-      paint: outlines `[b, h, w, c]` in [0, 1] and codes to images in [0, 1].
-      domains: whose `test` has `outline_number`.
-      code_dim: of a code; a system without codes has one sample.
-      num_codes: samples of each outline.
-
-    Returns:
-      The share of true colourings that are the nearest one of some sample, and the root mean square distance of a
-      sample from the nearest true one and of a true one from the nearest sample; means over outlines.
-    """
-    numbers = np.asarray(domains.test.take(np.arange(len(domains.test)))["outline_number"])
-    groups = [places for places in map(np.flatnonzero, np.unique(numbers)[:, None] == numbers) if len(places) > 1]
-    if not groups:
-        return {}
-    num = num_codes if code_dim else 1
-    codes = np.random.default_rng(2).standard_normal((num, max(1, code_dim)), np.float32)
-    results = []
-    for places in groups:
-        rows = domains.test.take(places)
-        true = painting.share(rows["y"])
-        painted = paint(np.repeat(painting.share(rows["x"][:1]), num, axis=0), codes)
-        apart = np.sqrt(np.square(painted[:, None] - true[None]).mean((2, 3, 4)))
-        results.append((len(np.unique(apart.argmin(1))) / len(true), apart.min(1).mean(), apart.min(0).mean()))
-    covered, near, missed = np.mean(results, axis=0)
-    return {
-        f"share of true colourings met by {num} samples": float(covered),
-        "sample to nearest true colouring": float(near),
-        "true colouring to nearest sample": float(missed),
-    }
-
-
-def _agreement(paint: painting.Paint, x: np.ndarray, code_dim: int, *, num_codes: int = 6) -> dict[str, float]:
+def _agreement(
+    paint: Callable[[Any, Any], np.ndarray], test: dict[str, Any], code_dim: int, *, num_codes: int = 6
+) -> dict[str, float]:
     """F1 of the outlines of two images of one content: 1 where codes leave the content alone."""
     codes = np.random.default_rng(3).standard_normal((num_codes, code_dim), np.float32)
+    x = _signed(test["x"])
     painted = [paint(x, np.tile(code, (len(x), 1))) for code in codes]
     pairs = zip(painted, painted[1:], strict=False)
     scores = [judgement.of_content(b, judgement.is_painted(a))["outline_f1"] for a, b in pairs]
@@ -222,7 +196,7 @@ def _agreement(paint: painting.Paint, x: np.ndarray, code_dim: int, *, num_codes
 
 
 def _painted(
-    paint: painting.Paint, domains: Domains, options: Options, code_dim: int
+    generate: Callable[[Any, Any], np.ndarray], domains: Domains, options: Options, code_dim: int
 ) -> Iterator[tuple[np.ndarray, int]]:
     """Batches of painted images, and how many of each count.
 
@@ -233,11 +207,11 @@ def _painted(
     if not code_dim:
         order = np.arange(min(options.samples, len(domains.test) + len(domains.x)))
     rng = np.random.default_rng(4)
-    for start in range(0, len(order), painting.BATCH):
-        own = np.resize(order[start : start + painting.BATCH], painting.BATCH)
-        count = len(order[start : start + painting.BATCH])
-        code = rng.standard_normal((painting.BATCH, max(1, code_dim)), np.float32)
-        yield paint(painting.share(_contents(domains, own)), code), count
+    for start in range(0, len(order), _BATCH):
+        own = np.resize(order[start : start + _BATCH], _BATCH)
+        count = len(order[start : start + _BATCH])
+        code = rng.standard_normal((_BATCH, max(1, code_dim)), np.float32)
+        yield generate(_signed(_contents(domains, own)), code), count
 
 
 def _contents(domains: Domains, places: np.ndarray) -> np.ndarray:
@@ -255,10 +229,10 @@ def _real_features(domains: Domains, extractor: networks.Extractor, options: Opt
     num = min(options.samples, len(domains.y))
 
     def batches() -> Iterator[tuple[np.ndarray, int]]:
-        for start in range(0, num, painting.BATCH):
-            places = np.arange(start, start + painting.BATCH)
+        for start in range(0, num, _BATCH):
+            places = np.arange(start, start + _BATCH)
             images = domains.y.take(np.minimum(places, num - 1))["image"]
-            yield painting.share(images), int((places < num).sum())
+            yield np.asarray(images, np.float32) / 255, int((places < num).sum())
 
     return _features(batches(), extractor)
 
@@ -286,3 +260,12 @@ def _features(batches: Iterator[tuple[np.ndarray, int]], extractor: networks.Ext
 def _names(eyes: networks.Eyes) -> list[str]:
     named = [f"{one.name} {one.sha256}" for one in eyes.distances]
     return named + ([f"{eyes.extractor.network} {eyes.extractor.sha256}"] if eyes.extractor else [])
+
+
+def _unit(images: Any) -> np.ndarray:
+    return np.clip((np.asarray(images, np.float32) + 1) / 2, 0, 1)
+
+
+def _signed(images: Any) -> np.ndarray:
+    """Bytes to [-1, 1]."""
+    return np.asarray(images, np.float32) / np.float32(127.5) - 1
