@@ -16,8 +16,6 @@ from ml_collections import ConfigDict
 from experiments.image_translation import columns, grid, measures, paper
 from gentoolkit import report, study
 
-_VARIANTS = flags.DEFINE_list("variants", list(grid.VARIANTS), f"Rows, among {', '.join(grid.VARIANTS)}.")
-
 LABELS = {
     "no_information": "no information term (alpha_1 = 0)",
     "beta_0.01": "beta = 0.01",
@@ -71,9 +69,14 @@ def claims(rows: columns.Rows) -> list[str]:
     return found
 
 
+def define_flags() -> None:
+    """Defines the flag of these tables alone."""
+    flags.DEFINE_list("variants", list(grid.VARIANTS), f"Rows, among {', '.join(grid.VARIANTS)}.")
+
+
 def main(config: ConfigDict, workdir: str, mesh: jax.sharding.Mesh) -> None:
     """Makes the runs and the table."""
-    names = ["dsvib", *study.chosen("--variants", _VARIANTS.value, list(grid.VARIANTS))]
+    names = ["dsvib", *study.chosen("--variants", flags.FLAGS.variants, list(grid.VARIANTS))]
     made = grid.complete(config, names, num_seeds=flags.FLAGS.seeds, workdir=workdir, mesh=mesh)
     rows, notes = measures.rows(config, made, workdir)
     study.publish(
@@ -87,4 +90,5 @@ def main(config: ConfigDict, workdir: str, mesh: jax.sharding.Mesh) -> None:
 
 
 if __name__ == "__main__":
+    define_flags()
     grid.start(main)

@@ -23,7 +23,7 @@ import numpy as np
 from absl import app, flags
 from PIL import Image
 
-from experiments.image_translation import data, sampling, runs
+from experiments.image_translation import data, sampling
 from gentoolkit import report, study
 from gentoolkit.training import launch
 
@@ -203,28 +203,15 @@ def _embedded(image: np.ndarray) -> str:
 
 def _painted(folders: Sequence[str], trials: int, practice: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Real images and those of each run, as many as trials need; contents are held out, and others than the real."""
-    trained: dict[str, runs.Trained] = {}
-    for entry in folders:
-        name, _, folder = entry.rpartition("=")
-        one = runs.load(folder)
-        name = name or one.config.method
-        if name in trained:
-            raise ValueError(f"--runs has two runs called {name}; name them, as in --runs={name}_a={folder}.")
-        trained[name] = one
-    first = next(iter(trained.values())).config
-    for name, one in trained.items():
-        if (one.config.dataset, one.config.image_size) != (first.dataset, first.image_size):
-            raise ValueError(f"--runs: {name} was trained on other images than {next(iter(trained))}.")
+    samplers = sampling.named(folders)
+    first = next(iter(samplers.values())).trained.config
     domains = data.load(first)
     each = trials + practice
     held = len(domains.test)
     # What is painted comes from one half of the held-out pairs; real images from the other, then from training.
     contents = domains.test.take(np.resize(np.arange(held // 2), each))["x"]
-    fakes = {
-        name: sampling.translator(one)(sampling.share(contents), sampling.drawn(one, each, seed=5))
-        for name, one in trained.items()
-    }
-    num = each * len(trained)
+    fakes = {name: one.translate(sampling.share(contents), one.drawn(each, seed=5)) for name, one in samplers.items()}
+    num = each * len(samplers)
     if num > held - held // 2 + len(domains.y):
         raise ValueError(f"--trials: {num} trials need as many real images, got {held - held // 2 + len(domains.y)}.")
     real = domains.test.take(np.arange(held // 2, min(held, held // 2 + num)))["y"]

@@ -29,7 +29,7 @@ Runs = dict[str, list[study.Run]]
 
 
 def start(main: Main) -> None:
-    """Runs a script that makes something of a grid of runs; its own flags are defined before."""
+    """Runs a script that makes something of a grid of runs; flags of its own are defined before."""
     define_flags()
 
     def checked(config: ConfigDict, workdir: str, mesh: jax.sharding.Mesh) -> None:

@@ -19,10 +19,6 @@ from experiments.image_translation import columns, data, fooling, grid, judgemen
 from experiments.image_translation.config import METHODS
 from gentoolkit import report, study
 
-_METHODS = flags.DEFINE_list("methods", list(METHODS), f"Rows, among {', '.join(METHODS)}.")
-
-_ANSWERS = flags.DEFINE_list("answers", [], "Files that the page of fooling.py saved, for the fooling rate.")
-
 _FOOLS_MORE = (("dsvib", "cyclegan"), ("dsvib", "unit"), ("bicyclegan", "dsvib"))
 _FULL_MARKS = {"colour_from_code": 0.95, "outline_f1": 0.95}
 
@@ -87,10 +83,16 @@ def _printed(dataset: str, kind: str, first: str, second: str) -> str:
     return ", ".join(told)
 
 
+def define_flags() -> None:
+    """Defines the flags of this table alone."""
+    flags.DEFINE_list("methods", list(METHODS), f"Rows, among {', '.join(METHODS)}.")
+    flags.DEFINE_list("answers", [], "Files that the page of fooling.py saved, for the fooling rate.")
+
+
 def main(config: ConfigDict, workdir: str, mesh: jax.sharding.Mesh) -> None:
     """Makes the runs and the table."""
-    methods = study.chosen("--methods", _METHODS.value, METHODS)
-    rates = fooling.read_answers(_ANSWERS.value) if _ANSWERS.value else {}
+    methods = study.chosen("--methods", flags.FLAGS.methods, METHODS)
+    rates = fooling.read_answers(flags.FLAGS.answers) if flags.FLAGS.answers else {}
     if strange := [name for name in rates if name not in methods]:
         raise ValueError(f"--answers has rates of {', '.join(strange)}; rows are {', '.join(methods)}.")
     true = truth(config)
@@ -118,4 +120,5 @@ def main(config: ConfigDict, workdir: str, mesh: jax.sharding.Mesh) -> None:
 
 
 if __name__ == "__main__":
+    define_flags()
     grid.start(main)

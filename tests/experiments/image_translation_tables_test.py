@@ -1,10 +1,10 @@
 """Tables of image translation: which runs they are made of, their going on, and what they say of the paper's claims."""
 
 import json
+import types
 
 import pytest
 from absl import flags
-from absl.testing import flagsaver
 
 from experiments.image_translation import (
     ablations,
@@ -65,46 +65,39 @@ def trained(monkeypatch):
     return seen, fail
 
 
-def _seeds(num):
-    if "seeds" not in flags.FLAGS:
-        grid.define_flags()
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS.mark_as_parsed()
-    return flagsaver.flagsaver(seeds=num)
-
-
 @pytest.mark.fast
-def test_one_folder_of_runs_serves_all_tables_and_goes_on(base, trained, tmp_path, capsys):
+def test_one_folder_of_runs_serves_all_tables_and_goes_on(base, trained, tmp_path, capsys, monkeypatch):
+    given = {"methods": config_lib.METHODS, "variants": list(grid.VARIANTS), "answers": [], "seeds": 2, "weights": ""}
+    monkeypatch.setattr(flags, "FLAGS", types.SimpleNamespace(**given, pairs=2, samples=4))
     seen, fail = trained
-    with _seeds(2):
-        fail["at"] = 3
-        with pytest.raises(KeyboardInterrupt):
-            table1.main(base, str(tmp_path), None)
-        assert len(seen) == 3
-        fail.clear()
+    fail["at"] = 3
+    with pytest.raises(KeyboardInterrupt):
         table1.main(base, str(tmp_path), None)
-        assert [(config.method, config.seed) for config in seen] == [
-            (method, seed) for seed in (0, 1) for method in config_lib.METHODS
-        ]
-        text = (tmp_path / "table1.md").read_text()
-        row = next(line for line in text.splitlines() if line.startswith("| DSVIB |"))
-        assert "0.1005 ± 0.00071" in row and "0.970 ± 0" in row
-        assert "agrees: DSVIB is at least 0.9 times as diverse as BicycleGAN" in text
-        assert "holds: DSVIB: R² of colour from code >= 0.95 (0.97 ± 0, 2 of 2 seeds)" in text
-        assert "-" in next(line for line in text.splitlines() if line.startswith("| CycleGAN |"))
-        assert "a colour drawn at random" in text and "90.32" in (tmp_path / "table1.html").read_text()
-        table2.main(base, str(tmp_path), None)
-        assert [config.dsvib.lambda_code for config in seen[10:]] == [0, 0]
-        text = (tmp_path / "table2.md").read_text()
-        assert "agrees: with the code cycle" in text and "0.121 against 0.095" in text and "4 of 4 pairs" in text
-        ablations.main(base, str(tmp_path), None)
-        assert len(seen) == 10 + 2 * len(grid.VARIANTS)  # dsvib and no_code_cycle were there
-        text = (tmp_path / "ablations.md").read_text()
-        # A run that diverged takes no other along, and nothing is said of what it was to show.
-        assert "not finite" in next(line for line in text.splitlines() if line.startswith("| no content cycle"))
-        assert "not decided: without the content cycle" in text
-        assert "agrees: without the information term codes change the content" in text
-        assert "not found: with a small beta the encoded code means nothing" in text
+    assert len(seen) == 3
+    fail.clear()
+    table1.main(base, str(tmp_path), None)
+    assert [(config.method, config.seed) for config in seen] == [
+        (method, seed) for seed in (0, 1) for method in config_lib.METHODS
+    ]
+    text = (tmp_path / "table1.md").read_text()
+    row = next(line for line in text.splitlines() if line.startswith("| DSVIB |"))
+    assert "0.1005 ± 0.00071" in row and "0.970 ± 0" in row
+    assert "agrees: DSVIB is at least 0.9 times as diverse as BicycleGAN" in text
+    assert "holds: DSVIB: R² of colour from code >= 0.95 (0.97 ± 0, 2 of 2 seeds)" in text
+    assert "-" in next(line for line in text.splitlines() if line.startswith("| CycleGAN |"))
+    assert "a colour drawn at random" in text and "90.32" in (tmp_path / "table1.html").read_text()
+    table2.main(base, str(tmp_path), None)
+    assert [config.dsvib.lambda_code for config in seen[10:]] == [0, 0]
+    text = (tmp_path / "table2.md").read_text()
+    assert "agrees: with the code cycle" in text and "0.121 against 0.095" in text and "4 of 4 pairs" in text
+    ablations.main(base, str(tmp_path), None)
+    assert len(seen) == 10 + 2 * len(grid.VARIANTS)  # dsvib and no_code_cycle were there
+    text = (tmp_path / "ablations.md").read_text()
+    # A run that diverged takes no other along, and nothing is said of what it was to show.
+    assert "not finite" in next(line for line in text.splitlines() if line.startswith("| no content cycle"))
+    assert "not decided: without the content cycle" in text
+    assert "agrees: without the information term codes change the content" in text
+    assert "not found: with a small beta the encoded code means nothing" in text
     assert "painters: loss is not finite" in capsys.readouterr().err
 
 
