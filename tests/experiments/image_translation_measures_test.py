@@ -62,8 +62,10 @@ def test_measures_of_a_system_that_paints_as_it_is_told():
     test = shapes.select("inside", "colour", x="outline", y="image")
     domains = Domains(shapes.select(image="outline"), shapes.select(image="image"), test, False)
 
-    def translate(models, images, code, to):
-        return jnp.tanh(_paint(code, images)) * jnp.where(images > 0.9, 1, 0)
+    def translate(models, images, code, to):  # a dark square on white, on the left or the right as the code says
+        column, left = jnp.arange(16)[:, None], 1 + 7 * (code[:, :1, None, None] > 0)
+        inside = (column >= left) & (column < left + 5)
+        return jnp.where(inside, jnp.tanh(_paint(code, images)) - 1, 1)
 
     eyes = networks.Eyes(
         (networks.Distance("lpips of means", "", lambda a, b, image_range: jnp.abs(a - b).mean((1, 2, 3))),),
@@ -77,7 +79,10 @@ def test_measures_of_a_system_that_paints_as_it_is_told():
     assert real[0].num == 40
     trained = runs.Trained(_system(translate), {}, None, 0)
     found = measures.of_system(trained, domains, eyes, options, real)
-    assert 0.1 < found["lpips of means"] < 0.5 and found["outline F1 of two codes"] < 1
+    right = np.random.default_rng(3).standard_normal((6, 3), np.float32)[:, 0] > 0
+    assert 0 < np.mean(right[1:] == right[:-1]) < 1
+    assert found["outline F1 of two codes"] == pytest.approx(np.mean(right[1:] == right[:-1]))
+    assert 0.1 < found["lpips of means"] < 0.5
     assert found["Fréchet distance (means, clean)"] > 0.01
     assert measures.distances(real[0], real[0], eyes.extractor, options)["Fréchet distance (means, clean)"] < 1e-9
     assert 0.01 < measures.of_real(domains, eyes, options)["lpips of means"] < 0.3
