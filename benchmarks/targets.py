@@ -23,12 +23,12 @@ class Table:
                 return row
         return None
 
-    def best_peer(self, task: str, mode: str, size: harness.Size) -> Row | None:
-        """Returns the fastest row of a task that is not ours, None where there is no peer."""
+    def best_peer(self, task: str, mode: str, size: harness.Size, *, but: Sequence[str] = ()) -> Row | None:
+        """Returns the fastest row of a task that is neither ours nor `but` these, None where there is no peer."""
         peers = [
             row
             for row in self._rows
-            if row["implementation"] != OURS
+            if row["implementation"] not in (OURS, *but)
             and (row["task"], row["mode"]) == (task, mode)
             and report.size_of(row) == size
         ]

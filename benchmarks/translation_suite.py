@@ -5,7 +5,7 @@ Figures are ratios of CPU time to PyTorch's better layout, `--cores=1` for those
 
 from collections.abc import Sequence
 
-from benchmarks import harness, layers_bench, report, targets
+from benchmarks import harness, layers_bench, report, targets, translators_bench
 from benchmarks.harness import OURS, Row
 from gentoolkit.training import cpu
 
@@ -17,11 +17,11 @@ def begin() -> None:
 
 def cases(*, quick: bool = False) -> list[harness.Case]:
     """Returns all cases; quick: small sizes."""
-    return layers_bench.cases(quick=quick)
+    return [*layers_bench.cases(quick=quick), *translators_bench.cases(quick=quick)]
 
 
 def figures(rows: Sequence[Row], *, quick: bool = False) -> list[str]:
-    """Returns a line for each layer, with its target where there is one, and how far ours is from XLA's own."""
+    """Returns a line for each layer, network and step, with its target, and how far layers are from XLA's own."""
     del quick
     table = targets.Table(rows)
     lines = []
@@ -51,4 +51,4 @@ def figures(rows: Sequence[Row], *, quick: bool = False) -> list[str]:
             f"numbers of ours differ from {layers_bench.XLA} by at most {furthest:.1e}, at most 1e-05: "
             f"{targets.verdict(furthest <= 1e-5)}"
         )
-    return lines
+    return lines + translators_bench.figures(rows)

@@ -48,6 +48,8 @@ def get_config(preset: str = "polygons") -> ConfigDict:
                 "num_blocks": 3,
                 "inject": "fuse",  # or "literal" (a norm takes the code off again), "adain"
                 "share": "weights",  # or "activations" (hides colour from the style), "none"
+                "init": "he",  # or "normal", N(0, 0.02), which starves a narrow style encoder
+                "up_norm": "instance",  # of the doublings; or "layer", which keeps more of a colour
                 "alpha_information": 1.0,  # the bound, eq. (8) to (11); 0 leaves it out
                 "alpha_reconstruction": 1.0,
                 "alpha_adversarial": 1.0,

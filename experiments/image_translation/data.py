@@ -4,6 +4,7 @@ import pathlib
 import sys
 from typing import NamedTuple
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from gentoolkit.data import aligned, columns, openmoji, pairs, pipeline, polygons, transform
@@ -64,6 +65,40 @@ def load(config: ConfigDict) -> Domains:
     if aligned.looks_swapped(train, drawing="drawing", photograph="photo"):
         print(f"{root}: drawings have more colours than photographs. Are the sides swapped?", file=sys.stderr)
     return _parted(train, test, "drawing", "photo", paired)
+
+
+class Ways(NamedTuple):
+    """One drawing and all its true paintings.
+
+    Attributes:
+      x: `[h, w, c]` bytes.
+      y: `[m, h, w, c]` bytes.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+
+
+def ways(test: Columns, most: int) -> list[Ways]:
+    """The drawings of which several paintings are known (the same `outline_number`), those with most of them first.
+
+    Args:
+      test: as in `Domains`; without a column `outline_number` there are none.
+      most: how many drawings.
+
+    Returns:
+      At most `most`, in an order that is always the same. Paintings that are equal in every pixel count once.
+    """
+    if "outline_number" not in test.fields:
+        return []
+    rows = test.take(np.arange(len(test)))
+    numbers, found = np.asarray(rows["outline_number"]), []
+    for number in np.unique(numbers):
+        held = np.flatnonzero(numbers == number)
+        different = np.unique(rows["y"][held], axis=0) if len(held) > 1 else ()
+        if len(different) > 1:
+            found.append(Ways(rows["x"][held[0]], different))
+    return sorted(found, key=lambda way: -len(way.y))[:most]
 
 
 def stream(config: ConfigDict, domains: Domains, **part: int) -> pairs.Together:

@@ -1,5 +1,6 @@
 """One run: domains, system, training, measurements, pictures, page."""
 
+import functools
 import pathlib
 import sys
 
@@ -15,7 +16,8 @@ from gentoolkit import report, training
 from gentoolkit.data import pipeline
 
 _CODES, _ROWS = 6, 8  # codes and contents of a sheet
-_FITTED = 16  # times each content is painted to fit its colour to its code
+_DECIDED = 24  # codes in each of which all contents are painted, to see how far the code decides the colour
+_COVERED, _SAMPLES = 48, 16  # outlines of several true colourings, and samples of each
 
 
 def run(config: ConfigDict, workdir: str | pathlib.Path, mesh: jax.sharding.Mesh) -> dict[str, float]:
@@ -67,12 +69,14 @@ def run(config: ConfigDict, workdir: str | pathlib.Path, mesh: jax.sharding.Mesh
 def _measurements(system: System, domains: data.Domains, workdir: pathlib.Path):
     """Held-out measurements and a sheet of pictures, at every evaluation."""
     test = domains.test.take(np.arange(min(64, len(domains.test))))
-    x, y = (np.asarray(test[name], np.float32) / 127.5 - 1 for name in "xy")
+    x, y = (_signed(test[name]) for name in "xy")
+    ways = data.ways(domains.test, _COVERED)
     codes = np.random.default_rng(0).standard_normal((_CODES, max(1, system.code_dim)), np.float32)
     translate = training.jit(
         lambda models, x, code: system.translate(models, x, code if system.code_dim else None, "y")
     )
     style = training.jit(lambda models, y: system.style(models, y, "y")) if system.style else None
+    back = training.jit(functools.partial(_back, system)) if "x" in system.directions else None
 
     def measure(models, step: int) -> dict[str, float]:
         used = codes if system.code_dim else codes[:1]
@@ -82,14 +86,30 @@ def _measurements(system: System, domains: data.Domains, workdir: pathlib.Path):
             inside = np.asarray(test["inside"])
             values |= judgement.of_content(painted[:, 0], inside)
             if system.code_dim:
-                drawn = np.random.default_rng(1).standard_normal((_FITTED, len(x), system.code_dim), np.float32)
-                fitted = np.concatenate([_unit(translate(models, x, code)) for code in drawn])
-                values |= judgement.of_colours(fitted, np.concatenate(drawn), np.tile(inside, (_FITTED, 1, 1)))
+                drawn = np.random.default_rng(1).standard_normal((_DECIDED, system.code_dim), np.float32)
+                fitted = [_unit(translate(models, x, np.tile(code, (len(x), 1)))) for code in drawn]
+                values |= judgement.of_colours(np.stack(fitted, axis=1), inside)
         if style is not None:
             # The style of each image for the content of the next.
             referred = _unit(translate(models, np.roll(x, -1, axis=0), np.asarray(style(models, y))))
             if "inside" in test:
                 values |= judgement.of_references(referred, test["colour"], np.roll(inside, -1, axis=0))
+                values["true_reference_error"] = judgement.colour_error(_unit(y), test["colour"], inside)
+        if ways:
+            drawn = np.random.default_rng(2).standard_normal((len(ways), _SAMPLES, max(1, system.code_dim)), np.float32)
+            samples = [
+                _unit(translate(models, np.repeat(_signed(way.x)[None], _SAMPLES, axis=0), code))
+                for way, code in zip(ways, drawn, strict=True)
+            ]
+            values |= judgement.of_coverage(samples, [way.y / 255 for way in ways])
+        if back is not None:
+            between = painted[:, 0]
+            pictures = {"untouched": np.asarray(between) * 2 - 1} | {
+                name: changed * 2 - 1 for name, changed in judgement.disturbed(between).items()
+            }
+            code = np.tile(codes[0], (len(x), 1))
+            returned = {name: _unit(back(models, x, picture, code)) for name, picture in pictures.items()}
+            values |= judgement.of_hidden(_unit(x), returned)
         told = judgement.alarm(values)
         if told and jax.process_index() == 0:
             print(f"Step {step}: {told}.", file=sys.stderr, flush=True)
@@ -102,6 +122,19 @@ def _measurements(system: System, domains: data.Domains, workdir: pathlib.Path):
         return values
 
     return measure
+
+
+def _back(system: System, models, x: jax.Array, painted: jax.Array, code: jax.Array) -> jax.Array:
+    """The way back from a painted image of y, in the style of the x that it was made from."""
+    if not system.code_dim:
+        return system.translate(models, painted, None, "x")
+    own = system.style(models, x, "x") if system.style else code
+    return system.translate(models, painted, own, "x")
+
+
+def _signed(pixels) -> np.ndarray:
+    """Bytes to [-1, 1]."""
+    return np.asarray(pixels, np.float32) / 127.5 - 1
 
 
 def _unit(images) -> np.ndarray:

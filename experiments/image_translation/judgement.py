@@ -1,6 +1,7 @@
 """What is measured of a system: what its codes do, and, where content and style are known, what it gets right."""
 
-from collections.abc import Mapping
+import io
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -22,25 +23,24 @@ def of_codes(painted: np.ndarray) -> dict[str, float]:
     return {"diversity": _apart(painted), "contents": _apart(painted.swapaxes(0, 1))}
 
 
-def of_colours(painted: np.ndarray, codes: np.ndarray, inside: np.ndarray) -> dict[str, float]:
-    """How much of the colour of a painted polygon its code decides: R^2 of a quadratic fit, on the other half of rows.
+def of_colours(painted: np.ndarray, inside: np.ndarray) -> dict[str, float]:
+    """How much of the colour of a painted polygon its code decides: R^2 of the colour from the code, whatever the curve.
+
+    One-way analysis of variance: what is left within a code, over the contents, and what there is in all. (A fit of low
+    degree would call a perfect painter imperfect: a uniform colour is no polynomial of a normal code.)
 
     Args:
-      painted: `[n, h, w, 3]` in [0, 1], n some ten times the d (d + 3) / 2 coefficients of the fit.
-      codes: `[n, d]`.
+      painted: `[n, k, h, w, 3]` in [0, 1]: n contents, each with the same k codes; both two or more.
       inside: `[n, h, w]` bool, where a polygon is.
 
     Returns:
-      `colour_from_code`: 1 where the code says all, 0 or less where it says nothing.
+      `colour_from_code`: 1 where the code says all, about 0 where it says nothing.
     """
-    colours = _colours(painted, inside)
-    products = [codes[:, i] * codes[:, j] for i in range(codes.shape[1]) for j in range(i + 1)]
-    features = np.concatenate([np.ones((len(codes), 1)), codes, np.stack(products, axis=1)], axis=1)
-    half = len(codes) // 2
-    weights, *_ = np.linalg.lstsq(features[:half], colours[:half], rcond=None)
-    left = np.square(colours[half:] - features[half:] @ weights).sum()
-    total = np.square(colours[half:] - colours[half:].mean(0)).sum()
-    return {"colour_from_code": float(1 - left / max(total, 1e-12))}
+    colours = _colours(painted, inside[:, None])
+    within = np.var(colours, axis=0, ddof=1).sum(-1).mean()
+    # Variance of means over contents holds a share of what is within.
+    between = np.var(colours.mean(0), axis=0, ddof=1).sum() - within / len(colours)
+    return {"colour_from_code": float(between / max(between + within, 1e-12))}
 
 
 def of_references(painted: np.ndarray, colours: np.ndarray, inside: np.ndarray) -> dict[str, float]:
@@ -54,9 +54,95 @@ def of_references(painted: np.ndarray, colours: np.ndarray, inside: np.ndarray) 
     Returns:
       `reference_error`, and `colour_spread`: the same for a colour drawn at random from the references.
     """
-    found = _colours(painted, inside)
-    away = np.sqrt(np.mean(np.square(found - colours)))
-    return {"reference_error": float(away), "colour_spread": float(np.sqrt(2 * np.mean(np.var(colours, axis=0))))}
+    spread = np.sqrt(2 * np.mean(np.var(colours, axis=0)))
+    return {"reference_error": colour_error(painted, colours, inside), "colour_spread": float(spread)}
+
+
+def colour_error(painted: np.ndarray, colours: np.ndarray, inside: np.ndarray) -> float:
+    """Root mean square distance of the mean colour inside from the true one, arguments as in `of_references`.
+
+    It is not 0 for the true pictures: pixels on the border of a polygon are part white.
+    """
+    return float(np.sqrt(np.mean(np.square(_colours(painted, inside) - colours))))
+
+
+def of_coverage(painted: Sequence[np.ndarray], true: Sequence[np.ndarray]) -> dict[str, float]:
+    """How many of the true pictures of a content its samples reach, and how far samples are from the nearest.
+
+    Args:
+      painted: for each content, `[k, h, w, c]` samples in [0, 1].
+      true: for each content, all its true pictures, `[m, h, w, c]`, two or more that differ.
+
+    Returns:
+      Means over contents. `covered`: the share of true pictures that are within reach of a sample, which is half the
+      distance to the nearest other true picture of that content, so that no sample reaches two. `nearest`: the share of
+      true pictures that are the nearest one to some sample, near or not. `distance`: root mean square distance of a
+      sample from the nearest true picture; `apart`: that between two true pictures of a content, to compare it with.
+    """
+    rows = []
+    for samples, pictures in zip(painted, true, strict=True):
+        flat, goals = (part.reshape(len(part), -1).astype(np.float64) for part in (samples, pictures))
+        away = np.sqrt(np.mean(np.square(flat[:, None] - goals[None]), axis=-1))
+        between = np.sqrt(np.mean(np.square(goals[:, None] - goals[None]), axis=-1))
+        reach = np.where(np.eye(len(goals), dtype=bool), np.inf, between).min(axis=1) / 2
+        rows.append(
+            (
+                np.mean((away < reach).any(axis=0)),
+                len(np.unique(away.argmin(axis=1))) / len(goals),
+                np.sqrt(np.mean(np.square(away.min(axis=1)))),
+                between.sum() / (len(goals) * (len(goals) - 1)),
+            )
+        )
+    return dict(zip(("covered", "nearest", "distance", "apart"), map(float, np.mean(rows, axis=0)), strict=True))
+
+
+def of_hidden(images: np.ndarray, returned: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """How much of a picture's way back rests on what nobody can see in the picture between.
+
+    Args:
+      images: `[n, h, w, c]` in [0, 1].
+      returned: the same after the way there and back, `[n, h, w, c]`: under "untouched", and with the picture between
+        changed below what is seen, under other names.
+
+    Returns:
+      `hidden_NAME` for each other name: its mean absolute error over that of "untouched". About 1 where nothing is
+      hidden, much more where the picture between carries a message.
+
+    References:
+      Chu, Zhmoginov, Sandler, "CycleGAN, a master of steganography", 2017.
+    """
+    errors = {name: float(np.mean(np.abs(back - images))) for name, back in returned.items()}
+    whole = max(errors.pop("untouched"), 1e-12)
+    return {f"hidden_{name}": error / whole for name, error in errors.items()}
+
+
+def disturbed(images: np.ndarray, *, seed: int = 0) -> dict[str, np.ndarray]:
+    """Pictures changed in ways that are not seen, for `of_hidden`.
+
+    Args:
+      images: `[n, h, w, c]` in [0, 1], c 1 or 3.
+      seed: of the noise.
+
+    Returns:
+      "rounded" to 8 bits; "jpeg", written as JPEG of quality 90 and read again; "noise" of standard deviation 2 / 255.
+    """
+    rounded = np.rint(images * 255).astype(np.uint8)
+    noise = np.random.default_rng(seed).normal(0, 2 / 255, images.shape)
+    return {
+        "rounded": rounded / np.float32(255),
+        "jpeg": np.stack([_as_jpeg(image) for image in rounded]) / np.float32(255),
+        "noise": np.clip(images + noise, 0, 1).astype(np.float32),
+    }
+
+
+def _as_jpeg(image: np.ndarray) -> np.ndarray:
+    from PIL import Image as pillow
+
+    grey = image.shape[-1] == 1
+    held = io.BytesIO()
+    pillow.fromarray(image[..., 0] if grey else image).save(held, "JPEG", quality=90)
+    with pillow.open(held) as read:
+        return np.asarray(read).reshape(image.shape)
 
 
 def of_content(painted: np.ndarray, inside: np.ndarray) -> dict[str, float]:

@@ -12,6 +12,7 @@ import jax
 # XLA hands convolutions of some 16 to 96 channels to fusions of YNNPACK, which run on one thread; Eigen takes all
 # cores. The CIFAR-10 auto-encoder's step takes a third less time without them.
 _NO_FUSIONS = ("xla_cpu_experimental_ynn_fusion_type", "")
+_NO_LLVM = ("xla_backend_optimization_level", 0)
 
 # glibc's mallopt, by the numbers of malloc.h: blocks above 1 GiB only are mapped anew each time; free memory at the top
 # is given back above 2 GiB only; all threads share the first arena, since others cannot hold blocks above 64 MiB.
@@ -19,16 +20,28 @@ _SETTINGS = {-3: 2**30, -1: 2**31 - 1, -8: 1}  # M_MMAP_THRESHOLD, M_TRIM_THRESH
 _VARIABLES = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_ARENA_MAX", "GLIBC_TUNABLES")
 
 
-def compiler_options(platform: str) -> dict[str, str]:
+def compiler_options(platform: str) -> dict[str, str | int]:
     """Options for `jax.jit(..., compiler_options=...)` on a platform; what stands in XLA_FLAGS has precedence."""
-    name, value = _NO_FUSIONS
+    return _option(platform, *_NO_FUSIONS)
+
+
+def once_options(platform: str) -> dict[str, str | int]:
+    """Options for a program that runs once, such as the one that makes initial weights: quick to compile, not to run.
+
+    Each draw of weights is a kernel of its own, and LLVM took most of the time: 27 s of CPU for the 90 of a small image
+    translator, 6 s without. The weights differ in their last bit. A draw takes 0.1 microseconds a number longer.
+    """
+    return _option(platform, *_NO_LLVM)
+
+
+def _option(platform: str, name: str, value: str | int) -> dict[str, str | int]:
     if platform != "cpu" or name in os.environ.get("XLA_FLAGS", "") or not _knows(name, value):
         return {}
     return {name: value}
 
 
 @functools.cache
-def _knows(name: str, value: str) -> bool:
+def _knows(name: str, value: str | int) -> bool:
     """Whether this jaxlib has the option: it says so only by refusing to compile."""
     try:
         cpu = jax.local_devices(backend="cpu")[0]

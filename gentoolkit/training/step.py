@@ -179,7 +179,7 @@ def program(
     abstract = mesh_lib.with_shardings(jax.eval_shape(init, jax.ShapeDtypeStruct((), jnp.uint32), {}), mesh)
     state_shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract)
     frozen_shardings = jax.tree.map(lambda leaf: leaf.sharding, frozen_arrays)
-    compiled_init = jax.jit(init, out_shardings=state_shardings)
+    compiled_init = jax.jit(init, out_shardings=state_shardings, compiler_options=cpu.once_options(platform))
     compiled_step = jax.jit(
         step,
         donate_argnums=0,

@@ -26,12 +26,38 @@ def test_a_perfect_painter_is_given_full_marks(shapes):
     assert abs(other - found["colour_spread"]) < 0.05
     assert judgement.of_content(image, inside)["outline_f1"] > 0.99
     assert judgement.of_content(np.roll(image, 5, axis=1), inside)["outline_f1"] < 0.5
-    # A code that decides the colour by a quadratic, and one that has nothing to do with it.
-    code = np.random.default_rng(0).standard_normal((120, 2))
-    told = 0.5 + 0.1 * np.stack([code[:, 0], code[:, 1], code[:, 0] * code[:, 1]], axis=1)
-    painted = np.where(inside[..., None], told[:, None, None], 1.0)
-    assert judgement.of_colours(painted, code, inside)["colour_from_code"] > 0.999
-    assert judgement.of_colours(image, code, inside)["colour_from_code"] < 0.2
+    # A code that decides the colour by any curve, one that decides half of it, and one that has nothing to do with it.
+    rng = np.random.default_rng(0)
+    code, noise = rng.random((1, 40, 3)), rng.random((60, 40, 3))
+    for share, truth in ((1.0, 1.0), (0.5, 0.5), (0.0, 0.0)):
+        told = np.sqrt(share) * code + np.sqrt(1 - share) * noise
+        painted = np.where(inside[:60, None, ..., None], told[:, :, None, None], 1.0)
+        assert abs(judgement.of_colours(painted, inside[:60])["colour_from_code"] - truth) < 0.12 * (share != 1) + 1e-6
+
+
+@pytest.mark.fast
+def test_samples_are_told_from_true_pictures_that_they_reach():
+    true = [np.stack([np.full((4, 4, 3), level) for level in (0.0, 0.4, 1.0)])] * 2
+    # The first content reaches two of three; the second stands between two of them and reaches none.
+    painted = [np.stack([np.full((4, 4, 3), level) for level in (0.1, 0.39, 0.1)]), np.full((2, 4, 4, 3), 0.65)]
+    found = judgement.of_coverage(painted, true)
+    assert found["covered"] == pytest.approx((2 / 3 + 0) / 2)
+    assert found["nearest"] == pytest.approx((2 / 3 + 1 / 3) / 2)
+    assert found["distance"] == pytest.approx((np.sqrt((0.01 + 0.0001 + 0.01) / 3) + 0.25) / 2)
+    assert found["apart"] == pytest.approx((0.4 + 0.6 + 1.0) / 3)
+
+
+@pytest.mark.fast
+def test_a_message_that_nobody_sees_is_lost_by_what_nobody_sees():
+    images = np.random.default_rng(0).random((3, 8, 8, 1))
+    between = np.full_like(images, 0.5) + images / 500  # all of the image, in the last bits
+    for picture in (between, np.repeat(between, 3, axis=-1)):
+        changed = judgement.disturbed(picture)
+        assert max(np.abs(other - picture).max() for other in changed.values()) < 0.04
+        back = {name: (other[..., :1] - 0.5) * 500 for name, other in changed.items()} | {"untouched": images + 1e-3}
+        assert min(judgement.of_hidden(images, back).values()) > 100
+    seen = {name: images + 0.1 for name in ("untouched", *changed)}
+    assert judgement.of_hidden(images, seen) == {f"hidden_{name}": 1.0 for name in changed}
 
 
 @pytest.mark.fast

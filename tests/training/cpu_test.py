@@ -29,8 +29,9 @@ def test_options_only_where_they_are_known(forgetful, monkeypatch):
     """A CPU of this jaxlib has them; another platform, an unknown option and a flag of the user's get none."""
     name = cpu._NO_FUSIONS[0]
     assert cpu.compiler_options("cpu") == {name: ""}
-    assert cpu.compiler_options("gpu") == {}
+    assert cpu.compiler_options("gpu") == cpu.once_options("gpu") == {}
     monkeypatch.setenv("XLA_FLAGS", f"--{name}=2")
+    assert cpu.once_options("cpu") == {"xla_backend_optimization_level": 0}
     assert cpu.compiler_options("cpu") == {}
     monkeypatch.delenv("XLA_FLAGS")
     monkeypatch.setattr(cpu, "_NO_FUSIONS", ("xla_cpu_no_such_option", ""))

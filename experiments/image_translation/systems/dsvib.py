@@ -30,7 +30,7 @@ def system(config: ConfigDict, optimizer: optax.GradientTransformation) -> Syste
         made = dsvib.networks(
             rngs, image_size=config.image_size, channels=tuple(config.channels), width=config.width,
             num_blocks=options.num_blocks, code_dim=options.code_dim, inject=options.inject, share=options.share,
-            upsample=config.upsample,
+            upsample=config.upsample, up_norm=options.up_norm, init=options.init,
         )  # fmt: skip
         for domain, channels in zip("xy", config.channels, strict=True):
             made[f"pool_judge_{domain}"] = pools.ImagePool(config.pool, (*image_shape, channels))
@@ -126,7 +126,9 @@ def cycle(
     terms = {
         "fooling": judges.fooling(form, models[f"judge_{target}"], painted),
         "image": mean(distance(returned, _repeat(images, many))),
-        "code": mean(reconstruction.squared(code_again, drawn)),
+        # Summed over the code, as the bound is: with a mean the bound would weigh code_dim times as much, and where it
+        # does, codes are best ignored.
+        "code": options.code_dim * mean(reconstruction.squared(code_again, drawn)),
         "content": mean(reconstruction.squared(content_again, _repeat(goal, many))),
         "information": information(again, count, options),
         "prior": prior(prior_key, models[f"bank_{source}"](own_code), own, options),

@@ -9,6 +9,11 @@ What the paper leaves open, and how it is read here by default:
   repeated over it off again; or "literal" or "adain".
 - What the encoder of style shares with that of content: `share = "weights"`, the kernels of the first layers but no
   norm, which would hide colour; or "activations" or "none".
+- What norm stands in the doublings: `up_norm = "instance"`, CycleGAN's, which leaves of a region of one colour little
+  more than whether it is above or below the mean; or "layer", MUNIT's, which keeps the channels' ratios.
+- The initial weights: `init = "he"`, whose layers keep the size of what goes through them, or "normal", CycleGAN's
+  N(0, 0.02), under which a style encoder, which has no norm, begins as all but a constant where layers are narrow: at
+  width 16 its codes differ by 1e-5, and what the bound asks of them first is to stay that way.
 - The size of images: 128, where seven halvings leave one pixel, and which six residual blocks and a map of 30 x 30
   logits fit; or 256.
 - The length of a code: 8, as in BicycleGAN, MUNIT and DRIT.
@@ -19,6 +24,7 @@ References:
 """
 
 import math
+from typing import Literal
 
 from flax import nnx
 
@@ -26,6 +32,13 @@ from gentoolkit.models.translation.blocks import Scheme
 from gentoolkit.models.translation.decoders import Inject, Styled, Upsample
 from gentoolkit.models.translation.encoders import ContentAndStyle, Share
 from gentoolkit.models.translation.patches import Patches
+from gentoolkit.nn import normalization
+from gentoolkit.nn.convolution import NORMAL
+
+UpNorm = Literal["instance", "layer"]
+Init = Literal["he", "normal"]
+_INITS = {"he": nnx.initializers.kaiming_normal(), "normal": NORMAL}
+_NORMS = {"instance": normalization.instance, "layer": normalization.LayerNorm}
 
 
 def networks(
@@ -40,6 +53,8 @@ def networks(
     inject: Inject = "fuse",
     share: Share = "weights",
     upsample: Upsample = "transposed",
+    up_norm: UpNorm = "instance",
+    init: Init = "he",
 ) -> dict[str, nnx.Module]:
     """Makes the networks: an encoder (of content and style), a painter and a discriminator for each domain.
 
@@ -54,18 +69,24 @@ def networks(
       inject: how a code comes into a painter, as in `decoders.Styled`.
       share: what the encoders of a domain share, as in `encoders.ContentAndStyle`.
       upsample: as in `decoders.Upward`.
+      up_norm: the norm of each image in the doublings: over each channel, or over all of them.
+      init: the initial weights of encoders and painters.
 
     Returns:
       `encode_x`, `encode_y`, `paint_x`, `paint_y`, `judge_x`, `judge_y`.
 
     Raises:
-      ValueError: images too small to be halved twice and once more.
+      ValueError: images too small to be halved twice and once more, or another norm or init.
     """
+    if up_norm not in _NORMS:
+        raise ValueError(f"up_norm must be one of {', '.join(map(repr, _NORMS))}, got up_norm = {up_norm!r}.")
+    if init not in _INITS:
+        raise ValueError(f"init must be one of {', '.join(map(repr, _INITS))}, got init = {init!r}.")
     halvings = min(5, int(math.log2(image_size / 4))) if image_size >= 8 else 0
     if halvings < 1:
         raise ValueError(f"image_size must be at least 8, got image_size = {image_size}.")
     num_layers = (3 if image_size >= 256 else 2) if num_layers is None else num_layers
-    scheme = Scheme(width=width)
+    scheme = Scheme(width=width, kernel_init=_INITS[init])
     made: dict[str, nnx.Module] = {}
     for domain, count in zip("xy", channels, strict=True):
         encoder = ContentAndStyle(
@@ -74,7 +95,8 @@ def networks(
         features = encoder.content_encoder.features
         made[f"encode_{domain}"] = encoder
         made[f"paint_{domain}"] = Styled(
-            features, code_dim, count, scheme=scheme, inject=inject, num_blocks=num_blocks, upsample=upsample, rngs=rngs
-        )
+            features, code_dim, count, scheme=scheme, inject=inject, num_blocks=num_blocks, upsample=upsample,
+            up_norm=_NORMS[up_norm], rngs=rngs,
+        )  # fmt: skip
         made[f"judge_{domain}"] = Patches(count, num_layers=num_layers, width=width, rngs=rngs)
     return made
