@@ -24,7 +24,7 @@ def of_codes(painted: np.ndarray) -> dict[str, float]:
 
 
 def of_colours(painted: np.ndarray, inside: np.ndarray) -> dict[str, float]:
-    """How much of the colour of a painted polygon its code decides: R^2 of the colour from the code, whatever the curve.
+    """How much of the colour of a painted polygon its code decides: R^2 of colour from code, whatever the curve.
 
     One-way analysis of variance: what is left within a code, over the contents, and what there is in all. (A fit of low
     degree would call a perfect painter imperfect: a uniform colour is no polynomial of a normal code.)
