@@ -1,6 +1,5 @@
 """One run: domains, system, training, measurements, pictures, page."""
 
-import functools
 import pathlib
 import sys
 
@@ -9,7 +8,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from experiments.image_translation import data, judgement
+from experiments.image_translation import data, hidden, judgement
 from experiments.image_translation.systems import build
 from experiments.image_translation.systems.system import System
 from gentoolkit import report, training
@@ -76,7 +75,8 @@ def _measurements(system: System, domains: data.Domains, workdir: pathlib.Path):
         lambda models, x, code: system.translate(models, x, code if system.code_dim else None, "y")
     )
     style = training.jit(lambda models, y: system.style(models, y, "y")) if system.style else None
-    back = training.jit(functools.partial(_back, system)) if "x" in system.directions else None
+
+    cycles = hidden.cycling(system) if set(system.directions) == {"x", "y"} else None
 
     def measure(models, step: int) -> dict[str, float]:
         used = codes if system.code_dim else codes[:1]
@@ -96,20 +96,17 @@ def _measurements(system: System, domains: data.Domains, workdir: pathlib.Path):
                 values |= judgement.of_references(referred, test["colour"], np.roll(inside, -1, axis=0))
                 values["true_reference_error"] = judgement.colour_error(_unit(y), test["colour"], inside)
         if ways:
-            drawn = np.random.default_rng(2).standard_normal((len(ways), _SAMPLES, max(1, system.code_dim)), np.float32)
+            many = _SAMPLES if system.code_dim else 1
+            drawn = np.random.default_rng(2).standard_normal((len(ways), many, max(1, system.code_dim)), np.float32)
             samples = [
-                _unit(translate(models, np.repeat(_signed(way.x)[None], _SAMPLES, axis=0), code))
+                _unit(translate(models, np.repeat(_signed(way.x)[None], many, axis=0), code))
                 for way, code in zip(ways, drawn, strict=True)
             ]
             values |= judgement.of_coverage(samples, [way.y / 255 for way in ways])
-        if back is not None:
-            between = painted[:, 0]
-            pictures = {"untouched": np.asarray(between) * 2 - 1} | {
-                name: changed * 2 - 1 for name, changed in judgement.disturbed(between).items()
-            }
-            code = np.tile(codes[0], (len(x), 1))
-            returned = {name: _unit(back(models, x, picture, code)) for name, picture in pictures.items()}
-            values |= judgement.of_hidden(_unit(x), returned)
+        if cycles is not None:
+            # From y and back: what an outline hides of its colouring. Few images are enough.
+            times, _ = cycles(models, y[:16])
+            values |= {f"hidden_{name.replace(' ', '_')}": value for name, value in times.items()}
         told = judgement.alarm(values)
         if told and jax.process_index() == 0:
             print(f"Step {step}: {told}.", file=sys.stderr, flush=True)
@@ -122,14 +119,6 @@ def _measurements(system: System, domains: data.Domains, workdir: pathlib.Path):
         return values
 
     return measure
-
-
-def _back(system: System, models, x: jax.Array, painted: jax.Array, code: jax.Array) -> jax.Array:
-    """The way back from a painted image of y, in the style of the x that it was made from."""
-    if not system.code_dim:
-        return system.translate(models, painted, None, "x")
-    own = system.style(models, x, "x") if system.style else code
-    return system.translate(models, painted, own, "x")
 
 
 def _signed(pixels) -> np.ndarray:
