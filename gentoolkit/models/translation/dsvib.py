@@ -11,9 +11,10 @@ What the paper leaves open, and how it is read here by default:
   norm, which would hide colour; or "activations" or "none".
 - What norm stands in the doublings: `up_norm = "instance"`, CycleGAN's, which leaves of a region of one colour little
   more than whether it is above or below the mean; or "layer", MUNIT's, which keeps the channels' ratios.
-- The initial weights: `init = "he"`, whose layers keep the size of what goes through them, or "normal", CycleGAN's
-  N(0, 0.02), under which a style encoder, which has no norm, begins as all but a constant where layers are narrow: at
-  width 16 its codes differ by 1e-5, and what the bound asks of them first is to stay that way.
+- The initial weights of the encoders: `init = "he"`, whose layers keep the size of what goes through them, or
+  "normal", CycleGAN's N(0, 0.02) (which painters and discriminators always have): a style encoder has no norm, and
+  where layers are narrow it begins as all but a constant. At width 16 its codes differ by 1e-5, and all that the bound
+  asks of them is to stay that way.
 - The size of images: 128, where seven halvings leave one pixel, and which six residual blocks and a map of 30 x 30
   logits fit; or 256.
 - The length of a code: 8, as in BicycleGAN, MUNIT and DRIT.
@@ -23,6 +24,7 @@ References:
   variational information bound, NeurIPS 2018, section 5.
 """
 
+import dataclasses
 import math
 from typing import Literal
 
@@ -70,7 +72,7 @@ def networks(
       share: what the encoders of a domain share, as in `encoders.ContentAndStyle`.
       upsample: as in `decoders.Upward`.
       up_norm: the norm of each image in the doublings: over each channel, or over all of them.
-      init: the initial weights of encoders and painters.
+      init: the initial weights of the encoders.
 
     Returns:
       `encode_x`, `encode_y`, `paint_x`, `paint_y`, `judge_x`, `judge_y`.
@@ -86,11 +88,12 @@ def networks(
     if halvings < 1:
         raise ValueError(f"image_size must be at least 8, got image_size = {image_size}.")
     num_layers = (3 if image_size >= 256 else 2) if num_layers is None else num_layers
-    scheme = Scheme(width=width, kernel_init=_INITS[init])
+    scheme = Scheme(width=width)
+    reading = dataclasses.replace(scheme, kernel_init=_INITS[init])
     made: dict[str, nnx.Module] = {}
     for domain, count in zip("xy", channels, strict=True):
         encoder = ContentAndStyle(
-            count, code_dim, scheme=scheme, share=share, num_blocks=num_blocks, num_style_halvings=halvings, rngs=rngs
+            count, code_dim, scheme=reading, share=share, num_blocks=num_blocks, num_style_halvings=halvings, rngs=rngs
         )
         features = encoder.content_encoder.features
         made[f"encode_{domain}"] = encoder
