@@ -11,7 +11,6 @@ _HEADINGS = {
     "contents": "difference of contents, pixels",
     "colour_from_code": "R² of colour from code",
     "reference_error": "colour error by reference",
-    "true_reference_error": "the same of true pictures",
     "outline_f1": "outline F1",
     "covered": "true colourings reached by 16 samples",
     "nearest": "true colourings nearest to a sample",
