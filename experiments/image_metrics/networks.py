@@ -17,8 +17,8 @@ PREPROCESSINGS = {
     "legacy_tensorflow": preprocessing.legacy_tensorflow,
     "clean": preprocessing.clean,
 }
-# Names under which people have a file, besides its published one: torch-fidelity's.
-_ALSO = {inception.FILE: ("weights-inception-2015-12-05-6726825d.pth",)}
+# Names under which people have a network, besides the one that is asked for: torch-fidelity's, NVIDIA's.
+_ALSO = {inception.FILE: ("weights-inception-2015-12-05-6726825d.pth", "inception-2015-12-05.pt")}
 _CONVERTED = (".safetensors", ".npz", ".msgpack")
 
 

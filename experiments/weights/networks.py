@@ -11,7 +11,7 @@ NETWORKS = [
     Network(
         "inception.InceptionV3",
         inception.InceptionV3,
-        lambda file: inception.table(),
+        inception.table_of,
         inception.IGNORED,
         inception.PUBLISHED,
     ),

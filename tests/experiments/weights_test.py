@@ -10,7 +10,7 @@ from flax import nnx
 from experiments.weights import classify, main, networks, translation
 from gentoolkit.models import clip, weights
 from gentoolkit.models.extractors import squeezenet
-from gentoolkit.models.translation import bicyclegan, cyclegan, patches
+from gentoolkit.models.translation import bicyclegan, cyclegan, munit, patches, unit
 from gentoolkit.models.translation.blocks import Scheme
 
 pytestmark = pytest.mark.fast
@@ -114,8 +114,42 @@ def test_networks_of_translation_are_told_with_their_sizes(name):
     assert not weights.problems(nnx.eval_shape(network.make), network.table(file), file)
 
 
+@pytest.mark.parametrize(("system", "domains"), [(munit, "ab"), (unit, "a")])
+def test_what_munit_and_unit_save_of_both_domains_is_told(system, domains):
+    made = nnx.eval_shape(lambda: system.networks(nnx.Rngs(0), width=4, num_blocks=2, num_scales=2))
+    if system is munit:
+        encode = weights.under("content", munit.content_table(2)) | weights.under("style", munit.style_table())
+    else:
+        encode = munit.content_table(2, "enc")
+    tables = {"encode": encode, "paint": munit.painter_table(2, styled=system is munit)}
+    judges = {"judge": munit.judge_table(num_scales=2)}
+    for parts, name in ((tables, f"translation.{system.__name__.split('.')[-1]}.networks"), (judges, "discriminators")):
+        arrays = {
+            (f"{domain}.{tensor}" if len(domains) > 1 else tensor): value
+            for domain in domains
+            for part, table in parts.items()
+            for tensor, value in empty_file(made[f"{part}_{'xy'['ab'.index(domain)]}"], table).items()
+        }
+        file = weights.Weights(arrays, path="", format="npz", sha256="")
+        (network,) = translation.networks(file)
+        assert name in network.name and ("both" if len(domains) > 1 else "one") in network.name
+        assert not weights.problems(nnx.eval_shape(network.make), network.table(file), file, ignore=network.ignored)
+        less = weights.Weights(dict(list(arrays.items())[:-1]), path="", format="npz", sha256="")
+        (network,) = translation.networks(less)
+        assert len(weights.problems(nnx.eval_shape(network.make), network.table(less), less)) == 1
+
+
 @pytest.mark.parametrize(
-    "mark", ["model.1.weight", "model.10.conv_block.1.weight", "model.down.0.weight", "fcVar.0.weight"]
+    "mark",
+    [
+        "model.1.weight",
+        "model.10.conv_block.1.weight",
+        "model.down.0.weight",
+        "fcVar.0.weight",
+        "enc_content.model.0.conv.weight",
+        "a.enc.model.0.conv.weight",
+        "cnns.0.0.conv.weight",
+    ],
 )
 def test_files_of_other_networks_with_such_names_are_no_error(mark):
     marks = {mark: np.zeros(3), "model.0.weight": np.zeros((4, 3, 4, 4)), "model_0.0.weight": np.zeros(())}

@@ -1,11 +1,12 @@
 """Inception v3 as FID, KID and the Inception score use it: the network of 2015-12-05, which is not torchvision's."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from gentoolkit.models import weights
@@ -14,7 +15,8 @@ from gentoolkit.models.extractors._layers import Convolution
 
 TAPS = ("64", "192", "768", "2048", "logits", "logits_unbiased")
 FILE = "pt_inception-2015-12-05-6726825d.pth"
-PUBLISHED = ("6726825d",)
+# pytorch-fid's file, and NVIDIA's `inception-2015-12-05.pt` (StyleGAN2-ADA and later, clean-fid).
+PUBLISHED = ("6726825d", "f58cb9b6ec323ed6")
 _LEAST = 75  # pixels; the last pool of strided layers has nothing to do below
 
 
@@ -64,7 +66,8 @@ class InceptionV3(nnx.Module):
 
         Args:
           path: of `pt_inception-2015-12-05-6726825d.pth` (pytorch-fid), which torch-fidelity hosts as
-            `weights-inception-2015-12-05-6726825d.pth`, or of a conversion of it that keeps the names.
+            `weights-inception-2015-12-05-6726825d.pth`, of NVIDIA's `inception-2015-12-05.pt`, or of a conversion of
+            one of them that keeps the names.
 
         Returns:
           The network.
@@ -80,7 +83,7 @@ class InceptionV3(nnx.Module):
                 f"figures by it are not FID, KID or IS as published. They need {FILE} (SHA-256 {PUBLISHED[0]}...)."
             )
         origin = weights.of_file("inception-v3-fid", file, published=PUBLISHED)
-        return weights.assign(nnx.eval_shape(lambda: cls(origin=origin)), table(), file, ignore=IGNORED)
+        return weights.assign(nnx.eval_shape(lambda: cls(origin=origin)), table_of(file), file, ignore=IGNORED)
 
     @classmethod
     def random(cls, rngs: nnx.Rngs) -> Self:
@@ -275,17 +278,99 @@ def _classes(file: weights.Weights) -> int:
 
 
 IGNORED = ("*.num_batches_tracked",)
+# NVIDIA's names: layers are numbered as in the graph of 2015, branches are towers.
+_NVIDIAS = {
+    "conv2d_1a_3x3": "conv",
+    "conv2d_2a_3x3": "conv_1",
+    "conv2d_2b_3x3": "conv_2",
+    "conv2d_3b_1x1": "conv_3",
+    "conv2d_4a_3x3": "conv_4",
+    "mixed_5b": "mixed",
+    **{f"mixed_{block}": f"mixed_{i}" for i, block in enumerate("5c 5d 6a 6b 6c 6d 6e 7a 7b 7c".split(), 1)},
+}
+_TOWERS: dict[type[_Block], dict[str, str]] = {
+    _BlockA: {"branch1x1": "conv", "branch5x5": "tower", "branch3x3dbl": "tower_1", "branch_pool": "tower_2.conv"},
+    _BlockB: {"branch3x3": "conv", "branch3x3dbl": "tower"},
+    _BlockC: {"branch1x1": "conv", "branch7x7": "tower", "branch7x7dbl": "tower_1", "branch_pool": "tower_2.conv"},
+    _BlockD: {"branch3x3": "tower", "branch7x7x3": "tower_1"},
+    _BlockE: {
+        "branch1x1": "conv",
+        "branch3x3_1": "tower_conv",
+        "branch3x3_2a": "tower_mixed_conv",
+        "branch3x3_2b": "tower_mixed_conv_1",
+        "branch3x3dbl_1": "tower_1_conv",
+        "branch3x3dbl_2": "tower_1_conv_1",
+        "branch3x3dbl_3a": "tower_1_mixed_conv",
+        "branch3x3dbl_3b": "tower_1_mixed_conv_1",
+        "branch_pool": "tower_2_conv",
+    },
+}
+
+
+def table_of(file: weights.Weights) -> weights.Table:
+    """Which tensors of a file the network is made of, by the names that the file has.
+
+    Args:
+      file: pytorch-fid's or NVIDIA's, or a conversion.
+    """
+    return nvidia_table() if "layers.conv.weight" in file else table()
 
 
 def table() -> weights.Table:
     """Which tensors of pytorch-fid's file the network is made of."""
     entries = {"fc/kernel": weights.linear("fc.weight"), "fc/bias": weights.same("fc.bias")}
+    for path, _ in _convolutions():
+        # The file begins the names of its layers with a capital: Mixed_5b.branch1x1.
+        name = ".".join([path[0].capitalize(), *path[1:]])
+        kernel, bias = weights.normalized_convolution(f"{name}.conv.weight", f"{name}.bn.", epsilon=_EPSILON)
+        entries |= {f"{'/'.join(path)}/kernel": kernel, f"{'/'.join(path)}/bias": bias}
+    return entries
+
+
+def nvidia_table() -> weights.Table:
+    """Which tensors of NVIDIA's TorchScript file the network is made of; its norms have no scale of their own."""
+    entries = {"fc/kernel": weights.linear("output.weight"), "fc/bias": weights.same("output.bias")}
+    for path, block in _convolutions():
+        name = f"layers.{_NVIDIAS[path[0]]}"
+        if len(path) > 1:
+            name = f"{name}.{_tower(_TOWERS[block], path[1])}"
+        kernel, bias = _centred_convolution(name)
+        entries |= {f"{'/'.join(path)}/kernel": kernel, f"{'/'.join(path)}/bias": bias}
+    return entries
+
+
+_EPSILON = 1e-3
+
+
+def _convolutions() -> Iterator[tuple[tuple[str, ...], type[_Block]]]:
+    """The path of each convolution, and the kind of its block (for those in none it does not matter)."""
     network = nnx.eval_shape(InceptionV3)
     for path, layer in nnx.iter_graph(network):
         if isinstance(layer, Convolution):
-            # The file begins the names of its layers with a capital: Mixed_5b.branch1x1.
-            name = ".".join([str(path[0]).capitalize(), *map(str, path[1:])])
-            ours = "/".join(map(str, path))
-            kernel, bias = weights.normalized_convolution(f"{name}.conv.weight", f"{name}.bn.", epsilon=1e-3)
-            entries |= {f"{ours}/kernel": kernel, f"{ours}/bias": bias}
-    return entries
+            yield tuple(map(str, path)), type(getattr(network, str(path[0])))
+
+
+def _tower(towers: dict[str, str], branch: str) -> str:
+    """NVIDIA's name of a branch's convolution: `tower.conv`, `tower.conv_1`, ... for `branch5x5_1`, `branch5x5_2`."""
+    if branch in towers:
+        return towers[branch]
+    whole, number = branch.rsplit("_", 1)
+    return f"{towers[whole]}.conv" + (f"_{int(number) - 1}" if number != "1" else "")
+
+
+def _centred_convolution(name: str) -> tuple[weights.Entry, weights.Entry]:
+    """Kernel and bias of a convolution `weight` with a norm behind it that has `beta`, `mean` and `var`."""
+
+    def make_kernel(tensor: np.ndarray, variance: np.ndarray) -> np.ndarray:
+        return np.float64(tensor).transpose(2, 3, 1, 0) / np.sqrt(np.float64(variance) + _EPSILON)
+
+    def make_bias(beta: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
+        return np.float64(beta) - np.float64(mean) / np.sqrt(np.float64(variance) + _EPSILON)
+
+    def kernel_shapes(shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+        return (shape[3], shape[2], *shape[:2]), shape[3:]
+
+    return (
+        weights.Entry((f"{name}.weight", f"{name}.var"), kernel_shapes, make_kernel),
+        weights.Entry((f"{name}.beta", f"{name}.mean", f"{name}.var"), lambda shape: (shape,) * 3, make_bias),
+    )

@@ -163,6 +163,41 @@ def test_numbers_of_parameters_are_those_of_the_published_networks():
 
 
 @pytest.mark.fast
+def test_nvidias_inception_is_the_same_network_by_other_names():
+    ours, theirs = inception.table(), inception.nvidia_table()
+    # As public reconstructions of the TorchScript file call its tensors, a convolution of each kind.
+    for path, name in {
+        "conv2d_2b_3x3": "layers.conv_2",
+        "mixed_5b/branch5x5_2": "layers.mixed.tower.conv_1",
+        "mixed_5d/branch_pool": "layers.mixed_2.tower_2.conv",
+        "mixed_6a/branch3x3": "layers.mixed_3.conv",
+        "mixed_6a/branch3x3dbl_3": "layers.mixed_3.tower.conv_2",
+        "mixed_6e/branch7x7dbl_5": "layers.mixed_7.tower_1.conv_4",
+        "mixed_7a/branch3x3_1": "layers.mixed_8.tower.conv",
+        "mixed_7a/branch7x7x3_4": "layers.mixed_8.tower_1.conv_3",
+        "mixed_7c/branch3x3_2b": "layers.mixed_10.tower_mixed_conv_1",
+        "mixed_7c/branch3x3dbl_3a": "layers.mixed_10.tower_1_mixed_conv",
+    }.items():
+        assert theirs[f"{path}/kernel"].names == (f"{name}.weight", f"{name}.var")
+        assert theirs[f"{path}/bias"].names == (f"{name}.beta", f"{name}.mean", f"{name}.var")
+    assert theirs["fc/kernel"].names == ("output.weight",) and len(theirs) == len(ours) == 2 * 95
+    # pytorch-fid's tensors under NVIDIA's names, which leave out the scales (1 in both): the same parameters.
+    rng = np.random.default_rng(0)
+    shapes = dict(nnx.to_flat_state(nnx.as_pure(nnx.state(nnx.eval_shape(inception.InceptionV3)))))
+    for path in ("conv2d_1a_3x3", "mixed_7b/branch_pool"):
+        for part in ("kernel", "bias"):
+            name = f"{path}/{part}"
+            shape = shapes[tuple(name.split("/"))].shape
+            tensors = [rng.random(size, np.float32) for size in theirs[name].shapes(shape)]
+            scale = np.ones(shape[-1:], np.float32)
+            inserted = [*tensors[:-1], scale, tensors[-1]]
+            np.testing.assert_allclose(theirs[name].make(*tensors), ours[name].make(*inserted), rtol=1e-12)
+    file = weights.Weights({"layers.conv.weight": rng.random(1)}, path="", format="npz", sha256="f58cb9b6ec323ed6ab")
+    assert inception.table_of(file).keys() == theirs.keys()
+    with pytest.raises(weights.WeightsError, match="layers.conv.var"):
+        weights.assign(nnx.eval_shape(inception.InceptionV3), inception.table_of(file), file)
+
+
 def test_torchvisions_inception_is_told_apart(tmp_path):
     for arrays in ({"fc.weight": np.zeros((1000, 2048))}, {"AuxLogits.fc.bias": np.zeros(3)}):
         with pytest.raises(weights.WeightsError, match="torchvision's Inception.*not FID.*6726825d"):
