@@ -118,9 +118,18 @@ def check_image_range(
         return
     low, high = float(values.min()), float(values.max())
     if not np.isfinite(low) or not np.isfinite(high):
-        raise ValueError(f"{name} hold values that are not finite.")
+        which = name
+        if values.ndim == 4:
+            finite = np.isfinite(values.astype(np.float32)).all(axis=(1, 2, 3))
+            which = f"{(~finite).sum()} of {len(values)} {name}"
+        raise ValueError(f"{which} hold values that are not finite.")
     if low < black - slack * (white - black) or high > white + slack * (white - black):
-        raise ValueError(f"{name} must lie in image_range = {image_range}, got values from {low:.6g} to {high:.6g}.")
+        hint = ""
+        if image_range == (0, 1):
+            hint = " Divide by 255." if low >= -slack else " Of [-1, 1] take (x + 1) / 2." if high <= 1 + slack else ""
+        raise ValueError(
+            f"{name} must lie in image_range = {image_range}, got values from {low:.6g} to {high:.6g}.{hint}"
+        )
     if (image_range == (-1, 1) and 0 <= low < high) or (image_range == (0, 255) and 0 < high <= 1):
         warnings.warn(
             f"{name} lie between {low:.3g} and {high:.3g} and are said to lie in {image_range}: is it [0, 1]?",

@@ -4,19 +4,21 @@ import os
 import pathlib
 import secrets
 import warnings
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Self
 
 import jax
+import numpy as np
 
-from experiments.image_metrics import measures, pictures
+from experiments.image_metrics import diversity, measures, pairs, pictures
+from experiments.image_metrics.captions import Captions
 from experiments.image_metrics.measures import Looks, Options
 from experiments.image_metrics.networks import Extractor
-from experiments.image_metrics.page import Side
+from experiments.image_metrics.page import Captioned, Side
 from experiments.image_metrics.pictures import Source, shown
 from experiments.image_metrics.stream import Stream
-from gentoolkit import evaluation, study, training
-from gentoolkit.evaluation import features, statistics
+from gentoolkit import evaluation, report, study, training
+from gentoolkit.evaluation import clip_score, features, statistics
 from gentoolkit.evaluation.features import Features
 from gentoolkit.evaluation.result import Result
 
@@ -37,6 +39,14 @@ class Sources(NamedTuple):
     passed_over: list[str]
 
 
+class Texts(NamedTuple):
+    """Captions, and what turns them into embeddings `[n, d]` and says how many were cut."""
+
+    captions: Captions
+    embed: Callable[[Sequence[str]], tuple[np.ndarray, int]]
+    vocabulary: str
+
+
 class Found(NamedTuple):
     """What came of it.
 
@@ -46,7 +56,9 @@ class Found(NamedTuple):
       real: the real images as the features' network sees them.
       generated: the generated ones.
       left_out: how many files of either side could not be read.
+      codecs: how many files of either side are PNG, JPEG and so on.
       real_features: of the real images, by each network that compares with them.
+      captioned: images with their captions, where these are asked for.
     """
 
     results: dict[str, Result]
@@ -54,7 +66,14 @@ class Found(NamedTuple):
     real: Side
     generated: Side
     left_out: dict[str, int]
+    codecs: dict[str, dict[str, int]]
     real_features: list[Features]
+    captioned: Captioned | None = None
+
+    @classmethod
+    def none(cls, sources: Sources) -> Self:
+        """Where no metric looks at features."""
+        return cls({}, [], Side(sources.real, [], None), Side(sources.generated, [], None), {}, {}, [])
 
 
 def find(real: str | None, generated: str, options: Options) -> Sources:
@@ -77,6 +96,8 @@ def find(real: str | None, generated: str, options: Options) -> Sources:
     has_statistics = places[0].suffix == ".npz" and not places[0].is_dir()
     if has_statistics and not places[0].is_file():
         raise FileNotFoundError(f"There is no file {shown(places[0])}.")
+    if has_statistics and options.paired and any(measures.PAIRED[name] for name in options.paired):
+        raise ValueError(f"--metrics=lpips needs real images, and --real={shown(places[0])} has statistics.")
     if not has_statistics and all(place.exists() for place in places) and pictures.nested(*places):
         same = places[0].resolve() == places[1].resolve()
         how = "are the same" if same else "lie one inside of the other"
@@ -99,7 +120,13 @@ def _passed_over(sources: Mapping[str, Source | None]) -> list[str]:
 
 
 def measure(
-    sources: Sources, extractors: Mapping[str, Extractor], options: Options, *, batch_size: int, transparency: str
+    sources: Sources,
+    extractors: Mapping[str, Extractor],
+    options: Options,
+    *,
+    batch_size: int,
+    transparency: str,
+    texts: Texts | None = None,
 ) -> Found:
     """Passes over both sets once and takes the metrics.
 
@@ -109,6 +136,7 @@ def measure(
       options: what is asked for.
       batch_size: images at a time.
       transparency: as in `Source.read`.
+      texts: captions of the generated images, for a CLIP score.
 
     Returns:
       Results, and what is worth saying.
@@ -132,36 +160,123 @@ def measure(
     with study.Progress(total) as progress:
         for what, source in sets.items():
             if source is not None:
+                seeing = {kind: extractors[kind] for kind in (_comparing(options) if what == "real" else extractors)}
                 looks[what], streams[what] = _look(
-                    what, source, extractors, options, num, progress, batch_size=batch_size, transparency=transparency
+                    what, source, seeing, options, num, progress, batch_size=batch_size, transparency=transparency
                 )
-    said = [*told, *(line for what, stream in streams.items() for line in stream.said(what))]
+    codecs = {f"codec_{what}": dict(stream.codecs.most_common()) for what, stream in streams.items()}
+    said = [*told, *(line for what, stream in streams.items() for line in stream.said(what)), *_codecs_said(streams)]
     read = {what: len(stream.used) for what, stream in streams.items()}
     try:
         measures.check(options, num_real=read.get("real"), num_generated=read["generated"])
     except ValueError as error:  # what could not be read is why
         raise ValueError("\n".join([str(error), *said])) from error
-    seen = {
-        kind: Looks(
-            known.get(kind) if "real" not in looks else _named(looks["real"][f"{kind}/features"], extractors[kind]),
-            _named(looks["generated"][f"{kind}/features"], extractors[kind]),
-            _named(looks["generated"][f"{kind}/logits"], extractors[kind])
-            if f"{kind}/logits" in looks["generated"]
-            else None,
+    seen: dict[str, Looks] = {}
+    captioned = None
+    for kind, extractor in extractors.items():
+        if kind == options.clip_network:
+            assert texts is not None, "the command has read the captions"
+            seen[kind], captioned, lines = _beside_texts(
+                looks["generated"][f"{kind}/features"], streams["generated"].used, texts, extractor, options
+            )
+            said += lines
+            continue
+        of_real, of_generated = looks.get("real", {}), looks["generated"]
+        seen[kind] = Looks(
+            known.get(kind)
+            or (_named(of_real[f"{kind}/features"], extractor) if f"{kind}/features" in of_real else None),
+            _named(of_generated[f"{kind}/features"], extractor),
+            _named(of_generated[f"{kind}/logits"], extractor) if f"{kind}/logits" in of_generated else None,
         )
-        for kind in extractors
-    }
     results, warned = measures.take(seen, options)
-    first = seen[options.network if options.network in seen else next(iter(seen))]
+    if captioned is not None and texts is not None:
+        about = {
+            "vocabulary": texts.vocabulary,
+            "images_without_caption": len(texts.captions.without_caption),
+            "captions_without_image": len(texts.captions.without_image),
+        }
+        results["clip_score"] = results["clip_score"]._replace(extra={**results["clip_score"].extra, **about})
+    first = next(
+        (seen[kind] for kind in (options.network, *seen) if kind in seen and kind != options.clip_network), None
+    )
     names = {what: stream.used for what, stream in streams.items()}
     return Found(
         results,
         [*said, *warned],
-        Side(sets["real"], names.get("real", []), first.real),
-        Side(sources.generated, names["generated"], first.generated),
+        Side(sets["real"], names.get("real", []), first and first.real),
+        Side(sources.generated, names["generated"], first and first.generated),
         {f"left_out_{what}": len(streams[what].failed) if what in streams else 0 for what in ("real", "generated")},
+        codecs,
         [found for kind in _comparing(options) if (found := seen[kind].real) is not None],
+        captioned,
     )
+
+
+def paired(
+    sources: Sources, distances: Mapping[str, pairs.Measure], options: Options, *, batch_size: int
+) -> Iterator[tuple[str, pairs.Found, report.Html]]:
+    """Takes the metrics of pairs of images.
+
+    Args:
+      sources: the sets.
+      distances: by what is put behind the names of their figures.
+      options: what is asked for.
+      batch_size: pairs at a time.
+
+    Yields:
+      The name of a figure, what came of it, and its section of the page.
+
+    Raises:
+      ValueError: no pair, or none that can be measured.
+    """
+    for name in options.paired:
+        for suffix, by in distances.items():
+            if name == "lpips":
+                assert sources.real is not None, "the command has refused statistics"
+                found = pairs.measure(sources.real, sources.generated, by, batch_size=batch_size)
+                both, _ = pairs.partners(sources.real, sources.generated)
+                section = pairs.section(f"Pairs that differ most and least, {by.name}", both, by, found)
+            else:
+                found = diversity.measure(sources.generated, by, pairing=options.pairing, batch_size=batch_size)
+                title = f"Inputs whose outputs differ most and least, {by.name}"
+                section = diversity.section(title, sources.generated, found)
+            yield name + suffix, found, section
+
+
+def _beside_texts(
+    embeddings: np.ndarray, names: Sequence[str], texts: Texts, extractor: Extractor, options: Options
+) -> tuple[Looks, Captioned, list[str]]:
+    """Embeddings of the images that have captions, those of the captions, and what is to be said."""
+    places = [place for place, name in enumerate(names) if name in texts.captions.texts]
+    if len(places) < 2:
+        raise ValueError(
+            f"--captions: a CLIP score needs two images with captions that can be read, got {len(places)}."
+        )
+    written = [texts.captions.texts[names[place]] for place in places]
+    of_texts, cut = texts.embed([options.clip_prompt + text for text in written])
+    of_images = _named(np.asarray(embeddings)[places], extractor)
+    found = clip_score.cosines(features.rows_of(of_images, "images"), of_texts)
+    lines = texts.captions.said()
+    if cut:
+        lines.append(f"{cut} captions have more tokens than CLIP reads and are cut.")
+    return Looks(None, of_images, texts=of_texts), Captioned([names[place] for place in places], written, found), lines
+
+
+# What leaves the pixels of 8 bits as they were.
+_LOSSLESS = {"PNG", "BMP", "DIB", "PPM", "TIFF", "GIF"}
+
+
+def _codecs_said(streams: Mapping[str, Stream]) -> list[str]:
+    """Whether one set went through a lossy codec and the other did not."""
+    if len(streams) < 2:
+        return []
+    lossy = {what: {codec for codec in stream.codecs if codec not in _LOSSLESS} for what, stream in streams.items()}
+    if lossy["real"] == lossy["generated"]:
+        return []
+    files = [
+        f"{what} {', '.join(f'{n} {codec}' for codec, n in s.codecs.most_common())}" for what, s in streams.items()
+    ]
+    return [f"The codecs differ, which moves distances by itself: {'; '.join(files)}."]
 
 
 def check_outputs(workdir: pathlib.Path, save_real: str, sources: Sources, options: Options) -> None:
@@ -247,7 +362,7 @@ def _look(
     transparency: str,
 ) -> tuple[dict[str, Any], Stream]:
     """One pass over a set: `{"network/features": ..., "network/logits": ...}`, and the stream."""
-    wanted = {}
+    wanted: dict[str, evaluation.Statistic] = {}
     for kind in extractors:
         kept = measures.keeps_rows(kind, options, num)
         take = statistics.rows if kept else statistics.blocks
@@ -268,6 +383,7 @@ def _look(
         {kind: extractor.prepare for kind, extractor in extractors.items()},
         batch_size=batch_size,
         transparency=transparency,
+        fitted="the middle square of each is taken" if options.crop else "each stretched to the network's",
         done=done,
     )
 

@@ -3,9 +3,11 @@
 import dataclasses
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from gentoolkit.evaluation import fid, inception_score, kid, neighbors
+import numpy as np
+
+from gentoolkit.evaluation import clip_score, fid, inception_score, kid, neighbors
 from gentoolkit.evaluation.features import Features
 from gentoolkit.evaluation.result import Result
 
@@ -19,9 +21,17 @@ class Options:
 
     Attributes:
       metrics: names of `METRICS`.
+      paired: names of `PAIRED`.
       network: whose features and logits are compared, one of `networks.KINDS`.
       neighbors_network: whose features precision, recall, density and coverage go by.
       preprocessing: one of `networks.PREPROCESSINGS`.
+      crop: whether the middle square of images is taken, instead of stretching them; of CLIP it always is.
+      clip_network: one of `clip_network.KINDS`.
+      clip_form: one of `evaluation.clip_score.Form`.
+      clip_prompt: what is put before each caption.
+      lpips_trunk: one of `pairs.TRUNKS`.
+      lpips_versions: of the heads, "0.1" and "0.0".
+      pairing: one of `diversity.PAIRINGS`.
       num_neighbors: k of precision and recall.
       num_neighbors_density: k of density and coverage.
       num_subsets: of KID.
@@ -31,9 +41,17 @@ class Options:
     """
 
     metrics: tuple[str, ...] = ("fid", "kid")
+    paired: tuple[str, ...] = ()
     network: str = "inception"
     neighbors_network: str = "vgg16"
     preprocessing: str = "legacy_pytorch"
+    crop: bool = False
+    clip_network: str = "ViT-B-32"
+    clip_form: clip_score.Form = "cosine"
+    clip_prompt: str = ""
+    lpips_trunk: str = "alex"
+    lpips_versions: tuple[Literal["0.0", "0.1"], ...] = ("0.1",)
+    pairing: str = "disjoint"
     num_neighbors: int = 3
     num_neighbors_density: int = 5
     num_subsets: int = 100
@@ -49,11 +67,13 @@ class Looks(NamedTuple):
       real: features of the real images; None where no metric compares with them.
       generated: features of the generated ones.
       logits: of the generated ones; None where the network has none.
+      texts: embeddings of the captions of the generated images, row by row; None where nothing is compared with them.
     """
 
     real: Features | None
     generated: Features
     logits: Features | None = None
+    texts: np.ndarray | None = None
 
 
 Take = Callable[[Looks, Options], Iterator[tuple[str, Result]]]
@@ -64,13 +84,13 @@ class Metric(NamedTuple):
 
     Attributes:
       take: yields results by the names they have in metrics.json.
-      by_neighbors: whether it goes by the neighbours' network.
+      by: whose network it goes by: that of the features, of the neighbours, or CLIP.
       compares: whether it needs real images.
       rows: whether it needs the features of each image.
     """
 
     take: Take
-    by_neighbors: bool = False
+    by: Literal["network", "neighbors_network", "clip_network"] = "network"
     compares: bool = True
     rows: bool = True
 
@@ -110,13 +130,29 @@ def _density_coverage(looks: Looks, options: Options) -> Iterator[tuple[str, Res
     yield from found._asdict().items()
 
 
+def _clip_score(looks: Looks, options: Options) -> Iterator[tuple[str, Result]]:
+    assert looks.texts is not None, "the command has read the captions"
+    yield (
+        "clip_score",
+        clip_score.clip_score(looks.generated, looks.texts, form=options.clip_form, prompt=options.clip_prompt),
+    )
+
+
 METRICS = {
     "fid": Metric(_fid, rows=False),
     "kid": Metric(_kid),
     "is": Metric(_inception_score, compares=False),
-    "pr": Metric(_precision_recall, by_neighbors=True),
-    "dc": Metric(_density_coverage, by_neighbors=True),
+    "pr": Metric(_precision_recall, by="neighbors_network"),
+    "dc": Metric(_density_coverage, by="neighbors_network"),
+    "clip_score": Metric(_clip_score, by="clip_network", compares=False),
 }
+# Perceptual distances of images in pairs, and whether these are of a real and a generated one.
+PAIRED = {"lpips": True, "diversity": False}
+
+
+def compares(options: Options) -> bool:
+    """Whether real images are needed."""
+    return any(METRICS[name].compares for name in options.metrics) or any(PAIRED[name] for name in options.paired)
 
 
 def networks_of(options: Options) -> list[str]:
@@ -184,7 +220,7 @@ def _real(looks: Looks) -> Features:
 
 def network_of(name: str, options: Options) -> str:
     """The network that a metric goes by."""
-    return options.neighbors_network if METRICS[name].by_neighbors else options.network
+    return getattr(options, METRICS[name].by)
 
 
 def _called(published: str, plain: str, options: Options) -> str:

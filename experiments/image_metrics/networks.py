@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from flax import nnx
 
+from experiments.image_metrics.stream import Prepare
 from gentoolkit import training
 from gentoolkit.evaluation import preprocessing
 from gentoolkit.evaluation.preprocessing import Preprocessing
@@ -19,7 +20,7 @@ PREPROCESSINGS = {
 }
 # Names under which people have a network, besides the one that is asked for: torch-fidelity's, NVIDIA's.
 _ALSO = {inception.FILE: ("weights-inception-2015-12-05-6726825d.pth", "inception-2015-12-05.pt")}
-_CONVERTED = (".safetensors", ".npz", ".msgpack")
+CONVERTED = (".safetensors", ".npz", ".msgpack")
 
 
 class Extractor(NamedTuple):
@@ -36,7 +37,7 @@ class Extractor(NamedTuple):
     name: str
     sha256: str
     note: str
-    prepare: Preprocessing
+    prepare: Prepare
     extract: Callable[[Any], Mapping[str, Any]]
 
 
@@ -68,14 +69,15 @@ class Pooled(nnx.Module):
         return {tap: found.mean((1, 2)) for tap, found in self.network(images[..., ::-1], taps).items()}
 
 
-def of_keras(*, size: int) -> Preprocessing:
+def of_keras(*, size: int, crop: bool = False) -> Preprocessing:
     """Grey levels less a mean colour, as keras-squeezenet wants them; still in RGB.
 
     Args:
       size: height and width of what the network takes.
+      crop: whether to cut out the middle square first.
     """
-    mean = (123.68, 116.779, 103.939)
-    return Preprocessing("keras_caffe", size, "bilinear_half_pixel", mean, (1.0, 1.0, 1.0))
+    mean, name = (123.68, 116.779, 103.939), "keras_caffe+center_crop" if crop else "keras_caffe"
+    return Preprocessing(name, size, "bilinear_half_pixel", mean, (1.0, 1.0, 1.0), crop=crop)
 
 
 KINDS = {
@@ -147,7 +149,7 @@ def find(kind: str, weights: str) -> pathlib.Path | None:
     if folder is not None and folder.is_file():
         return folder
     names = [wanted.file, *_ALSO.get(wanted.file, ())]
-    names += [str(pathlib.PurePath(name).with_suffix(suffix)) for name in names for suffix in _CONVERTED]
+    names += [str(pathlib.PurePath(name).with_suffix(suffix)) for name in names for suffix in CONVERTED]
     if folder is not None:
         for name in names:
             if (folder / name).is_file():
@@ -161,13 +163,14 @@ def find(kind: str, weights: str) -> pathlib.Path | None:
     )
 
 
-def load(kind: str, path: pathlib.Path | None, *, prepare: str) -> Extractor:
+def load(kind: str, path: pathlib.Path | None, *, prepare: str, crop: bool = False) -> Extractor:
     """Reads a network and makes it ready.
 
     Args:
       kind: one of `KINDS`.
       path: of its file, None for random weights.
       prepare: one of `PREPROCESSINGS`.
+      crop: whether the middle square of images is taken, instead of stretching them.
 
     Raises:
       ValueError: the file holds something else, or cannot be read.
@@ -191,7 +194,7 @@ def load(kind: str, path: pathlib.Path | None, *, prepare: str) -> Extractor:
             "figures need not be those of the published network."
         )
     make = wanted.prepare or PREPROCESSINGS[prepare]
-    return Extractor(origin.name, origin.sha256, note, make(size=wanted.size), extract)
+    return Extractor(origin.name, origin.sha256, note, make(size=wanted.size, crop=crop), extract)
 
 
 def _torchvisions(folder: pathlib.Path | None) -> str:

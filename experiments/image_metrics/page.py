@@ -23,6 +23,9 @@ _NAMES = {
     "recall": "Recall",
     "density": "Density",
     "coverage": "Coverage",
+    "clip_score": "CLIP score",
+    "lpips": "LPIPS",
+    "diversity": "Diversity (LPIPS)",
 }
 
 
@@ -40,11 +43,25 @@ class Side(NamedTuple):
     features: Features | None
 
 
+class Captioned(NamedTuple):
+    """Images with captions.
+
+    Attributes:
+      names: of the images.
+      texts: their captions.
+      cosines: `[n]`, how well each fits.
+    """
+
+    names: Sequence[str]
+    texts: Sequence[str]
+    cosines: np.ndarray
+
+
 def table(results: Mapping[str, Result]) -> report.Table:
     """The figures as a table: value, 95 % interval, numbers of images, network, preprocessing."""
     rows = []
     for name, found in results.items():
-        title = _NAMES.get(name, name.replace("_", " "))
+        title = _title(name)
         rows.append([title, *_figures(found.value, found.standard_error), *_about(found)])
         if "extrapolated" in found.extra:
             figures = _figures(found.extra["extrapolated"], found.standard_error)
@@ -67,6 +84,8 @@ def write(
     said: Sequence[str],
     settings: Mapping[str, Any],
     random: bool,
+    captioned: Captioned | None = None,
+    sections: Sequence[report.Html] = (),
 ) -> pathlib.Path:
     """Writes the page.
 
@@ -78,12 +97,16 @@ def write(
       said: sentences on images and figures.
       settings: what was asked for.
       random: whether the weights are random.
+      captioned: images with their captions, where a CLIP score was taken.
+      sections: what else stands behind the figures.
 
     Returns:
       Its path.
     """
     warning = (
-        "Random weights: these figures are for smoke tests alone. None of them is FID, KID or IS." if random else ""
+        "Random weights: these figures are for smoke tests alone. None of them is FID, KID, IS, LPIPS or a CLIP score."
+        if random
+        else ""
     )
     return report.write_page(
         folder / NAME,
@@ -92,6 +115,8 @@ def write(
         report.section("To know", report.bullets([line.strip() for line in said])),
         _nearest(real, generated),
         _heaviest(real, generated) if any(name.startswith(("fid", "frechet")) for name in results) else report.Html(),
+        _captions(generated, captioned),
+        *sections,
         report.section("How errors were found", report.values(_resampling(results))),
         report.provenance(report.command()),
         report.configuration(settings),
@@ -101,7 +126,13 @@ def write(
 
 
 def _resampling(results: Mapping[str, Result]) -> dict[str, str]:
-    return {_NAMES.get(name, name): found.extra["resampling"] for name, found in results.items()}
+    return {_title(name): found.extra["resampling"] for name, found in results.items()}
+
+
+def _title(name: str) -> str:
+    """What a figure is called on the page: `lpips_v0.0` is LPIPS v0.0."""
+    plain, version, number = name.partition("_v")
+    return _NAMES.get(plain, plain.replace("_", " ")) + (f" v{number}" if version else "")
 
 
 def _figures(value: float, error: float) -> list[str]:
@@ -150,6 +181,20 @@ def _heaviest(real: Side, generated: Side) -> report.Html:
         row = [_picture(side, place, f"{weights[place]:+.3g}") for place in most]
         blocks.append(report.sheet([row], labels=[what]))
     return report.section("Images that count most", *blocks)
+
+
+def _captions(generated: Side, captioned: Captioned | None) -> report.Html:
+    if captioned is None:
+        return report.Html()
+    order, places = np.argsort(-captioned.cosines, kind="stable"), {name: i for i, name in enumerate(generated.names)}
+    rows = [
+        [
+            _picture(generated, places[captioned.names[i]], f"{captioned.cosines[i]:.3f}: {captioned.texts[i][:120]}")
+            for i in chosen[:_SHOWN]
+        ]
+        for chosen in (order, order[::-1])
+    ]
+    return report.section("Captions that fit best and least", report.sheet(rows, labels=["best", "least"]))
 
 
 def _picture(side: Side, place: int, told: str = "") -> report.Picture:

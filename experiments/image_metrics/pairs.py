@@ -1,8 +1,8 @@
-"""Pairs of images, the files of one name of two folders: which there are, how far they are apart, and where."""
+"""Perceptual distances of pairs of images: files of one name of two folders, and how far they are apart, and where."""
 
 import os
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,29 +10,55 @@ from flax import nnx
 
 from experiments.image_metrics import networks
 from experiments.image_metrics.pictures import Source, shown
-from gentoolkit import evaluation, report, study, training
-from gentoolkit.evaluation import statistics
+from gentoolkit import report, study, training
 from gentoolkit.evaluation.result import Result
 from gentoolkit.models.extractors import alexnet, lpips, squeezenet, vgg
 
 RANGE = (0, 255)
-_TRUNKS = {"alex": (alexnet, alexnet.AlexNet), "vgg": (vgg, vgg.VGG16), "squeeze": (squeezenet, squeezenet.SqueezeNet)}
+AS_THEY_ARE = "as they are"  # the preprocessing: images are measured in their own size
+TRUNKS = {"alex": (alexnet, alexnet.AlexNet), "vgg": (vgg, vgg.VGG16), "squeeze": (squeezenet, squeezenet.SqueezeNet)}
 _SHOWN, _SIDE = 4, 160
 
 
 class Measure(NamedTuple):
-    """A distance that is ready: of pairs `[b]`, and where they differ `[b, h, w]`; both take uint8 in [0, 255]."""
+    """A distance that is ready: of pairs `[b]`, and where they differ `[b, h, w]`; both take uint8 in [0, 255].
+
+    Attributes:
+      name: of version and trunk.
+      sha256: of the file of the heads.
+      note: what is to be said of the weights; "" for the published files.
+      distance: of pairs.
+      maps: where they differ.
+    """
 
     name: str
     sha256: str
+    note: str
     distance: Callable[[Any, Any], Any]
     maps: Callable[[Any, Any], Any]
 
 
-class Found(NamedTuple):
-    """What came of it: the mean, the distance of each pair by name, and what is to be said and counted."""
+class Picture(NamedTuple):
+    """An image of a set, by its name."""
 
-    mean: Result
+    source: Source
+    name: str
+
+
+Pairs = Mapping[str, tuple[Picture, Picture]]
+
+
+class Found(NamedTuple):
+    """What came of it.
+
+    Attributes:
+      result: the figure.
+      each: distance of each pair by its name, or mean of each input's outputs.
+      said: what is to be said.
+      left_out: how many files, or pairs, are not in the figure.
+    """
+
+    result: Result
     each: dict[str, float]
     said: list[str]
     left_out: int
@@ -46,7 +72,7 @@ def find(trunk: str, version: str, weights: str) -> tuple[pathlib.Path, pathlib.
     """
     if weights == networks.RANDOM:
         return None
-    module = _TRUNKS[trunk][0]
+    module = TRUNKS[trunk][0]
     wanted = {
         f"the trunk: put {module.FILE} (SHA-256 {module.PUBLISHED[0]}..., torchvision)": [module.FILE],
         f"the heads: put v{version}/{trunk}.pth (of the package lpips)": [
@@ -73,7 +99,7 @@ def load(trunk: str, version: lpips.Version, paths: tuple[pathlib.Path, pathlib.
     Raises:
       ValueError: a file holds something else, or cannot be read.
     """
-    made = _TRUNKS[trunk][1]
+    made = TRUNKS[trunk][1]
     if paths is None:
         network = lpips.Lpips.random(nnx.Rngs(0), trunk=made, version=version)
     else:
@@ -81,151 +107,135 @@ def load(trunk: str, version: lpips.Version, paths: tuple[pathlib.Path, pathlib.
     distance = training.jit(lambda models, a, b: models["lpips"](a, b, image_range=RANGE))
     maps = training.jit(lambda models, a, b: models["lpips"].maps(a, b, image_range=RANGE))
     models = {"lpips": network}
-    name = str(network.origin.name if network.origin.published else f"{network.origin.name} (not the published files)")
+    name, note = network.origin.name, ""
+    if paths is None:
+        note = f"{name}: its figures compare with nothing."
+    elif not network.origin.published:
+        note = f"{name}: trunk or heads are not the published files, so that figures need not be theirs."
     return Measure(
-        name if paths else network.origin.name,
-        network.origin.sha256,
-        lambda a, b: distance(models, a, b),
-        lambda a, b: maps(models, a, b),
+        name, network.origin.sha256, note, lambda a, b: distance(models, a, b), lambda a, b: maps(models, a, b)
     )
 
 
-def measure(first: Source, second: Source, by: Measure, *, batch_size: int) -> Found:
-    """Measures the pairs of two sets.
+def measure(real: Source, generated: Source, by: Measure, *, batch_size: int) -> Found:
+    """Measures the pairs of two sets, files of one name whatever their endings.
 
     Args:
-      first: one set.
-      second: the other.
+      real: one set.
+      generated: the other.
       by: the distance.
       batch_size: pairs at a time, of one size; the last ones are filled up.
 
     Returns:
-      The figures.
+      The mean over pairs with its standard error, and the distance of each.
 
     Raises:
       ValueError: no pair that can be measured.
     """
-    partners = _partners(first, second)
+    pairs, alone = partners(real, generated)
     lonely = [
         f"{what}: {len(names)} files have no partner ({_few(names)})."
-        for what, names in zip(("first", "second"), partners.alone, strict=True)
+        for what, names in zip(("real", "generated"), alone, strict=True)
         if names
     ]
-    if not partners.pairs:
-        raise ValueError("\n".join(["No file of --first has the name of one of --second.", *lonely]))
-    used: list[str] = []
-    failed: dict[str, str] = {}
-    with study.Progress(len(partners.pairs)) as progress:
-
-        def batches() -> Iterator[dict[str, np.ndarray]]:
-            rows: list[tuple[np.ndarray, np.ndarray]] = []
-            for name, (a, b) in partners.pairs.items():
-                progress.begin(shown(name))
-                try:
-                    pair = first.read(a).levels, second.read(b).levels
-                    if pair[0].shape != pair[1].shape:
-                        raise ValueError(f"sizes differ: {_size(pair[0])} and {_size(pair[1])}")
-                except (OSError, ValueError) as error:
-                    failed[name] = str(error)
-                    progress.end()
-                    continue
-                if rows and rows[0][0].shape != pair[0].shape:
-                    yield _batch(rows, batch_size)
-                    rows = []
-                used.append(name)
-                rows.append(pair)
-                progress.end()
-                if len(rows) == batch_size:
-                    yield _batch(rows, batch_size)
-                    rows = []
-            if rows:
-                yield _batch(rows, batch_size)
-
-        try:
-            found = evaluation.measure(
-                batches(),
-                extract=lambda batch: {"distance": by.distance(batch["first"], batch["second"])},
-                statistics={"mean": statistics.mean("distance"), "each": statistics.rows("distance")},
-            )
-        except ValueError as error:
-            if used:
-                raise
-            raise ValueError("\n".join(["No pair can be measured.", *_listed(failed)])) from error
-    said = [
-        *lonely,
-        *([f"{len(failed)} pairs cannot be measured and are left out:"] if failed else []),
-        *_listed(failed),
-    ]
+    if not pairs:
+        raise ValueError("\n".join(["No file of --real has the name of one of --generated.", *lonely]))
+    each, failed = distances(pairs, by, batch_size=batch_size)
+    values = np.array(list(each.values()), np.float64)
+    error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else float("nan")
     extra = {"image_range": list(RANGE), "resampling": "pairs"}
-    mean = Result(
-        float(found["mean"].value),
-        float(found["mean"].standard_error),
-        0,
-        found["mean"].num,
-        by.name,
-        "as they are",
-        by.sha256,
-        extra,
-    )
-    each = dict(zip(used, map(float, found["each"]), strict=True))
-    return Found(mean, each, said, len(failed) + sum(map(len, partners.alone)))
+    result = Result(float(values.mean()), float(error), len(each), len(each), by.name, AS_THEY_ARE, by.sha256, extra)
+    return Found(result, each, [*lonely, *said(failed)], len(failed) + sum(map(len, alone)))
 
 
-def write(folder: pathlib.Path, first: Source, second: Source, by: Measure, found: Found) -> pathlib.Path:
-    """Writes the page: the pairs that differ most and least, and where they do.
+def distances(pairs: Pairs, by: Measure, *, batch_size: int) -> tuple[dict[str, float], dict[str, str]]:
+    """Measures pairs.
+
+    Args:
+      pairs: by name.
+      by: the distance.
+      batch_size: pairs at a time, of one size; the last ones are filled up.
 
     Returns:
-      Its path.
+      Distances by name, and why others could not be measured.
+
+    Raises:
+      ValueError: none could.
     """
-    partners = _partners(first, second).pairs
+    each: dict[str, float] = {}
+    failed: dict[str, str] = {}
+    waiting: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+
+    def flush() -> None:
+        if waiting:
+            rows = [*waiting.values()]
+            rows += [rows[-1]] * (batch_size - len(rows))
+            found = np.asarray(by.distance(*(np.stack(side) for side in zip(*rows, strict=True))), np.float64)
+            each.update(zip(waiting, map(float, found), strict=False))
+            waiting.clear()
+
+    with study.Progress(len(pairs)) as progress:
+        for name, pair in pairs.items():
+            progress.begin(shown(name))
+            try:
+                a, b = (picture.source.read(picture.name).levels for picture in pair)
+                if a.shape != b.shape:
+                    raise ValueError(f"sizes differ: {_size(a)} and {_size(b)}")
+            except (OSError, ValueError) as error:
+                failed[name] = str(error)
+            else:
+                if waiting and next(iter(waiting.values()))[0].shape != a.shape:
+                    flush()
+                waiting[name] = a, b
+                if len(waiting) == batch_size:
+                    flush()
+            progress.end()
+        flush()
+    if not each:
+        raise ValueError("\n".join(["No pair can be measured.", *said(failed)]))
+    return each, failed
+
+
+def said(failed: Mapping[str, str]) -> list[str]:
+    """Sentences on pairs that could not be measured."""
+    if not failed:
+        return []
+    return [
+        f"{len(failed)} pairs cannot be measured and are left out:",
+        *(f"  {shown(name)}: {why}" for name, why in failed.items()),
+    ]
+
+
+def section(title: str, pairs: Pairs, by: Measure, found: Found) -> report.Html:
+    """The pairs that differ most and least, and where they do, for the page.
+
+    Args:
+      title: of the section.
+      pairs: by name.
+      by: the distance.
+      found: what came of it.
+    """
     order = sorted(found.each, key=lambda name: -found.each[name])
     chosen = list(dict.fromkeys([*order[:_SHOWN], *order[-_SHOWN:]]))
     rows = []
     for name in chosen:
-        a, b = (source.read(own).levels for source, own in zip((first, second), partners[name], strict=True))
+        a, b = (picture.source.read(picture.name).levels for picture in pairs[name])
         where = np.asarray(by.maps(a[None], b[None]))[0]
         bright = np.repeat((where / max(float(where.max()), 1e-12))[..., None], 3, axis=-1)
-        rows.append([_small(a), _small(b), report.Picture(_small(bright), f"distance {found.each[name]:.4g}")])
-    mean = found.mean
-    table = report.Table(
-        ["distance", "mean", "standard error", "pairs", "SHA-256 of the heads"],
-        [
-            [
-                mean.network,
-                f"{mean.value:.5g}",
-                f"{mean.standard_error:.2g}",
-                mean.num_generated,
-                mean.sha256[:16] or "-",
-            ]
-        ],
-        "Images in [0, 255].",
-    )
-    return report.write_page(
-        folder / "pairs.html",
-        table,
-        report.section("To know", report.bullets([line.strip() for line in found.said])),
-        report.section(
-            "Pairs that differ most and least",
-            report.sheet(
-                rows,
-                columns=["first", "second", "where they differ"],
-                labels=[shown(name) for name in chosen],
-                caption="Each map is scaled to its own largest value.",
-            ),
-        ),
-        report.provenance(report.command()),
-        title="Perceptual distances of pairs",
-    )
+        rows.append([small(a), small(b), report.Picture(small(bright), f"distance {found.each[name]:.4g}")])
+    told = "Each map is scaled to its own largest value."
+    columns = ["real", "generated", "where they differ"]
+    return report.section(title, report.sheet(rows, columns=columns, labels=list(map(shown, chosen)), caption=told))
 
 
-class _Partners(NamedTuple):
-    pairs: dict[str, tuple[str, str]]
-    alone: tuple[list[str], list[str]]
+def partners(real: Source, generated: Source) -> tuple[dict[str, tuple[Picture, Picture]], tuple[list[str], list[str]]]:
+    """The files of one name whatever their endings, and those of either side that have no partner.
 
-
-def _partners(first: Source, second: Source) -> _Partners:
+    Raises:
+      ValueError: two files of a side have one name.
+    """
     sides = []
-    for source in (first, second):
+    for source in (real, generated):
         named: dict[str, str] = {}
         for name in source.names:
             stem = os.path.splitext(name)[0]
@@ -236,19 +246,14 @@ def _partners(first: Source, second: Source) -> _Partners:
             named[stem] = name
         sides.append(named)
     a, b = sides
-    both = [stem for stem in a if stem in b]
-    alone = [a[stem] for stem in a if stem not in b], [b[stem] for stem in b if stem not in a]
-    return _Partners({stem: (a[stem], b[stem]) for stem in both}, alone)
+    pairs = {stem: (Picture(real, a[stem]), Picture(generated, b[stem])) for stem in a if stem in b}
+    return pairs, ([a[stem] for stem in a if stem not in b], [b[stem] for stem in b if stem not in a])
 
 
-def _batch(rows: list[tuple[np.ndarray, np.ndarray]], size: int) -> dict[str, np.ndarray]:
-    filled = [*rows, *[rows[-1]] * (size - len(rows))]
-    first, second = (np.stack(side) for side in zip(*filled, strict=True))
-    return {"first": first, "second": second, "counts": np.arange(size) < len(rows)}
-
-
-def _listed(failed: dict[str, str]) -> list[str]:
-    return [f"  {shown(name)}: {why}" for name, why in failed.items()]
+def small(image: np.ndarray) -> np.ndarray:
+    """An image with every so many pixels left out, for a page."""
+    step = max(1, max(image.shape[:2]) // (2 * _SIDE))
+    return image[::step, ::step]
 
 
 def _few(names: list[str]) -> str:
@@ -257,8 +262,3 @@ def _few(names: list[str]) -> str:
 
 def _size(image: np.ndarray) -> str:
     return f"{image.shape[1]} x {image.shape[0]}"
-
-
-def _small(image: np.ndarray) -> np.ndarray:
-    step = max(1, max(image.shape[:2]) // (2 * _SIDE))
-    return image[::step, ::step]

@@ -30,10 +30,12 @@ class Pixels(NamedTuple):
     Attributes:
       levels: `[h, w, 3]` uint8.
       unusual: what was done to make it so, in words: "grey", "transparent", ...
+      codec: of the file, as Pillow calls it: "PNG", "JPEG", ...
     """
 
     levels: np.ndarray
     unusual: tuple[str, ...]
+    codec: str
 
 
 class Source:
@@ -141,6 +143,7 @@ def _files(folder: pathlib.Path) -> Iterator[str]:
 
 
 def _pixels(image: Image.Image, transparency: str) -> Pixels:
+    codec = image.format or "unknown"
     unusual = ["the first of several pictures"] if getattr(image, "n_frames", 1) > 1 else []
     image.load()
     if image.mode == "F":
@@ -163,4 +166,4 @@ def _pixels(image: Image.Image, transparency: str) -> Pixels:
         unusual.append("grey")
     elif image.mode not in ("RGB", "RGBA", "P", "PA"):
         unusual.append(f"{image.mode}, converted to RGB")
-    return Pixels(np.asarray(image.convert("RGB")), tuple(unusual))
+    return Pixels(np.asarray(image.convert("RGB")), tuple(unusual), codec)

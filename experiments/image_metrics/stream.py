@@ -4,14 +4,24 @@ import collections
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from concurrent import futures
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from experiments.image_metrics.pictures import Source, shown
-from gentoolkit.evaluation.preprocessing import Preprocessing
 
 _THREADS = 4
+
+
+class Prepare(Protocol):
+    """What is done to images before a network, such as `preprocessing.Preprocessing`."""
+
+    @property
+    def name(self) -> str:
+        """What results call it."""
+
+    def of_levels(self, images: np.ndarray, /) -> Any:
+        """Grey levels `[1, h, w, 3]` to what the network takes, `[1, ...]`."""
 
 
 class Stream:
@@ -22,16 +32,18 @@ class Stream:
       failed: why others could not be read, by name.
       sizes: how many images are `(width, height)`.
       unusual: how many images are grey, transparent and the like.
+      codecs: how many files are PNG, JPEG and so on.
       highest: the highest grey level of all.
     """
 
     def __init__(
         self,
         source: Source,
-        prepare: Mapping[str, Preprocessing],
+        prepare: Mapping[str, Prepare],
         *,
         batch_size: int,
         transparency: str,
+        fitted: str = "each stretched to the network's",
         done: Callable[[int], None] = lambda num: None,
     ):
         """Makes the stream.
@@ -41,14 +53,16 @@ class Stream:
           prepare: what is done to them for each network, by its name.
           batch_size: images in a batch; the last one is filled up.
           transparency: as in `Source.read`.
+          fitted: what is done to images of several sizes, in words.
           done: told after every batch how many files have been read.
         """
         self._source, self._prepare, self._size = source, prepare, batch_size
-        self._transparency, self._done = transparency, done
+        self._transparency, self._fitted, self._done = transparency, fitted, done
         self.used: list[str] = []
         self.failed: dict[str, str] = {}
         self.sizes: collections.Counter[tuple[int, int]] = collections.Counter()
         self.unusual: collections.Counter[str] = collections.Counter()
+        self.codecs: collections.Counter[str] = collections.Counter()
         self.highest = 0
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
@@ -75,10 +89,11 @@ class Stream:
             finally:
                 pool.shutdown(cancel_futures=True)
 
-    def _note(self, name: str, size: tuple[int, int], unusual: tuple[str, ...], highest: int) -> None:
+    def _note(self, name: str, size: tuple[int, int], unusual: tuple[str, ...], codec: str, highest: int) -> None:
         self.used.append(name)
         self.sizes[size] += 1
         self.unusual.update(unusual)
+        self.codecs[codec] += 1
         self.highest = max(self.highest, highest)
 
     def _read(self, name: str) -> tuple[str, Any, Mapping[str, np.ndarray] | None]:
@@ -88,7 +103,7 @@ class Stream:
             return name, _reason(error), None
         made = {key: prepare.of_levels(pixels.levels[None])[0] for key, prepare in self._prepare.items()}
         height, width = pixels.levels.shape[:2]
-        return name, ((width, height), pixels.unusual, int(pixels.levels.max())), made
+        return name, ((width, height), pixels.unusual, pixels.codec, int(pixels.levels.max())), made
 
     def _batch(self, rows: list[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
         filled = [*rows, *[rows[-1]] * (self._size - len(rows))]
@@ -105,7 +120,7 @@ class Stream:
         if len(self.sizes) > 1:
             most = ", ".join(f"{number} of {w} x {h}" for (w, h), number in self.sizes.most_common(3))
             rest = ", ..." if len(self.sizes) > 3 else ""
-            lines.append(f"{what}: images of {len(self.sizes)} sizes ({most}{rest}), each stretched to the network's.")
+            lines.append(f"{what}: images of {len(self.sizes)} sizes ({most}{rest}), {self._fitted}.")
         for kind, number in sorted(self.unusual.items()):
             how = " (their transparency is dropped)" if kind == "transparent" and self._transparency == "drop" else ""
             how = " (laid over white)" if kind == "transparent" and self._transparency == "white" else how

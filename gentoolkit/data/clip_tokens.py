@@ -173,13 +173,7 @@ def read(path: str | os.PathLike[str]) -> Tokenizer:
     """
     where = pathlib.Path(path)
     if where.is_dir():
-        names = ("tokenizer.json", "vocab.json", "bpe_simple_vocab_16e6.txt.gz", "bpe_simple_vocab_16e6.txt")
-        found = [where / name for name in names if (where / name).is_file()]
-        if not found:
-            raise FileNotFoundError(
-                f"There is no vocabulary in {os.fspath(path)!r}; wanted is one of {', '.join(names)}."
-            )
-        where = found[0]
+        where = vocabulary_in(where)
     text = _text(where)
     try:
         if text.lstrip()[:1] == "{":
@@ -188,6 +182,24 @@ def read(path: str | os.PathLike[str]) -> Tokenizer:
         return Tokenizer(numbered(merges), merges)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{os.fspath(where)!r} does not hold the vocabulary of a CLIP: {error}") from None
+
+
+def vocabulary_in(folder: str | os.PathLike[str]) -> pathlib.Path:
+    """The file of a vocabulary in a folder, by its published names.
+
+    Args:
+      folder: where to look.
+
+    Raises:
+      FileNotFoundError: there is none.
+    """
+    names = ("tokenizer.json", "vocab.json", "bpe_simple_vocab_16e6.txt.gz", "bpe_simple_vocab_16e6.txt")
+    found = [path for name in names if (path := pathlib.Path(folder) / name).is_file()]
+    if not found:
+        raise FileNotFoundError(
+            f"There is no vocabulary in {os.fspath(folder)!r}; wanted is one of {', '.join(names)}."
+        )
+    return found[0]
 
 
 def numbered(merges: Sequence[tuple[str, str]]) -> dict[str, int]:

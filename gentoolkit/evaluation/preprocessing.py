@@ -4,7 +4,7 @@ Three are known by name::
 
     prepare = preprocessing.clean()        # or legacy_tensorflow(), legacy_pytorch()
     x = prepare(images)                    # [b, h, w, c] uint8, or floats in [0, 1] -> [b, 299, 299, 3] for the network
-    prepare.name                           # "clean", which every result carries
+    prepare.name                           # "clean", which every result carries; "clean+center_crop" with crop=True
 
 Images are checked: what cannot be an image in its range is refused, what most likely is none is warned of.
 """
@@ -20,8 +20,7 @@ from gentoolkit import _array
 from gentoolkit.evaluation import resizing
 
 SIZE = 299  # of Inception v3
-# Room for rounding at the ends of a range.
-_SLACK = 1e-3
+_DARKEST = (1 + 1e-3) / 255  # of floats in [0, 1]; 1 of 255 with room for rounding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +35,7 @@ class Preprocessing:
       spread: grey levels that become 1.
       whole: whether floats are rounded to whole grey levels first, as a tool that takes bytes alone has them.
       clip: whether the result of resizing is cut to the range of grey levels.
+      crop: whether the middle square of an image is cut out first, so that its sides keep their ratio.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Preprocessing:
     spread: tuple[float, float, float] = (127.5, 127.5, 127.5)
     whole: bool = False
     clip: bool = False
+    crop: bool = False
 
     def __call__(self, images: np.ndarray | jax.Array) -> np.ndarray | jax.Array:
         """Prepares a batch, on the host if it is there and on its device otherwise.
@@ -69,6 +70,11 @@ class Preprocessing:
         Returns:
           `[b, size, size, 3]` float32.
         """
+        if self.crop:
+            height, width = images.shape[1:3]
+            side = min(height, width)
+            top, left = (height - side) // 2, (width - side) // 2
+            images = images[:, top : top + side, left : left + side]
         x = resizing.resize(images, (self.size, self.size), method=self.method)
         xp = np if isinstance(x, np.ndarray) else jnp
         if self.clip:
@@ -76,36 +82,41 @@ class Preprocessing:
         return (x - np.array(self.center, np.float32)) * (1 / np.array(self.spread)).astype(np.float32)
 
 
-def legacy_tensorflow(*, size: int = SIZE) -> Preprocessing:
+def legacy_tensorflow(*, size: int = SIZE, crop: bool = False) -> Preprocessing:
     """As TTUR and torch-fidelity: bytes, TensorFlow 1's bilinear, (x - 128) / 128.
 
     Args:
       size: height and width of what the network takes.
+      crop: whether to cut out the middle square first; then the name says so.
 
     Returns:
       The preprocessing.
     """
     level = (128.0, 128.0, 128.0)
-    return Preprocessing("legacy_tensorflow", size, "bilinear_tensorflow1", level, level, whole=True)
+    return Preprocessing(
+        _name("legacy_tensorflow", crop), size, "bilinear_tensorflow1", level, level, whole=True, crop=crop
+    )
 
 
-def legacy_pytorch(*, size: int = SIZE) -> Preprocessing:
+def legacy_pytorch(*, size: int = SIZE, crop: bool = False) -> Preprocessing:
     """As pytorch-fid: PyTorch's bilinear without antialiasing, 2 x - 1 of [0, 1].
 
     Args:
       size: height and width of what the network takes.
+      crop: whether to cut out the middle square first; then the name says so.
 
     Returns:
       The preprocessing.
     """
-    return Preprocessing("legacy_pytorch", size, "bilinear_half_pixel")
+    return Preprocessing(_name("legacy_pytorch", crop), size, "bilinear_half_pixel", crop=crop)
 
 
-def clean(*, size: int = SIZE) -> Preprocessing:
+def clean(*, size: int = SIZE, crop: bool = False) -> Preprocessing:
     """As clean-fid: Pillow's antialiased bicubic on floats, cut to the range, (x - 128) / 128.
 
     Args:
       size: height and width of what the network takes.
+      crop: whether to cut out the middle square first; then the name says so.
 
     Returns:
       The preprocessing.
@@ -114,20 +125,25 @@ def clean(*, size: int = SIZE) -> Preprocessing:
       Parmar, Zhang, Zhu, "On aliased resizing and surprising subtleties in GAN evaluation", CVPR 2022.
     """
     level = (128.0, 128.0, 128.0)
-    return Preprocessing("clean", size, "bicubic_antialiased", level, level, clip=True)
+    return Preprocessing(_name("clean", crop), size, "bicubic_antialiased", level, level, clip=True, crop=crop)
 
 
-def imagenet(*, size: int = 224) -> Preprocessing:
+def imagenet(*, size: int = 224, crop: bool = False) -> Preprocessing:
     """As torch-fidelity for networks of torchvision: TensorFlow 1's bilinear, then mean and deviation of ImageNet.
 
     Args:
       size: height and width of what the network takes.
+      crop: whether to cut out the middle square first; then the name says so.
 
     Returns:
       The preprocessing.
     """
     mean, deviation = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # 255 (0.485, 0.456, 0.406) and so on
-    return Preprocessing("imagenet", size, "bilinear_tensorflow1", mean, deviation, whole=True)
+    return Preprocessing(_name("imagenet", crop), size, "bilinear_tensorflow1", mean, deviation, whole=True, crop=crop)
+
+
+def _name(name: str, crop: bool) -> str:
+    return f"{name}+center_crop" if crop else name
 
 
 def levels(images: np.ndarray | jax.Array, *, whole: bool = False, name: str = "images") -> np.ndarray | jax.Array:
@@ -154,8 +170,9 @@ def levels(images: np.ndarray | jax.Array, *, whole: bool = False, name: str = "
     is_bytes = images.dtype == np.uint8
     if not is_bytes and not jnp.issubdtype(images.dtype, jnp.floating):
         raise ValueError(f"{name} must be uint8 in [0, 255] or floats in [0, 1], got {images.dtype}.")
-    if not _array.is_traced(images):
-        _check_range(images, is_bytes, name)
+    _array.check_image_range(images, (0, 255) if is_bytes else (0, 1), name=name, stacklevel=4)
+    if not is_bytes and not _array.is_traced(images) and 0 < float(images.max()) <= _DARKEST:
+        warnings.warn(f"{name} reach no more than {_DARKEST:.3g} of 1: black, or divided by 255 twice?", stacklevel=3)
     xp = jnp if isinstance(images, jax.Array) else np
     if images.shape[-1] == 1:
         images = xp.repeat(images, 3, axis=-1)
@@ -163,18 +180,3 @@ def levels(images: np.ndarray | jax.Array, *, whole: bool = False, name: str = "
         return images
     scaled = xp.clip(images.astype(np.float32), 0.0, 1.0) * np.float32(255)
     return xp.round(scaled) if whole else scaled
-
-
-def _check_range(images: np.ndarray | jax.Array, is_bytes: bool, name: str) -> None:
-    low, high = float(images.min()), float(images.max())
-    if not np.isfinite(low) or not np.isfinite(high):
-        finite = np.isfinite(np.asarray(images, np.float32)).all(axis=(1, 2, 3))
-        raise ValueError(f"{(~finite).sum()} of {len(images)} {name} hold values that are not finite.")
-    if not is_bytes and (low < -_SLACK or high > 1 + _SLACK):
-        hint = "Divide by 255, or hand over uint8." if low >= -_SLACK else "Of [-1, 1] take (x + 1) / 2."
-        raise ValueError(f"{name} must be floats in [0, 1], got values from {low:.6g} to {high:.6g}. {hint}")
-    if 0 < high <= (1 if is_bytes else (1 + _SLACK) / 255):
-        looks = "[0, 1] stored as bytes" if is_bytes else "[0, 1] divided by 255 once more"
-        warnings.warn(
-            f"{name} reach no more than {high:.3g} of {255 if is_bytes else 1}: black, or {looks}?", stacklevel=4
-        )

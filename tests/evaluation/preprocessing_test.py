@@ -82,7 +82,7 @@ def test_what_is_no_image_is_refused_and_what_hardly_is_one_is_said():
 
     prepare = preprocessing.clean(size=4)
     for wrong, told in (
-        (images(0, 255), r"\[0, 1\], got values from 0 to 255. Divide by 255"),
+        (images(0, 255), r"in image_range = \(0, 1\), got values from 0 to 255. Divide by 255"),
         (images(-1, 1), r"from -1 to 1. Of \[-1, 1\]"),
         (images(0, 255, np.int32), "uint8 in .* got int32"),
         (images(0, 1)[0], "got shape"),
@@ -97,9 +97,9 @@ def test_what_is_no_image_is_refused_and_what_hardly_is_one_is_said():
     bad[1, 0, 0, 0] = np.nan
     with pytest.raises(ValueError, match="1 of 2 images hold values that are not finite"):
         prepare(bad)
-    with pytest.warns(UserWarning, match="no more than 1 of 255"):
+    with pytest.warns(UserWarning, match=r"said to lie in \(0, 255\): is it \[0, 1\]"):
         prepare(images(0, 1, np.uint8))
-    with pytest.warns(UserWarning, match="divided by 255 once more"):
+    with pytest.warns(UserWarning, match="divided by 255 twice"):
         prepare(images(0, 1 / 255))
     with pytest.raises(ValueError, match="method must be one of"):
         resizing.matrix(3, 4, method="nearest")

@@ -289,6 +289,37 @@ def test_what_cannot_be_compared_is_refused_before_the_work(folders, extractor, 
         run(statistics, generated, changed, Options(metrics=("fid",)))
 
 
+def test_codecs_are_counted_and_two_kinds_of_them_are_said(folders, extractor, tmp_path):
+    lossy = tmp_path / "lossy"
+    lossy.mkdir()
+    for path in folders[0].glob("*.png"):
+        Image.open(path).save(lossy / f"{path.stem}.jpg")
+    found = run(lossy, folders[1], extractor, Options(metrics=("fid",)))
+    assert found.codecs == {"codec_real": {"JPEG": 25}, "codec_generated": {"PNG": 18}}
+    assert "The codecs differ, which moves distances by itself: real 25 JPEG; generated 18 PNG." in found.said
+    for path in list(folders[1].rglob("*.png"))[:2]:
+        Image.open(path).save(tmp_path / f"{path.stem}.bmp")
+    again = run(folders[0], folders[1], extractor, Options(metrics=("fid",)))
+    assert not any("codec" in line for line in again.said)
+
+
+def test_the_middle_square_is_taken_where_that_is_asked_for_and_the_name_says_so(folders, extractor, tmp_path):
+    cropped = extractor._replace(prepare=preprocessing.legacy_pytorch(size=8, crop=True))
+    options = Options(metrics=("fid",), crop=True)
+    found = run(*folders, cropped, options)
+    assert found.results["fid"].preprocessing == "legacy_pytorch+center_crop"
+    for side in folders:
+        for path in side.rglob("*.png"):
+            out = tmp_path / side.name / path.name
+            out.parent.mkdir(exist_ok=True)
+            Image.open(path).crop((0, 1, 10, 11)).save(out)
+    plain = run(tmp_path / "real", tmp_path / "generated", extractor, Options(metrics=("fid",)))
+    assert found.results["fid"].value == plain.results["fid"].value != run(*folders, extractor).results["fid"].value
+    path = command.save_real(tmp_path / "real.npz", found)
+    with pytest.raises(ValueError, match=r"center_crop', not 'legacy_pytorch'"):
+        run(path, folders[1], extractor, Options(metrics=("fid",)))
+
+
 def test_a_score_of_generated_images_alone_asks_for_no_real_ones(folders, extractor):
     options = Options(metrics=("is",), num_splits=2)
     sources = command.find(None, str(folders[1]), options)

@@ -362,7 +362,7 @@ def _centred_convolution(name: str) -> tuple[weights.Entry, weights.Entry]:
     """Kernel and bias of a convolution `weight` with a norm behind it that has `beta`, `mean` and `var`."""
 
     def make_kernel(tensor: np.ndarray, variance: np.ndarray) -> np.ndarray:
-        return np.float64(tensor).transpose(2, 3, 1, 0) / np.sqrt(np.float64(variance) + _EPSILON)
+        return tensor.astype(np.float64).transpose(2, 3, 1, 0) / np.sqrt(np.float64(variance) + _EPSILON)
 
     def make_bias(beta: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
         return np.float64(beta) - np.float64(mean) / np.sqrt(np.float64(variance) + _EPSILON)

@@ -26,6 +26,7 @@ _HEADS = {
     "9153a2043dccf3b5": ("0.1", "vgg16"),
     "68f1b1752260e033": ("0.1", "squeezenet1.1"),
 }
+_TRUNKS = {alexnet_lib.AlexNet: "alexnet", vgg_lib.VGG16: "vgg16", squeezenet_lib.SqueezeNet: "squeezenet1.1"}
 
 
 class Lpips(nnx.Module):
@@ -107,7 +108,7 @@ class Lpips(nnx.Module):
         made = cls(trunk.random(rngs), version=version)
         rng = np.random.default_rng(np.asarray(jax.random.key_data(rngs.params())).tolist())
         made.heads = nnx.List(nnx.Param(jnp.asarray(rng.random(n), jnp.float32)) for n in _channels(made.trunk))
-        made.origin = weights.of_random(f"lpips v{version} on {made.trunk.origin.name}")
+        made.origin = weights.of_random(f"lpips v{version} on {_TRUNKS[trunk]}")
         return made
 
     def __call__(self, first: jax.Array, second: jax.Array, *, image_range: tuple[float, float]) -> jax.Array:
