@@ -50,8 +50,8 @@ def main(argv: list[str]) -> None:
     found = fid.fid(side(1, 0.0), side(2, 0.05))
     grown = _peak() - before
     print(
-        f"FID of {found.num_real:,} and {found.num_generated:,} images: {found.value:.5g} +- {found.standard_error:.2g}; "
-        f"peak {before / 2**20:,.0f} MiB with the network alone, {(before + grown) / 2**20:,.0f} MiB in all: "
+        f"FID of {found.num_real:,} and {found.num_generated:,} images: {found.value:.5g} +- "
+        f"{found.standard_error:.2g}; peak {before / 2**20:,.0f} MiB with the network alone, {(before + grown) / 2**20:,.0f} MiB in all: "
         f"{grown / 2**20:,.0f} MiB more ({time.perf_counter() - started:.0f} s)"
     )
     sys.exit(1 if grown >= _LIMIT else 0)

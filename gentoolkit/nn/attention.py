@@ -15,6 +15,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from gentoolkit.nn import _products
+
 Activation = Callable[[jax.Array], jax.Array]
 _LECUN = nnx.initializers.lecun_normal()
 
@@ -137,7 +139,7 @@ class MultiHeadAttention(nnx.Module):
         inputs = num_features if context_features is None else context_features
 
         def linear(features: int, init: nnx.Initializer) -> nnx.Linear:
-            return nnx.Linear(features, num_features, kernel_init=init, dtype=dtype, precision=precision, rngs=rngs)
+            return _linear(features, num_features, init, dtype, precision, rngs)
 
         self.query = linear(num_features, kernel_init)
         self.key = linear(inputs, kernel_init)
@@ -245,7 +247,7 @@ class TransformerBlock(nnx.Module):
             )
 
         def linear(inputs: int, outputs: int, init: nnx.Initializer) -> nnx.Linear:
-            return nnx.Linear(inputs, outputs, kernel_init=init, dtype=dtype, precision=precision, rngs=rngs)
+            return _linear(inputs, outputs, init, dtype, precision, rngs)
 
         self.attention_norm, self.attention = norm(), attention(None)
         if context_features is not None:
@@ -290,3 +292,22 @@ class TransformerBlock(nnx.Module):
         if context is not None:
             x = x + self.context_attention(self.context_norm(x), context, keys_valid=context_valid)
         return x + self.out(self.activation(self.hidden(self.hidden_norm(x))))
+
+
+def _linear(
+    inputs: int,
+    outputs: int,
+    init: nnx.Initializer,
+    dtype: jax.typing.DTypeLike | None,
+    precision: str | None,
+    rngs: nnx.Rngs,
+) -> nnx.Linear:
+    return nnx.Linear(
+        inputs,
+        outputs,
+        kernel_init=init,
+        dtype=dtype,
+        precision=precision,
+        dot_general=_products.dot_general,
+        rngs=rngs,
+    )

@@ -7,7 +7,7 @@ import pytest
 import scipy.special
 from flax import nnx
 
-from gentoolkit.nn import attention
+from gentoolkit.nn import _products, attention
 from gentoolkit.nn.attention import MultiHeadAttention, TransformerBlock
 
 RNG = np.random.default_rng(0)
@@ -134,3 +134,24 @@ def test_what_does_not_fit_is_refused_by_name():
         attention.attend(*[jnp.zeros((3, 2, 4))] * 3, mask=jnp.ones((3, 3)))
     with pytest.raises(ValueError, match="got .2, 3, 1, 4., .2, 3, 2, 4. and"):
         attention.attend(jnp.zeros((2, 3, 1, 4)), *[jnp.zeros((2, 3, 2, 4))] * 2)
+
+
+def test_products_with_wide_kernels_are_the_same_with_their_gradients_and_wider_on_cpus():
+    rng = np.random.default_rng(0)
+    x, kernel = (jnp.asarray(rng.standard_normal(shape), jnp.float32) for shape in ((4, 160, 3), (3, 256)))
+    axes = (((2,), (0,)), ((), ()))
+
+    def total(product, x, kernel):
+        return jnp.sum(jnp.sin(product(x, kernel, axes, precision="highest")))
+
+    ours, plain = (
+        jax.jit(jax.value_and_grad(lambda x, kernel, product=product: total(product, x, kernel), (0, 1)))
+        for product in (_products.dot_general, jax.lax.dot_general)
+    )
+    for a, b in zip(jax.tree.leaves(ours(x, kernel)), jax.tree.leaves(plain(x, kernel)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+    if jax.default_backend() == "cpu":
+        text = jax.jit(lambda x, kernel: _products.dot_general(x, kernel, axes)).lower(x, kernel).as_text()
+        assert "272xf32" in text  # 256 and some more
+    few = jax.make_jaxpr(lambda x, kernel: _products.dot_general(x, kernel, axes))(x[:, :9], kernel)
+    assert "pad" not in str(few)
