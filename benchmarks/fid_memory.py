@@ -49,11 +49,11 @@ def main(argv: list[str]) -> None:
     before, started = _peak(), time.perf_counter()
     found = fid.fid(side(1, 0.0), side(2, 0.05))
     grown = _peak() - before
-    print(
-        f"FID of {found.num_real:,} and {found.num_generated:,} images: {found.value:.5g} +- "
-        f"{found.standard_error:.2g}; peak {before / 2**20:,.0f} MiB with the network alone, {(before + grown) / 2**20:,.0f} MiB in all: "
-        f"{grown / 2**20:,.0f} MiB more ({time.perf_counter() - started:.0f} s)"
-    )
+    value = f"{found.value:.5g} +- {found.standard_error:.2g}"
+    print(f"FID of {found.num_real:,} and {found.num_generated:,} images: {value}")
+    network, whole, more = (f"{size / 2**20:,.0f} MiB" for size in (before, before + grown, grown))
+    print(f"Peak: {network} with the network alone, {whole} in all, {more} more.")
+    print(f"Time: {time.perf_counter() - started:.0f} s")
     sys.exit(1 if grown >= _LIMIT else 0)
 
 
