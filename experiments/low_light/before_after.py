@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.low_light import tiles
-from experiments.low_light.pictures import files
 from gentoolkit import report
+from gentoolkit.data.pictures import files
 
 FOLDER, NAME = "report", "report.html"
 _SIDE = 480

@@ -7,14 +7,15 @@ import pathlib
 import signal
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from absl import app, flags
 
-from experiments.low_light import before_after, methods, options, pictures
-from experiments.low_light.pictures import files
+from experiments.low_light import before_after, methods, options
+from gentoolkit import study
+from gentoolkit.data import pictures
+from gentoolkit.data.pictures import files, folders
 from gentoolkit.training import launch
 
 # They belong to the program, and show up in its --help.
@@ -122,25 +123,7 @@ def find(source: pathlib.Path, target: pathlib.Path) -> Jobs:
       UsageError: there is nothing to read, or what is written would overwrite it.
     """
     if source.is_dir():
-        named, others = [], Counter[str]()
-        for path in sorted(source.iterdir()):
-            if path.is_dir():
-                others["folder"] += 1
-            elif (
-                path.suffix.lower() in pictures.SUFFIXES
-                and path.name[0] != "."
-                and (path.is_file() or path.is_symlink())
-            ):
-                named.append(path)
-            else:
-                others[path.suffix.lower() or "no suffix"] += 1
-        folders = others.pop("folder", 0)
-        rest = [f"{folders} folder{'s' if folders > 1 else ''}"] if folders else []
-        if others:
-            count = sum(others.values())
-            kinds = ", ".join(files.shown(name) for name, _ in others.most_common(5))
-            rest.append(f"{count} file{'s' if count > 1 else ''} of other kinds ({kinds})")
-        passed_over = f"Passed over in {files.shown(source)}: {' and '.join(rest)}." if rest else ""
+        named, passed_over = folders.listed(source, pictures.SUFFIXES)
         if not named:
             raise app.UsageError(
                 f"{files.shown(source)} holds no image ({', '.join(pictures.SUFFIXES)}). {passed_over}".strip()
@@ -242,16 +225,5 @@ def _interruptible() -> Iterator[list[bool]]:
 
 
 def _peak_memory() -> str:
-    """The most memory that the process has held, where the system says so."""
-    # Of Linux's two counts the one that begins with this program: that of getrusage begins with its parent's memory.
-    status = pathlib.Path("/proc/self/status")
-    lines = status.read_text().splitlines() if status.exists() else []
-    kibibytes = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
-    if not kibibytes:
-        try:
-            import resource
-        except ImportError:
-            return ""
-        unit = 1024 if sys.platform == "darwin" else 1
-        kibibytes = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit]
-    return f"Peak memory: {kibibytes[0] / 1024:.0f} MiB"
+    peak = study.peak_memory()
+    return "" if peak is None else f"Peak memory: {peak / 2**20:.0f} MiB"

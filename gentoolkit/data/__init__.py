@@ -25,6 +25,7 @@ cropped, scaled and padded.
 | `preparation` | `prepare(sources, directory, name=)`: reads once and writes array_record, without tensorflow |
 | `aligned` | pairs of pictures: `halves` of one file, `folders` with the same names (CUFS too), `listed` in a file |
 | `openmoji` | `load(split)`: outlines and colourings of some 4,000 drawings, without a download |
+| `pictures` | photographs from and to files with all that the files say about them: depth, alpha, EXIF, profiles |
 | `polygons` | `load(num)`: outlines and filled shapes, content and colour known exactly |
 | `text` | `Vocabulary`: words to numbers of variable length, and back |
 | `clip_tokens` | `read(path)`: byte pairs of CLIP's vocabulary files; texts to rows of 77 tokens |
@@ -53,6 +54,7 @@ _MODULES = (
     "mnist",
     "openmoji",
     "pairs",
+    "pictures",
     "pipeline",
     "polygons",
     "preparation",

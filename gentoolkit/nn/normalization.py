@@ -142,7 +142,9 @@ class Conditional(nnx.Module):
         return _modulate(x if self.norm is None else self.norm(x), 1.0 + scale, shift)
 
 
-def adaptive(x: jax.Array, scale: jax.Array, shift: jax.Array) -> jax.Array:
+def adaptive(
+    x: jax.Array, scale: jax.Array, shift: jax.Array, *, norm: Callable[[jax.Array], jax.Array] | None = None
+) -> jax.Array:
     """Adaptive instance norm: each channel of each image to the standard deviation and mean that are handed in.
 
     What `scale` and `shift` carry is not lost to the norm, unlike a code that is appended to the channels before it.
@@ -151,6 +153,7 @@ def adaptive(x: jax.Array, scale: jax.Array, shift: jax.Array) -> jax.Array:
       x: `[b, h, w, c]` maps.
       scale: `[b, c]`.
       shift: `[b, c]`.
+      norm: an instance norm without a scale and shift of its own, if it is a module of the network's.
 
     Returns:
       `[b, h, w, c]`.
@@ -162,7 +165,7 @@ def adaptive(x: jax.Array, scale: jax.Array, shift: jax.Array) -> jax.Array:
       Huang and Belongie, "Arbitrary style transfer in real-time with adaptive instance normalization", ICCV
       2017, eq. (8).
     """
-    return _modulate(instance(x.shape[-1], rngs=nnx.Rngs(0))(x), scale, shift)
+    return _modulate((norm or instance(x.shape[-1], rngs=nnx.Rngs(0)))(x), scale, shift)
 
 
 def _modulate(x: jax.Array, scale: jax.Array, shift: jax.Array) -> jax.Array:

@@ -21,6 +21,7 @@ from gentoolkit.study.grid import Row as Row
 from gentoolkit.study.grid import complete as complete
 from gentoolkit.study.grid import group as group
 from gentoolkit.study.grid import read as read
+from gentoolkit.study.memory import peak_memory as peak_memory
 from gentoolkit.study.paper import Summary as Summary
 from gentoolkit.study.paper import beside as beside
 from gentoolkit.study.paper import interval as interval

@@ -15,8 +15,9 @@ from absl import app, flags
 from absl.testing import flagsaver
 from PIL import Image
 
-from experiments.low_light import before_after, command, methods, photographs, pictures, tiles
+from experiments.low_light import before_after, command, methods, photographs, tiles
 from experiments.low_light.options import METHODS, Options
+from gentoolkit.data import pictures
 from gentoolkit.gaussian_process import covariance, posterior
 from gentoolkit.imaging import quality
 from gentoolkit.imaging.gp_enhancement import improved, tone_map

@@ -182,12 +182,13 @@ class AdaptiveResidual(nnx.Module):
         self.first, self.second = (
             Convolution(features, features, 3, reflect=True, kernel_init=scheme.kernel_init, rngs=rngs) for _ in "ab"
         )
+        self.first_norm, self.second_norm = (normalization.instance(features, rngs=rngs) for _ in "ab")
 
     def __call__(self, x: jax.Array, sites: Sequence[tuple[jax.Array, jax.Array]]) -> jax.Array:
         """Maps `[b, h, w, features]` to the same shape; each norm with its `(scale, shift)`, `[b, features]` each."""
         one, two = sites
-        y = nnx.relu(normalization.adaptive(self.first(x), *one))
-        return x + normalization.adaptive(self.second(y), *two)
+        y = nnx.relu(normalization.adaptive(self.first(x), *one, norm=self.first_norm))
+        return x + normalization.adaptive(self.second(y), *two, norm=self.second_norm)
 
 
 class _Affine(nnx.Module):

@@ -6,8 +6,8 @@ import warnings
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
-from experiments.low_light.pictures import exif, picture
-from experiments.low_light.pictures.picture import Metadata, Picture, Unreadable
+from gentoolkit.data.pictures import exif, picture
+from gentoolkit.data.pictures.picture import Metadata, Picture, Unreadable
 
 _FORMATS = ("JPEG", "WEBP", "BMP", "GIF")  # JPEG files of several pictures open as "MPO"
 UNKNOWN = UnidentifiedImageError
@@ -24,7 +24,7 @@ def read(data: bytes) -> Picture:
         frames = getattr(image, "n_frames", 1)
         notes: tuple[str, ...] = ()
         if frames > 1 and image.format != "MPO":
-            raise Unreadable(f"it is an animation of {frames} frames, and one photograph a file is enhanced")
+            raise Unreadable(f"it is an animation of {frames} frames, and one photograph a file is read")
         if frames > 1:
             notes += (f"the first of its {frames} pictures",)
         image.load()

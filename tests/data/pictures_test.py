@@ -8,9 +8,9 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms, ImageOps
 
-from experiments.low_light import pictures
-from experiments.low_light.pictures import exif, files
-from experiments.low_light.pictures import picture as picture_lib
+from gentoolkit.data import pictures
+from gentoolkit.data.pictures import exif, files
+from gentoolkit.data.pictures import picture as picture_lib
 
 pytestmark = pytest.mark.fast
 

@@ -5,8 +5,8 @@ import zlib
 
 import numpy as np
 
-from experiments.low_light.pictures import exif, picture
-from experiments.low_light.pictures.picture import Metadata, Picture, Unreadable
+from gentoolkit.data.pictures import exif, picture
+from gentoolkit.data.pictures.picture import Metadata, Picture, Unreadable
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # Besides those that may be copied whatever the pixels are (the fourth letter is small): colour, which a program that
@@ -38,9 +38,7 @@ def read(data: bytes) -> Picture:
     bits, kind = header[8], header[9]
     frames = next((content[:4] for name, content in chunks if name == b"acTL"), b"")
     if int.from_bytes(frames) > 1:
-        raise Unreadable(
-            f"it is an animation of {int.from_bytes(frames)} frames, and one photograph a file is enhanced"
-        )
+        raise Unreadable(f"it is an animation of {int.from_bytes(frames)} frames, and one photograph a file is read")
     transparent = next((content for name, content in chunks if name == b"tRNS"), None)
     if bits == 16:
         channels = imagecodecs.png_decode(data)
@@ -48,7 +46,7 @@ def read(data: bytes) -> Picture:
         channels = _with_alpha(channels, 1 if kind in (0, 4) else 3, transparent)
         pixels, alpha, grey = picture.from_channels(channels, num_colors=1 if kind in (0, 4) else 3)
     else:
-        from experiments.low_light.pictures import general
+        from gentoolkit.data.pictures import general
 
         pixels, alpha, grey = general.decoded(data, "PNG")
     said = _metadata(chunks)

@@ -7,8 +7,8 @@ import zlib
 
 import numpy as np
 
-from experiments.low_light.pictures import exif, picture
-from experiments.low_light.pictures.picture import Metadata, Picture, Unreadable
+from gentoolkit.data.pictures import exif, picture
+from gentoolkit.data.pictures.picture import Metadata, Picture, Unreadable
 
 # Tags that say how pixels are stored, or would be wrong of other pixels: size, bits, strips, tiles, colour maps,
 # smaller copies, ranges; orientation, as the pixels are written upright; and those that `Metadata` has by name.
@@ -51,7 +51,7 @@ def read(data: bytes) -> Picture:
             raise Unreadable("its first page is a small copy, as of raw photographs")
         whole = [page for page, kind in zip(pages, kinds, strict=True) if not kind & (_REDUCED | _MASK)]
         if len(whole) > 1:
-            raise Unreadable(f"it holds {len(whole)} pages, and one photograph a file is enhanced")
+            raise Unreadable(f"it holds {len(whole)} pages, and one photograph a file is read")
         page = pages[0]
         notes = () if len(pages) == 1 else (f"{len(pages) - 1} small copies or masks left out",)
         below = sum(len(page.subifds or ()) for page in pages)
@@ -243,7 +243,7 @@ def _unpremultiplied(channels: np.ndarray) -> np.ndarray:
 def _from_cmyk(channels: np.ndarray, profile: bytes | None) -> np.ndarray:
     from PIL import Image
 
-    from experiments.low_light.pictures import general
+    from gentoolkit.data.pictures import general
 
     return np.asarray(general.rgb_of_cmyk(Image.fromarray(np.ascontiguousarray(channels), "CMYK"), profile))
 

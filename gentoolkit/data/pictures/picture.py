@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.low_light.pictures import exif as exif_lib
+from gentoolkit.data.pictures import exif as exif_lib
 
 
 class Unreadable(ValueError):

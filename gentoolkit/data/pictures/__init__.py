@@ -9,10 +9,10 @@ import pathlib
 
 import numpy as np
 
-from experiments.low_light.pictures import files, general, png, tiff
-from experiments.low_light.pictures.picture import Metadata as Metadata
-from experiments.low_light.pictures.picture import Picture as Picture
-from experiments.low_light.pictures.picture import Unreadable as Unreadable
+from gentoolkit.data.pictures import files, general, png, tiff
+from gentoolkit.data.pictures.picture import Metadata as Metadata
+from gentoolkit.data.pictures.picture import Picture as Picture
+from gentoolkit.data.pictures.picture import Unreadable as Unreadable
 
 _FORMATS = {
     ".jpg": "JPEG",
