@@ -8,8 +8,8 @@ the ones that they are given, and that note down what they saw::
         seen = shared_statistics.replace(models, weights, given=given)
         return models["painter"](windows), seen
 
-A network whose borders lie further away than a pixel sees, with the statistics of the whole picture given, makes of that
-pixel what the network makes of it in the whole picture.
+With the statistics of the whole picture given, a network makes of a pixel what it makes of it in the whole picture, if
+the borders of the window lie further away than the pixel sees.
 """
 
 from collections.abc import Mapping
