@@ -40,10 +40,11 @@ def between(one: np.ndarray, other: np.ndarray, num: int, *, spherical: bool = F
     share = np.linspace(0, 1, num)[:, None]
     if not spherical:
         return ((1 - share) * one + share * other).astype(np.float32)
-    lengths = [float(np.linalg.norm(code)) for code in (one, other)]
+    ends = [np.asarray(code, np.float64) for code in (one, other)]
+    lengths = [float(np.linalg.norm(code)) for code in ends]
     if not min(lengths):
         raise ValueError("There is no arc from or to a code of 0.")
-    units = [np.asarray(code, np.float64) / length for code, length in zip((one, other), lengths, strict=True)]
+    units = [code / length for code, length in zip(ends, lengths, strict=True)]
     angle = np.arccos(np.clip(units[0] @ units[1], -1, 1))
     if np.pi - angle < 1e-6:
         raise ValueError("There is no arc between opposite codes.")

@@ -6,7 +6,7 @@ import pathlib
 import sys
 import time
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from absl import app, flags
@@ -99,33 +99,36 @@ def run() -> None:
     launch.start(main, expected=(OSError, ValueError))
 
 
-def define_flags() -> None:
+def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines the flags of the command."""
-    flags.DEFINE_string("run", "", "Folder of a run: the --workdir of main.")
-    flags.DEFINE_list("weights", [], "Instead of a run: published files of one of the methods below.")
-    flags.DEFINE_enum("method", "cyclegan", list(published.METHODS), "Whose files --weights names.")
-    flags.DEFINE_string("input", None, "Picture, or folder of pictures.")
-    flags.DEFINE_string("output", None, "Folder to write to.")
-    flags.DEFINE_integer("samples", None, "Pictures of each, in drawn styles; 1 by default.", lower_bound=1)
-    flags.DEFINE_string("reference", "", "Picture whose style is used.")
-    flags.DEFINE_list("interpolate", [], "Two pictures, or two seeds: styles from one to the other.")
-    flags.DEFINE_integer("steps", 8, "Pictures of an interpolation.", lower_bound=2)
-    flags.DEFINE_bool("slerp", False, "Interpolate along the arc instead of the straight line.")
-    flags.DEFINE_bool("reverse", False, "Paint x instead of y.")
-    flags.DEFINE_bool("restyle", False, "Paint pictures of a domain in another style of the same domain.")
-    flags.DEFINE_integer("seed", 0, "Of drawn styles.", lower_bound=0)
-    flags.DEFINE_bool("sync", True, "The same drawn styles for every picture.")
-    flags.DEFINE_bool("averaged", True, "Take the averaged weights, where the run has some.")
-    flags.DEFINE_integer("tile", 1024, "Pictures of more than the square of this go in windows.", lower_bound=1)
-    flags.DEFINE_integer(
-        "batch", 4, "Pictures of one size that go through at once, where they are small.", lower_bound=1
+    here: dict[str, Any] = {"flag_values": flag_values}
+    flags.DEFINE_string("run", "", "Folder of a run: the --workdir of main.", **here)
+    flags.DEFINE_list("weights", [], "Instead of a run: published files of one of the methods below.", **here)
+    flags.DEFINE_enum("method", "cyclegan", list(published.METHODS), "Whose files --weights names.", **here)
+    flags.DEFINE_string("input", None, "Picture, or folder of pictures.", **here)
+    flags.DEFINE_string("output", None, "Folder to write to.", **here)
+    flags.DEFINE_integer("samples", None, "Pictures of each, in drawn styles; 1 by default.", lower_bound=1, **here)
+    flags.DEFINE_string("reference", "", "Picture whose style is used.", **here)
+    flags.DEFINE_list("interpolate", [], "Two pictures, or two seeds: styles from one to the other.", **here)
+    flags.DEFINE_integer("steps", 8, "Pictures of an interpolation.", lower_bound=2, **here)
+    flags.DEFINE_bool("slerp", False, "Interpolate along the arc instead of the straight line.", **here)
+    flags.DEFINE_bool("reverse", False, "Paint x instead of y.", **here)
+    flags.DEFINE_bool("restyle", False, "Paint pictures of a domain in another style of the same domain.", **here)
+    flags.DEFINE_integer("seed", 0, "Of drawn styles.", lower_bound=0, **here)
+    flags.DEFINE_bool("sync", True, "The same drawn styles for every picture.", **here)
+    flags.DEFINE_bool(
+        "alpha", True, "Keep what is transparent so; --noalpha leaves nothing transparent, on white.", **here
     )
-    flags.mark_flags_as_required(["input", "output"])
+    flags.DEFINE_bool("averaged", True, "Take the averaged weights, where the run has some.", **here)
+    flags.DEFINE_integer("tile", 1024, "Pictures of more than the square of this go in windows.", lower_bound=1, **here)
+    flags.DEFINE_integer(
+        "batch", 4, "Pictures of one size that go through at once, where they are small.", lower_bound=1, **here
+    )
+    flags.mark_flags_as_required(["input", "output"], flag_values=flag_values)
 
 
-def main(argv: list[str]) -> int:
+def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
     """Paints what the flags ask for; returns the exit status. Whatever can be refused is refused before the work."""
-    values = flags.FLAGS
     if len(argv) > 1:
         raise app.UsageError(f"Did not understand {argv[1]!r}: flags begin with -- and take their value after =.")
     for name in ("input", "output"):
@@ -315,6 +318,8 @@ def _batches(task: Task, jobs: list[Job], values: flags.FlagValues, failed: dict
             if channels == 1 and not pixels.is_grey(picture):
                 picture = picture._replace(notes=(*picture.notes, f"in colour, read as grey, as {task.source} is"))
             image = pixels.to_network(picture, channels)
+            if not values.alpha:
+                picture = picture._replace(alpha=None)
         except Exception as error:  # one file, for whatever reason, does not stop the rest
             failed[files.shown(job.source)] = files.reason(error)
             continue

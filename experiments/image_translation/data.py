@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
+from experiments.image_translation import own_folders
 from gentoolkit.data import aligned, columns, openmoji, pairs, pipeline, polygons, transform
 from gentoolkit.data.columns import Columns
 
@@ -24,6 +25,7 @@ class Domains(NamedTuple):
       test: pairs that training has not seen, in the columns `x` and `y`, and what else is known of them.
       paired: whether row i of x and of y is a pair.
       credit: who is to be named where images are shown.
+      beside: what the `y` of a row of `test` is.
     """
 
     x: Columns
@@ -31,6 +33,7 @@ class Domains(NamedTuple):
     test: Columns
     paired: bool
     credit: str = ""
+    beside: str = "the true y"
 
 
 def load(config: ConfigDict) -> Domains:
@@ -52,18 +55,30 @@ def load(config: ConfigDict) -> Domains:
         raise ValueError(f"config.data_dir must name the folder of {dataset}.")
     root = pathlib.Path(config.data_dir).expanduser()
     options = {"image_shape": (size, size, 3), "convert_channels": True}
+    if dataset == "folders" and not paired:
+        sides = own_folders.find(root)
+        own_folders.check_apart(sides)
+        if (cx, cy) != (3, 3) or not own_folders.are_pairs(sides):
+            x, y, test = own_folders.load(sides, image_size=size, channels=(cx, cy))
+            _check_sides(test, "x", "y", root)
+            return Domains(x, y, test, False, beside="some other y")
     if cx != 3 or cy != 3:
         raise ValueError(f"config.channels must be (3, 3) for {dataset}, got {(cx, cy)}.")
     if dataset == "cufs":
         both = aligned.folders(photo=root / "photos", drawing=root / "sketches", key=aligned.cufs_key, **options)
         train, test = columns.split(both, num_test=max(1, len(both) // 3), seed=0)
     elif dataset == "folders":
-        both = aligned.folders(drawing=root / "x", photo=root / "y", **options)
+        sides = own_folders.find(root)
+        both = aligned.folders(drawing=sides.x, photo=sides.y, **options)
+        least = 2 if paired else 3
+        if len(both) < least:
+            raise ValueError(
+                f"{root} holds {len(both)} pairs; {least} are needed at least, to train and to measure on."
+            )
         train, test = columns.split(both, num_test=max(1, len(both) // 10), seed=0)
     else:
         train, test = (_split(root, part, dataset, options) for part in ("train", "val"))
-    if aligned.looks_swapped(train, drawing="drawing", photograph="photo"):
-        print(f"{root}: drawings have more colours than photographs. Are the sides swapped?", file=sys.stderr)
+    _check_sides(train, "drawing", "photo", root)
     return _parted(train, test, "drawing", "photo", paired)
 
 
@@ -99,6 +114,11 @@ def ways(test: Columns, most: int) -> list[Ways]:
         if len(different) > 1:
             found.append(Ways(rows["x"][held[0]], different))
     return sorted(found, key=lambda way: -len(way.y))[:most]
+
+
+def _check_sides(both: Columns, drawing: str, photograph: str, root: pathlib.Path) -> None:
+    if aligned.looks_swapped(both, drawing=drawing, photograph=photograph):
+        print(f"{root}: drawings (x) have more colours than photographs (y). Swapped?", file=sys.stderr)
 
 
 def stream(config: ConfigDict, domains: Domains, **part: int) -> pairs.Together:

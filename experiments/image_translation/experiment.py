@@ -8,7 +8,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from experiments.image_translation import data, hidden, judgement
+from experiments.image_translation import collapse, data, hidden, judgement
 from experiments.image_translation.systems import build
 from experiments.image_translation.systems.system import System
 from gentoolkit import report, training
@@ -58,7 +58,7 @@ def run(config: ConfigDict, workdir: str | pathlib.Path, mesh: jax.sharding.Mesh
             workdir,
             title=f"{config.method} on {config.dataset}",
             command=report.command(),
-            pictures=[("samples.png", "Held-out x, images of y painted from it, and the true y")],
+            pictures=[("samples.png", f"Held-out x, images of y painted from it, and {domains.beside}")],
             notes=_notes(domains),
         )
         report.write_run(workdir)
@@ -75,6 +75,7 @@ def _measurements(system: System, domains: data.Domains, workdir: pathlib.Path):
         lambda models, x, code: system.translate(models, x, code if system.code_dim else None, "y")
     )
     style = training.jit(lambda models, y: system.style(models, y, "y")) if system.style else None
+    watch = collapse.Watch(next(iter(system.players)))
 
     cycles = hidden.cycling(system) if set(system.directions) == {"x", "y"} else None
 
@@ -110,6 +111,7 @@ def _measurements(system: System, domains: data.Domains, workdir: pathlib.Path):
         told = judgement.alarm(values)
         if told and jax.process_index() == 0:
             print(f"Step {step}: {told}.", file=sys.stderr, flush=True)
+        watch.check(values, step)
         if jax.process_index() == 0:
             shown = [_rgb(_unit(x)), *np.moveaxis(painted, 1, 0), _unit(y)]
             rows = np.stack([column[:_ROWS] for column in shown], axis=1)

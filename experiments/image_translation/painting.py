@@ -6,7 +6,7 @@ things are then to be had from elsewhere:
 - What lies beyond a window. Windows overlap by the reach of the networks, so that this too is exact.
 - The statistics of the norms, which are those of the whole picture. They are first those of some windows, spread over
   the picture, which go through together. With these held, all windows go through, and what each norm sees of the whole
-  picture beside what it was given corrects them, until both differ by less than `TOLERANCE` standard deviations. This is
+  picture beside what it was given corrects them, until both differ by less than `TOLERANCE` deviations. This is
   approximate: the picture is off by less than one level of 255 where the statistics are off by a hundredth, as a test
   holds, without seams, since all windows have the same. Each round takes as long as the picture would whole, and what
   the overlap adds; one correction is the rule.
@@ -101,8 +101,8 @@ class Painter:
     def padded(self, size: tuple[int, int]) -> tuple[int, int]:
         """The height and width that a picture is padded to."""
         multiple = self.system.multiple
-        # A reflection needs some pixels in the smallest map.
-        height, width = (max(4 * multiple, math.ceil(length / multiple) * multiple) for length in size)
+        # A reflection needs two pixels in the smallest map.
+        height, width = (max(8, math.ceil(length / multiple) * multiple) for length in size)
         return height, width
 
     def __call__(self, images: np.ndarray, codes: np.ndarray) -> Painted:

@@ -6,8 +6,8 @@ r"""Paints pictures of the other domain from pictures of one: a file or all of a
     … --reverse             x from y, where y from x is usual
     … --restyle             pictures of y in another style of y; needs --samples, --reference or --interpolate
 
-RUN is the --workdir of `main`. Of NAME.jpg come NAME_0.png, NAME_1.png, ... A file that fails does not stop the rest: it
-is listed at the end, and the exit status is 1. Published files of CycleGAN and BicycleGAN are taken in place of a run:
+RUN is the --workdir of `main`. NAME.jpg becomes NAME_0.png, NAME_1.png, ... A file that fails does not stop the rest:
+it is listed at the end, and the exit status is 1. Published files of CycleGAN and BicycleGAN stand in for a run:
 `--weights=latest_net_G_A.pth --method=cyclegan`, `--weights=latest_net_G.pth,latest_net_E.pth --method=bicyclegan`.
 """
 

@@ -21,6 +21,7 @@ def written(folder: pathlib.Path, method: str = "dsvib", *, average: bool = Fals
     config = config_lib.get_config("polygons")
     config.update(method=method, image_size=16, width=2, pool=2, **options)
     config.dsvib.update(num_blocks=1, bank=2)
+    config.munit.num_blocks = config.cyclegan.num_blocks = 1
     folder.mkdir()
     (folder / "config.json").write_text(config.to_json())
     # Drawn by NumPy: to make the networks would take longer than to use them.

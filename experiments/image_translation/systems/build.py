@@ -24,6 +24,14 @@ def build(config: ConfigDict, optimizer: optax.GradientTransformation) -> System
       ValueError: there is no such method, or `config.image_size` does not divide as its networks need.
     """
     study.choose("config.method", config.method, METHODS)
+    if config.batch_size < 1:
+        raise ValueError(f"config.batch_size must be at least 1, got {config.batch_size}.")
+    bank = max(config.dsvib.bank, config.batch_size)
+    if config.method == "dsvib" and config.dsvib.code_prior == "discrepancy" and bank < 2:
+        raise ValueError(
+            "The discrepancy of codes from N(0, I) takes two codes at least: "
+            f"got config.dsvib.bank = {config.dsvib.bank} and config.batch_size = {config.batch_size}."
+        )
     system = _SYSTEMS[config.method](config, optimizer)
     if config.image_size % system.multiple:
         raise ValueError(

@@ -1,0 +1,215 @@
+"""Pictures of one's own through a system: any size, windows, styles, and everything that is refused."""
+
+import functools
+
+import imagecodecs
+import numpy as np
+import pytest
+from absl import app, flags
+from PIL import Image
+
+from experiments.image_translation import codes, command, painting, pixels, runs, windows
+from gentoolkit import training
+from gentoolkit.data import pictures
+from tests.experiments.image_translation_runs_test import written
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Folders of runs: with codes, and without."""
+    folder = tmp_path_factory.mktemp("runs")
+    written(folder / "munit", "munit")
+    written(folder / "cyclegan", "cyclegan")
+    load = functools.cache(runs.load)
+    with pytest.MonkeyPatch.context() as patch:
+        # Once each: every load traces all networks.
+        patch.setattr(runs, "load", load)
+        yield folder
+
+
+def translate(**given) -> int:
+    """The command with these flags."""
+    values = flags.FlagValues()
+    command.define_flags(values)
+    values(["translate", *(f"--{name}={value}" for name, value in given.items())])
+    return command.main(["translate"], values)
+
+
+@pytest.mark.fast
+def test_codes_are_the_same_however_many_and_arcs_keep_their_length():
+    few, many = codes.drawn(3, 2, 8), codes.drawn(3, 5, 8)
+    np.testing.assert_array_equal(few, many[:2])
+    assert not np.array_equal(few, codes.drawn(3, 2, 8, name="a.png"))
+    line, arc = (codes.between(*few, 5, spherical=spherical) for spherical in (False, True))
+    for way in (line, arc):
+        np.testing.assert_allclose(way[[0, -1]], few, atol=1e-6)
+    np.testing.assert_allclose(line[2], few.mean(0), atol=1e-6)
+    lengths = np.linalg.norm(arc, axis=1)
+    np.testing.assert_allclose(lengths, np.linspace(lengths[0], lengths[-1], 5), rtol=1e-5)
+    assert np.linalg.norm(line[2]) < 0.9 * lengths[2]
+    with pytest.raises(ValueError, match="opposite"):
+        codes.between(few[0], -few[0], 3, spherical=True)
+
+
+@pytest.mark.fast
+def test_windows_make_up_a_picture_and_keep_their_distance():
+    for size in ((400, 404), (96, 1000), (300, 100)):
+        window = windows.shape(size, side=128, multiple=4)
+        assert window[0] * window[1] <= 128**2 and all(length % 4 == 0 for length in window)
+        covered = np.zeros(size, int)
+        for one in windows.over(size, window, reach=32):
+            covered[one.place()] += 1
+            assert one.top % 4 == 0 == one.left % 4
+            for (first, last), begin, length, whole in zip(
+                (one.inside[:2], one.inside[2:]), (one.top, one.left), window, size, strict=True
+            ):
+                assert begin == 0 or first - begin >= 32
+                assert begin + length == whole or begin + length - last >= 32
+        assert (covered == 1).all()
+        places = windows.spread(size, side=64, num=6, multiple=4)
+        assert 2 <= len(places) <= 6
+        assert all(0 <= top <= size[0] - 64 and 0 <= left <= size[1] - 64 for top, left in places)
+
+
+def test_windows_give_what_the_whole_gives(made, monkeypatch):
+    # All kinds of norms: of instances, adaptive, and of layers.
+    trained = runs.load(made / "munit")
+    rng = np.random.default_rng(0)
+    height, width = 240, 330
+    slope = np.linspace(-0.7, 0.7, width)[None, :, None] * np.linspace(1, -0.5, height)[:, None, None]
+    image = (slope + 0.3 * rng.standard_normal((height, width, 3)))[None].clip(-1, 1).astype(np.float32)
+    code = codes.drawn(0, 1, 8)
+    whole = painting.Painter(trained.system, trained.models, to="y")(image, code)
+    assert whole.num_windows == 1 and whole.images.shape == image.shape
+    painter = painting.Painter(trained.system, trained.models, to="y", side=4 * whole_reach(trained))
+    found = {}
+    for tolerance, rounds in ((0.01, 1), (0.01, 4), (1e-5, 8)):
+        monkeypatch.setattr(painting, "TOLERANCE", tolerance)
+        monkeypatch.setattr(painting, "_ROUNDS", rounds)
+        taken = painter(image, code)
+        found[tolerance, rounds] = float(np.abs(taken.images - whole.images).max()), taken.off
+        assert taken.num_windows > 1
+    level = 2 / 255
+    assert found[0.01, 1][0] > 3 * level  # the sample alone is not enough
+    assert found[0.01, 4][0] < level and found[0.01, 4][1] < 0.01
+    assert found[1e-5, 8][0] < 2e-4  # nothing else is approximate
+
+
+def whole_reach(trained) -> int:
+    reach = painting.Painter(trained.system, trained.models, to="y").reach
+    with pytest.raises(ValueError, match=f"Windows must be of {4 * reach} pixels at least"):
+        painting.Painter(trained.system, trained.models, to="y", side=4 * reach - 1)
+    return reach
+
+
+@pytest.mark.fast
+def test_pixels_come_and_go_as_the_files_have_them():
+    levels = np.array([[[0, 10, 65535], [300, 300, 300]]], np.uint16)
+    alpha = np.array([[65535, 0]], np.uint16)
+    shown = pictures.Picture(levels, alpha)
+    seen = pixels.to_network(shown, 3)
+    np.testing.assert_allclose(seen[0, 0], [-1, 20 / 65535 - 1, 1], atol=1e-6)
+    np.testing.assert_array_equal(seen[0, 1], 1)  # transparent: white
+    back = pixels.to_picture(seen, shown)
+    np.testing.assert_array_equal(back.pixels[0, 0], levels[0, 0])
+    assert back.pixels.dtype == np.uint16 and back.alpha is alpha and not back.grey
+    assert pixels.to_network(shown, 1)[0, 0, 0] == pytest.approx(2 * (0.587 * 10 / 65535 + 0.114) - 1, abs=1e-6)
+    profile = pictures.Picture(
+        levels[..., :1].repeat(3, -1), grey=True, metadata=pictures.Metadata(icc_profile=b"grey")
+    )
+    assert pixels.to_picture(seen, profile).metadata.icc_profile is None  # of one channel, and now there are three
+
+
+def test_a_folder_goes_through_and_what_fails_is_told(made, tmp_path, capsys):
+    source, target = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    rng = np.random.default_rng(0)
+    for name in ("a.jpg", "b.png", "c.png"):
+        Image.fromarray(rng.integers(0, 255, (17, 23, 3), np.uint8)).save(source / name)
+    (source / "d.png").write_bytes(imagecodecs.png_encode(rng.integers(0, 65535, (17, 23), np.uint16)))
+    (source / "bad.png").write_bytes(b"nothing")
+    given = {"run": made / "munit", "input": source, "output": target, "samples": 2}
+    assert translate(**given) == 1
+    said = capsys.readouterr()
+    assert "bad.png: It cannot be read" in said.err and "1 of 5 could not be translated" in said.err
+    assert "is at step 3 of 5000" in said.out and "8 images painted" in said.out and "Peak memory" in said.out
+    names = sorted(path.name for path in target.iterdir())
+    assert names == [f"{n}_{k}.png" for n in "abcd" for k in (0, 1)] + ["translate.json"]
+    first = {name: pictures.read(target / name) for name in names[:-1]}
+    assert all(picture.pixels.shape == (17, 23, 3) for picture in first.values())
+    assert first["d_0.png"].pixels.dtype == np.uint16 and not first["d_0.png"].grey
+    # The same picture alone, its styles the same; in batches, beside others, or padded it is the same.
+    trained = runs.load(made / "munit")
+    image = pixels.to_network(pictures.read(source / "b.png"), 3)
+    wide = np.pad(image, ((0, 3), (0, 1), (0, 0)), mode="reflect")[None]
+    paint = training.jit(lambda models, x, code: trained.system.translate(models, x, code, "y"))
+    alone = np.asarray(paint(trained.models, wide, codes.drawn(0, 2, 8)[1:]))[0, :17, :23]
+    np.testing.assert_allclose(first["b_1.png"].pixels, np.round((alone + 1) * 127.5), atol=1)
+    assert not np.array_equal(first["b_0.png"].pixels, first["b_1.png"].pixels)
+    # Again: told, and the same; another task is refused.
+    (source / "bad.png").unlink()
+    assert translate(**given) == 0
+    assert f"8 files in {target} are written over" in capsys.readouterr().out
+    assert np.array_equal(pictures.read(target / "b_1.png").pixels, first["b_1.png"].pixels)
+    with pytest.raises(ValueError, match="holds pictures of another task"):
+        translate(**given, restyle=True)
+    (target / "translate.json").unlink()
+    with pytest.raises(ValueError, match="a_0.png is there already, and not of this program"):
+        translate(**given)
+
+
+def test_styles_of_references_and_between_them(made, tmp_path):
+    rng = np.random.default_rng(1)
+    for name in ("x.png", "r.png", "s.png"):
+        Image.fromarray(rng.integers(0, 255, (16, 16, 3), np.uint8)).save(tmp_path / name)
+    given = {"run": made / "munit", "input": tmp_path / "x.png"}
+    assert translate(**given, output=tmp_path / "one", reference=tmp_path / "r.png") == 0
+    ends = f"{tmp_path / 'r.png'},7"
+    assert translate(**given, output=tmp_path / "row", interpolate=ends, steps=3, slerp=True) == 0
+    assert translate(**given, output=tmp_path / "seed", seed=7) == 0
+    names = sorted(path.name for path in (tmp_path / "row").iterdir())
+    assert names == ["translate.json", "x_0.png", "x_1.png", "x_2.png", "x_sheet.png"]
+    row = [pictures.read(tmp_path / "row" / f"x_{k}.png").pixels.astype(int) for k in range(3)]
+    assert np.abs(row[0] - pictures.read(tmp_path / "one" / "x_0.png").pixels).max() <= 1
+    assert np.abs(row[2] - pictures.read(tmp_path / "seed" / "x_0.png").pixels).max() <= 1
+    assert np.abs(row[0] - row[2]).max() > 3
+    width = Image.open(tmp_path / "row" / "x_sheet.png").width
+    assert width % 16 >= 0 and width > 4 * 16
+
+
+def test_what_cannot_be_done_is_refused_before_the_work(made, tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    Image.new("RGB", (16, 16)).save(tmp_path / "in" / "a.png")
+    Image.new("RGB", (3, 16)).save(tmp_path / "thin.png")
+    (tmp_path / "text.png").write_text("no picture")
+    run, plain = made / "munit", made / "cyclegan"
+    monkeypatch.setattr(painting.Painter, "__call__", lambda *_: pytest.fail("work was begun"))
+    usage, value = app.UsageError, ValueError
+    for error, message, given in (
+        (usage, "--input is empty", {"input": ""}),
+        (usage, "There is no file or folder", {"input": tmp_path / "nowhere"}),
+        (usage, "--samples and --reference exclude", {"samples": 2, "reference": "a.png"}),
+        (usage, "Name a trained system", {"run": ""}),
+        (usage, "Name a trained system", {"weights": "a.pth"}),
+        (usage, "takes two pictures or two seeds, got 3", {"interpolate": "1,2,3"}),
+        (usage, "another folder than that of --input", {"output": tmp_path / "in"}),
+        (usage, "text.png is a file", {"output": tmp_path / "text.png"}),
+        (value, "is not the folder of a run", {"run": tmp_path}),
+        (value, "cyclegan paints one image of each, without a code: leave --samples", {"run": plain, "samples": 2}),
+        (value, "without a code: leave --reference", {"run": plain, "reference": "a.png"}),
+        (value, "without a code: leave --interpolate", {"run": plain, "interpolate": "1,2"}),
+        (value, "cyclegan cannot --restyle", {"run": plain, "restyle": True}),
+        (value, "--restyle needs a style", {"restyle": True}),
+        (value, "There is no such file", {"reference": tmp_path / "nowhere.png"}),
+        (value, "text.png: It cannot be read", {"reference": tmp_path / "text.png"}),
+        (value, "thin.png is 3 x 16; a reference must be of 4 x 4", {"reference": tmp_path / "thin.png"}),
+        (value, "Windows must be of", {"tile": 8}),
+        (value, "cannot be written", {"output": "/proc/none"}),
+    ):
+        with pytest.raises(error, match=message) as raised:
+            translate(**{"run": run, "input": tmp_path / "in", "output": tmp_path / "out"} | given)
+        assert "\n" not in str(raised.value)
+    Image.new("RGB", (16, 16)).save(tmp_path / "in" / "a.jpg")
+    with pytest.raises(usage, match="a.jpg and a.png would both be written as a_0.png"):
+        translate(run=run, input=tmp_path / "in", output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
