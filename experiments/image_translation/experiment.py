@@ -113,7 +113,7 @@ def _measurements(system: System, domains: data.Domains, workdir: pathlib.Path):
             print(f"Step {step}: {told}.", file=sys.stderr, flush=True)
         watch.check(values, step)
         if jax.process_index() == 0:
-            shown = [_rgb(_unit(x)), *np.moveaxis(painted, 1, 0), _unit(y)]
+            shown = [_rgb(images) for images in (_unit(x), *np.moveaxis(painted, 1, 0), _unit(y))]
             rows = np.stack([column[:_ROWS] for column in shown], axis=1)
             report.save_grid(
                 workdir / "pictures" / "samples.png", rows.reshape(-1, *rows.shape[2:]), columns=len(shown)

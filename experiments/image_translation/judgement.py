@@ -15,11 +15,11 @@ def of_codes(painted: np.ndarray) -> dict[str, float]:
 
     Returns:
       `diversity`: mean absolute difference of two images of one content; `contents`: of two images with one code. Where
-      the first is near 0 codes are ignored, where the second is, all images are the same.
+      the first is near 0 codes are ignored, where the second is, all images are the same. One of a single code or of a
+      single content is left out.
     """
-    if painted.shape[1] < 2:
-        return {"contents": _apart(painted.swapaxes(0, 1))}
-    return {"diversity": _apart(painted), "contents": _apart(painted.swapaxes(0, 1))}
+    several = {"diversity": painted, "contents": painted.swapaxes(0, 1)}
+    return {name: _apart(images) for name, images in several.items() if images.shape[1] > 1}
 
 
 def of_colours(painted: np.ndarray, inside: np.ndarray) -> dict[str, float]:

@@ -75,7 +75,7 @@ def replace(
                 site = _Site(node, "/".join(map(str, (model_name, *path))), tape)
                 parent = nodes[path[:-1]]
                 if isinstance(parent, nnx.List):
-                    parent[int(path[-1])] = site
+                    parent[int(str(path[-1]))] = site
                 else:
                     setattr(parent, str(path[-1]), site)
     return tape.seen
@@ -84,7 +84,12 @@ def replace(
 class _Tape:
     """What the norms of one call share."""
 
-    def __init__(self, weights, given, corrections):
+    def __init__(
+        self,
+        weights: jax.Array,
+        given: Mapping[str, Statistics] | None,
+        corrections: Mapping[str, Correction] | None,
+    ):
         self.weights, self.given, self.corrections = weights, given, corrections
         self.seen: dict[str, Statistics] = {}
 

@@ -57,6 +57,7 @@ def test_ignored_codes_and_collapse_raise_an_alarm():
     assert "codes are ignored" in judgement.alarm(judgement.of_codes(np.repeat(contents, 3, axis=1)))
     assert "collapsed" in judgement.alarm(judgement.of_codes(np.repeat(codes, 5, axis=0)))
     assert judgement.of_codes(contents).keys() == {"contents"}  # a system without codes
+    assert judgement.of_codes(codes).keys() == {"diversity"}  # a single picture to measure on
 
 
 @pytest.mark.fast

@@ -47,7 +47,7 @@ class _Layout(NamedTuple):
         return self.order + ("Q" if self.big else "I")
 
     @property
-    def count(self) -> str:
+    def number(self) -> str:
         return self.order + ("Q" if self.big else "H")
 
 
@@ -122,8 +122,8 @@ def upright(data: bytes, *, width: int, height: int, turned: bool) -> bytes:
             for tag, value in ((_WIDTH, width), (_HEIGHT, height)):
                 if tag in below:
                     _put(body, layout, below[tag], value)
-        (count,) = struct.unpack_from(layout.count, body, start)
-        struct.pack_into(layout.offset, body, start + struct.calcsize(layout.count) + count * _entry_size(layout), 0)
+        (count,) = struct.unpack_from(layout.number, body, start)
+        struct.pack_into(layout.offset, body, start + struct.calcsize(layout.number) + count * _entry_size(layout), 0)
     except (struct.error, IndexError) as error:
         raise ValueError(f"The tags are broken: {error}.") from error
     return PREFIX + bytes(body)
@@ -180,9 +180,9 @@ def _entry_size(layout: _Layout) -> int:
 
 
 def _entries(data: bytes | bytearray, layout: _Layout, start: int) -> Iterator[_Entry]:
-    (count,) = struct.unpack_from(layout.count, data, start)
+    (count,) = struct.unpack_from(layout.number, data, start)
     inline = 8 if layout.big else 4
-    first = start + struct.calcsize(layout.count)
+    first = start + struct.calcsize(layout.number)
     for at in range(first, first + count * _entry_size(layout), _entry_size(layout)):
         tag, kind = struct.unpack_from(layout.order + "HH", data, at)
         (number,) = struct.unpack_from(layout.offset, data, at + 4)

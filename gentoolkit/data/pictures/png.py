@@ -61,7 +61,7 @@ def write(shown: Picture) -> bytes:
     # The encoder's own guess of the size is too small for thin images, which a byte for each row makes longer.
     room = 2 * channels.nbytes + len(channels) + 4096
     encoded = imagecodecs.png_encode(channels[..., 0] if channels.shape[-1] == 1 else channels, level=6, out=room)
-    chunks = [(name, content) for name, content in _chunks(encoded) if name in (b"IHDR", b"IDAT", b"IEND")]
+    chunks = [(name, content) for name, content in _chunks(bytes(encoded)) if name in (b"IHDR", b"IDAT", b"IEND")]
     said = shown.metadata
     kept = list(said.chunks)
     if said.icc_profile:
@@ -155,8 +155,8 @@ def _metadata(chunks: list[tuple[bytes, bytes]]) -> Metadata:
 
 def _old_exif(name: bytes, content: bytes) -> bytes | None:
     """The EXIF block that ImageMagick wrote as text, in hexadecimal digits after a name and a length."""
-    text = content.split(b"\x00", 1)[1]
-    text = _inflated(text[1:]) if name == b"zTXt" else text
+    text: bytes | None = content.split(b"\x00", 1)[1]
+    text = _inflated(text[1:]) if text is not None and name == b"zTXt" else text
     lines = (text or b"").split()
     try:
         return exif.PREFIX + bytes.fromhex(b"".join(lines[2:]).decode("ascii")).removeprefix(exif.PREFIX)

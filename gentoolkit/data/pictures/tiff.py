@@ -53,7 +53,8 @@ def read(data: bytes) -> Picture:
         if len(whole) > 1:
             raise Unreadable(f"it holds {len(whole)} pages, and one photograph a file is read")
         page = pages[0]
-        notes = () if len(pages) == 1 else (f"{len(pages) - 1} small copies or masks left out",)
+        notes: tuple[str, ...] = ()
+        notes += () if len(pages) == 1 else (f"{len(pages) - 1} small copies or masks left out",)
         below = sum(len(page.subifds or ()) for page in pages)
         notes += (f"{below} picture(s) below it (SubIFDs, as small copies are kept) left out",) if below else ()
         _check(page, len(data))
@@ -66,13 +67,13 @@ def read(data: bytes) -> Picture:
     tags = {tag: value for tag, value in directory.values.items() if tag not in _STORAGE}
     units = {2: 1.0, 3: 2.54}
     scale = units.get(int(exif.number(directory, exif.RESOLUTION_UNIT) or 2))
-    sides = [exif.number(directory, tag) for tag in (exif.X_RESOLUTION, exif.Y_RESOLUTION)]
+    across, down = (exif.number(directory, tag) for tag in (exif.X_RESOLUTION, exif.Y_RESOLUTION))
     profile = directory.values.get(_ICC_PROFILE)
     packet = directory.values.get(_XMP)
     said = Metadata(
         icc_profile=profile.data if profile and int(page.photometric) in (0, 1, 2, 3, 6) else None,
         xmp=packet.data if packet else None,
-        dpi=(sides[0] * scale, sides[1] * scale) if scale and all(sides) else None,
+        dpi=(across * scale, down * scale) if scale and across and down else None,
         tags=exif.Directory(tags, directory.below),
     )
     if int(page.photometric) == 5 and profile:
