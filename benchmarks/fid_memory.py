@@ -47,7 +47,7 @@ def main(argv: list[str]) -> None:
 
     jax.block_until_ready(network({}, next(batches(0, 0.0))["images"]))
     before, started = _peak(), time.perf_counter()
-    found = fid.fid(side(1, 0.0), side(2, 0.05))
+    found = fid(side(1, 0.0), side(2, 0.05))
     grown = _peak() - before
     value = f"{found.value:.5g} +- {found.standard_error:.2g}"
     print(f"FID of {found.num_real:,} and {found.num_generated:,} images: {value}")

@@ -63,7 +63,7 @@ def _sets(n: int, d: int) -> tuple[np.ndarray, np.ndarray]:
 def _ours_fid(x: np.ndarray, y: np.ndarray) -> float:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # fewer images than features, on purpose
-        return fid.fid(features.of(x, **_NAMES), features.of(y, **_NAMES), num_blocks=2).value
+        return fid(features.of(x, **_NAMES), features.of(y, **_NAMES), num_blocks=2).value
 
 
 def _moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -162,7 +162,7 @@ def _clean_fid() -> Iterator[Found]:
 
     yield from _frechet(quiet)
     x, y = _sets(400, 192)  # below 1,000 images all of its subsets are the whole sets
-    ours = kid.kid(features.of(x, **_NAMES), features.of(y, **_NAMES), subset_size=400, num_subsets=2).value
+    ours = kid(features.of(x, **_NAMES), features.of(y, **_NAMES), subset_size=400, num_subsets=2).value
     yield "KID of 400 images", _relative(ours, theirs.kernel_distance(x, y, 2)), _FIGURES, "relative"
     resizer = resize.build_resizer("clean")
     for shape in _SHAPES:
@@ -189,7 +189,7 @@ def _torch_fidelity() -> Iterator[Found]:
             kid_gamma=None, kid_coef0=1, rng_seed=2020, verbose=False,
         )  # fmt: skip
         sides = (features.of(rows, **_NAMES) for rows in (x, y))
-        found = kid.kid(*sides, num_subsets=20, subset_size=size)
+        found = kid(*sides, num_subsets=20, subset_size=size)
         what = f"KID of {n} images, subsets of {size}, {d} features"
         yield what, _relative(found.value, theirs[metric_kid.KEY_METRIC_KID_MEAN]), _FIGURES, "relative"
     for what, x, y in _neighbours():
@@ -202,7 +202,7 @@ def _torch_fidelity() -> Iterator[Found]:
             yield f"{name}, {what}", _relative(ours[name], shares[name]), _FIGURES, "relative"
     logits = 3 * np.random.default_rng(0).standard_normal((523, 1008), np.float32)
     scores = metric_isc.isc_features_to_metric(torch.from_numpy(logits), splits=10, shuffle=True, rng_seed=2020)
-    mine = inception_score.inception_score(features.of(logits, **_NAMES))
+    mine = inception_score(features.of(logits, **_NAMES))
     for what, value, key in (
         ("Inception score, mean", mine.value, metric_isc.KEY_METRIC_ISC_MEAN),
         ("Inception score, deviation", mine.extra["split_std"], metric_isc.KEY_METRIC_ISC_STD),

@@ -149,7 +149,7 @@ def _kid() -> list[Implementation]:
 
         def run(x, y):
             sides = [features.of(rows, **names) for rows in (x, y)]
-            return kid.kid(*sides, num_subsets=SUBSETS, subset_size=min(size["n"], SUBSET_SIZE)).value
+            return kid(*sides, num_subsets=SUBSETS, subset_size=min(size["n"], SUBSET_SIZE)).value
 
         return {"value": run}
 

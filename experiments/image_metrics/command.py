@@ -18,7 +18,8 @@ from experiments.image_metrics.page import Captioned, Side
 from experiments.image_metrics.pictures import Source, shown
 from experiments.image_metrics.stream import Stream
 from gentoolkit import evaluation, report, study, training
-from gentoolkit.evaluation import clip_score, features, statistics
+from gentoolkit.evaluation import features, statistics
+from gentoolkit.evaluation.caption_score import cosines
 from gentoolkit.evaluation.features import Features
 from gentoolkit.evaluation.result import Result
 
@@ -255,7 +256,7 @@ def _beside_texts(
     written = [texts.captions.texts[names[place]] for place in places]
     of_texts, cut = texts.embed([options.clip_prompt + text for text in written])
     of_images = _named(np.asarray(embeddings)[places], extractor)
-    found = clip_score.cosines(features.rows_of(of_images, "images"), of_texts)
+    found = cosines(features.rows_of(of_images, "images"), of_texts)
     lines = texts.captions.said()
     if cut:
         lines.append(f"{cut} captions have more tokens than CLIP reads and are cut.")

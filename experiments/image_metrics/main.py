@@ -36,7 +36,7 @@ from experiments.image_metrics import (
     pictures,
 )
 from gentoolkit import report, study
-from gentoolkit.evaluation import clip_score
+from gentoolkit.evaluation.caption_score import Form
 from gentoolkit.training import launch
 
 _REAL = flags.DEFINE_string("real", None, "Folder or zip file of real images, or an .npz of statistics.")
@@ -70,7 +70,7 @@ _CAPTIONS = flags.DEFINE_string(
 )
 _CLIP_NETWORK = flags.DEFINE_enum("clip_network", "ViT-B-32", list(clip_network.KINDS), "The CLIP of clip_score.")
 _CLIP_FORM = flags.DEFINE_enum(
-    "clip_form", "cosine", list(get_args(clip_score.Form)), "Mean cosine, max(100 cos, 0), or 2.5 max(cos, 0)."
+    "clip_form", "cosine", list(get_args(Form)), "Mean cosine, max(100 cos, 0), or 2.5 max(cos, 0)."
 )
 _CLIP_PROMPT = flags.DEFINE_string("clip_prompt", "", "What is put before each caption, such as 'A photo depicts '.")
 _LPIPS_TRUNK = flags.DEFINE_enum("lpips_trunk", "alex", list(pairs.TRUNKS), "The network of lpips and diversity.")

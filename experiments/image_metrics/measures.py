@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from gentoolkit.evaluation import clip_score, fid, inception_score, kid, neighbors
+from gentoolkit.evaluation.caption_score import Form
 from gentoolkit.evaluation.features import Features
 from gentoolkit.evaluation.result import Result
 
@@ -27,7 +28,7 @@ class Options:
       preprocessing: one of `networks.PREPROCESSINGS`.
       crop: whether the middle square of images is taken, instead of stretching them; of CLIP it always is.
       clip_network: one of `clip_network.KINDS`.
-      clip_form: one of `evaluation.clip_score.Form`.
+      clip_form: one of `evaluation.Form`.
       clip_prompt: what is put before each caption.
       lpips_trunk: one of `pairs.TRUNKS`.
       lpips_versions: of the heads, "0.1" and "0.0".
@@ -47,7 +48,7 @@ class Options:
     preprocessing: str = "legacy_pytorch"
     crop: bool = False
     clip_network: str = "ViT-B-32"
-    clip_form: clip_score.Form = "cosine"
+    clip_form: Form = "cosine"
     clip_prompt: str = ""
     lpips_trunk: str = "alex"
     lpips_versions: tuple[Literal["0.0", "0.1"], ...] = ("0.1",)
@@ -96,13 +97,13 @@ class Metric(NamedTuple):
 
 
 def _fid(looks: Looks, options: Options) -> Iterator[tuple[str, Result]]:
-    yield _called("fid", "frechet", options), fid.fid(_real(looks), looks.generated)
+    yield _called("fid", "frechet", options), fid(_real(looks), looks.generated)
 
 
 def _kid(looks: Looks, options: Options) -> Iterator[tuple[str, Result]]:
     yield (
         _called("kid", "kernel_distance", options),
-        kid.kid(
+        kid(
             _real(looks),
             looks.generated,
             num_subsets=options.num_subsets,
@@ -116,7 +117,7 @@ def _inception_score(looks: Looks, options: Options) -> Iterator[tuple[str, Resu
     assert looks.logits is not None, "the command has refused networks without logits"
     yield (
         _called("inception_score", "class_score", options),
-        inception_score.inception_score(looks.logits, num_splits=options.num_splits, seed=options.seed),
+        inception_score(looks.logits, num_splits=options.num_splits, seed=options.seed),
     )
 
 
@@ -134,7 +135,7 @@ def _clip_score(looks: Looks, options: Options) -> Iterator[tuple[str, Result]]:
     assert looks.texts is not None, "the command has read the captions"
     yield (
         "clip_score",
-        clip_score.clip_score(looks.generated, looks.texts, form=options.clip_form, prompt=options.clip_prompt),
+        clip_score(looks.generated, looks.texts, form=options.clip_form, prompt=options.clip_prompt),
     )
 
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from experiments.image_metrics.pictures import Source, shown
 from gentoolkit import report
-from gentoolkit.evaluation import fid, neighbors
+from gentoolkit.evaluation import neighbors
 from gentoolkit.evaluation.features import Features
+from gentoolkit.evaluation.frechet_inception import contributions
 from gentoolkit.evaluation.result import Result
 
 NAME = "report.html"
@@ -169,7 +170,7 @@ def _nearest(real: Side, generated: Side) -> report.Html:
 def _heaviest(real: Side, generated: Side) -> report.Html:
     if real.features is None or generated.features is None or generated.features.rows is None:
         return report.Html()
-    found = fid.contributions(real.features, generated.features)
+    found = contributions(real.features, generated.features)
     blocks: list[report.Block] = [
         "Counting such an image once more would raise the Fréchet distance by about its number over the number of "
         "images; leaving it out would lower it. The mean over all images of a side is 0."

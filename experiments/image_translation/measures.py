@@ -179,8 +179,8 @@ def distances(real: Features, generated: Features, extractor: networks.Extractor
     frechet, kernel = ("FID", "1000 KID") if extractor.published else ("Fréchet distance", "1000 kernel distance")
     name = f"({extractor.network}, {generated.preprocessing})"
     size = min(1000, real.num or 0, generated.num or 0)
-    by_kernel = kid.kid(real, generated, num_subsets=options.subsets, subset_size=size)
-    return {f"{frechet} {name}": fid.fid(real, generated).value, f"{kernel} {name}": 1000 * by_kernel.value}
+    by_kernel = kid(real, generated, num_subsets=options.subsets, subset_size=size)
+    return {f"{frechet} {name}": fid(real, generated).value, f"{kernel} {name}": 1000 * by_kernel.value}
 
 
 def _agreement(

@@ -5,6 +5,7 @@ import pytest
 
 from gentoolkit import evaluation
 from gentoolkit.evaluation import features, fid, laws, statistics
+from gentoolkit.evaluation.frechet_inception import contributions
 from gentoolkit.evaluation.statistics import FeatureMoments
 from gentoolkit.evaluation.statistics.blocks import dealt
 
@@ -24,17 +25,17 @@ def draw(n, d, *, seed=0, spread=1.0, shift=0.0):
 def test_the_worked_example_is_27():
     real = FeatureMoments(100, np.float64([0, 0]), np.diag([1.0, 4.0]))
     generated = FeatureMoments(100, np.float64([3, 4]), np.diag([4.0, 9.0]))
-    np.testing.assert_allclose(fid.fid(named(real), named(generated)).value, 27, rtol=1e-14)
+    np.testing.assert_allclose(fid(named(real), named(generated)).value, 27, rtol=1e-14)
 
 
 def test_equal_sets_are_at_distance_zero():
     rows = draw(200, 16)
-    found = fid.fid(named(rows), named(rows.copy()))
+    found = fid(named(rows), named(rows.copy()))
     trace = np.trace(np.cov(rows, rowvar=False))
     assert abs(found.value) < 1e-8 * trace
     few = named(rows[:10])
     with pytest.warns(UserWarning, match="10 images with 16 features is mostly bias"):
-        assert abs(fid.fid(few, few).value) < 1e-8 * trace
+        assert abs(fid(few, few).value) < 1e-8 * trace
 
 
 # Where a covariance is singular, matrices leave some 1e-16 in place of each eigenvalue 0, and its root is 1e-8.
@@ -104,7 +105,7 @@ def test_the_standard_error_is_the_spread_over_sets_and_the_extrapolated_value_h
     values, errors, lines, streamed = [], [], [], []
     for seed in range(draws):
         x, y = draw(160, d, seed=seed), draw(120, d, seed=1000 + seed, shift=0.3)
-        found = fid.fid(named(x), named(y))
+        found = fid(named(x), named(y))
         values.append(found.value)
         errors.append(found.standard_error)
         lines.append(found.extra["extrapolated"])
@@ -112,7 +113,7 @@ def test_the_standard_error_is_the_spread_over_sets_and_the_extrapolated_value_h
             moments = [
                 evaluation.measure([{"f": rows}], statistics={"f": statistics.blocks("f")})["f"] for rows in (x, y)
             ]
-            streamed.append(fid.fid(*map(named, moments)))
+            streamed.append(fid(*map(named, moments)))
             np.testing.assert_allclose(streamed[-1].value, found.value, rtol=1e-10)
             np.testing.assert_allclose(streamed[-1].standard_error, found.standard_error, rtol=1e-6)
     ratio = np.sqrt(np.mean(np.square(errors))) / np.std(values, ddof=1)
@@ -133,10 +134,10 @@ def test_an_order_by_class_spoils_neither_error_nor_extrapolated_value(order):
     real = named(FeatureMoments(50_000, centers.mean(axis=0) + 0.2, law))
     for seed in range(30):
         rows = centers[labels] + np.random.default_rng(seed).normal(size=(n, d))
-        found["rows"].append(fid.fid(real, named(rows)))
+        found["rows"].append(fid(real, named(rows)))
         batches = ({"f": part} for part in np.split(np.float32(rows), 50))
         of = evaluation.measure(batches, statistics={"f": statistics.blocks("f")})["f"]
-        found["streamed"].append(fid.fid(real, named(of)))
+        found["streamed"].append(fid(real, named(of)))
     values, lines, errors = (
         np.array([pick(each) for each in found["rows"]])
         for pick in (lambda r: r.value, lambda r: r.extra["extrapolated"], lambda r: r.standard_error)
@@ -151,7 +152,7 @@ def test_an_order_by_class_spoils_neither_error_nor_extrapolated_value(order):
 
 def test_contributions_are_the_derivative_by_the_weight_of_an_image():
     x, y = draw(60, 5), draw(50, 5, seed=1, shift=0.5)
-    generated, real = fid.contributions(named(x), named(y))
+    generated, real = contributions(named(x), named(y))
     assert generated.shape == (50,) and real.shape == (60,)
     np.testing.assert_allclose([generated.mean(), real.mean()], 0, atol=1e-10)
 
@@ -170,17 +171,17 @@ def test_contributions_are_the_derivative_by_the_weight_of_an_image():
         np.testing.assert_allclose(generated[index], slope, rtol=0.05, atol=0.02 * np.abs(generated).max())
     # Fewer images than features go by their rows: the same numbers as by matrices.
     wide = [np.pad(rows[:4], ((0, 0), (0, 3))) + 0.1 * draw(4, 8, seed=5 + i) for i, rows in enumerate((x, y))]
-    by_rows = fid.contributions(*map(named, wide))
+    by_rows = contributions(*map(named, wide))
     matrices = [named(features.of(rows, network="toy", preprocessing="clean").moments) for rows in wide]
-    by_matrices = fid.contributions(matrices[0], named(wide[1]))[0]
+    by_matrices = contributions(matrices[0], named(wide[1]))[0]
     np.testing.assert_allclose(by_rows[0], by_matrices, rtol=1e-4, atol=1e-4 * np.abs(by_matrices).max())
-    assert fid.contributions(named(FeatureMoments(60, x.mean(0), np.cov(x.T))), named(y))[1] is None
+    assert contributions(named(FeatureMoments(60, x.mean(0), np.cov(x.T))), named(y))[1] is None
 
 
 def test_statistics_are_saved_and_read_and_those_of_other_tools_too(tmp_path):
     rows = draw(50, 6)
     generated = named(draw(40, 6, seed=1), sha256="ab")
-    expected = fid.fid(named(rows), generated).value
+    expected = fid(named(rows), generated).value
     path = features.save(tmp_path / "deep" / "real.npz", named(rows, sha256="ab"))
     read = features.load(path, network="toy", preprocessing="clean")
     assert (read.num, read.network, read.sha256) == (50, "toy", "ab")
@@ -197,11 +198,11 @@ def test_statistics_are_saved_and_read_and_those_of_other_tools_too(tmp_path):
     with pytest.warns(UserWarning, match="taken to be network toy\\."):  # its name has the preprocessing
         kept = features.load(kid_file, network="toy", preprocessing="clean")
     for found in (read, small, told, kept):
-        np.testing.assert_allclose(fid.fid(found, generated).value, expected, rtol=1e-6)
-    found = fid.fid(told, generated)
+        np.testing.assert_allclose(fid(found, generated).value, expected, rtol=1e-6)
+    found = fid(told, generated)
     assert found.num_real is None and found.num_generated == 40 and "fixed" in found.extra["resampling"]
     assert found.as_json()["sha256"] == "ab" and found.as_json()["assumed_real"] == ["network", "preprocessing"]
-    assert "assumed_real" not in fid.fid(read, generated).extra
+    assert "assumed_real" not in fid(read, generated).extra
 
 
 def test_features_of_several_networks_are_kept_in_one_file(tmp_path):
@@ -254,19 +255,19 @@ def test_what_does_not_compare_is_refused_by_name(tmp_path):
     with pytest.raises(FileNotFoundError):
         features.load(tmp_path / "none.npz", network="toy", preprocessing="clean")
     with pytest.raises(ValueError, match="same network, got 'toy' and 'other'"):
-        fid.fid(named(rows), named(rows, network="other"))
+        fid(named(rows), named(rows, network="other"))
     with pytest.raises(ValueError, match="same dim, got 3 and 2"):
-        fid.fid(named(rows), named(rows[:, :2]))
+        fid(named(rows), named(rows[:, :2]))
     with pytest.raises(ValueError, match="at least two images, got 1"):
         named(rows[:1])
     with pytest.raises(ValueError, match="not finite"):
         named(np.float32([[np.nan], [1]]))
     with pytest.raises(ValueError, match="num_blocks"):
-        fid.fid(named(rows), named(rows), num_blocks=1)
+        fid(named(rows), named(rows), num_blocks=1)
 
 
 def test_few_images_have_an_error_too():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = fid.fid(named(draw(5, 12)), named(draw(4, 12, seed=1)))
+        found = fid(named(draw(5, 12)), named(draw(4, 12, seed=1)))
     assert found.value > 0 and found.standard_error > 0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gentoolkit.evaluation import features, kid, neighbors
-from gentoolkit.evaluation.inception_score import inception_score
+from gentoolkit.evaluation.class_score import inception_score
 
 pytestmark = pytest.mark.fast
 
@@ -19,7 +19,7 @@ def column(*values):
 
 def test_kid_of_the_worked_example():
     x, y = named([[1, 0], [0, 1]]), named([[1, 1], [0, 0]])
-    found = kid.kid(x, y, subset_size=2, num_subsets=3)
+    found = kid(x, y, subset_size=2, num_subsets=3)
     np.testing.assert_allclose(found.value, -2.375, rtol=1e-7)
     assert found.extra["times_1000"] == 1000 * found.value and found.extra["subset_std"] == 0
 
@@ -34,9 +34,9 @@ def test_kid_is_that_of_the_subsets_that_other_tools_draw_by_either_way():
         aa, bb, ab = ((p @ q.T / 6 + 1) ** 3 for p, q in ((a, a), (b, b), (a, b)))
         off = [k.sum() - np.trace(k) for k in (aa, bb)]
         values.append(sum(off) / (30 * 29) - 2 * ab.mean())
-    few = kid.kid(named(x), named(y), num_subsets=20, subset_size=30, seed=7)
+    few = kid(named(x), named(y), num_subsets=20, subset_size=30, seed=7)
     np.testing.assert_allclose([few.value, few.extra["subset_std"]], [np.mean(values), np.std(values)], rtol=1e-5)
-    one = kid.kid(named(x), named(y), num_subsets=1, subset_size=30, seed=7)  # its own matrices, not those of all pairs
+    one = kid(named(x), named(y), num_subsets=1, subset_size=30, seed=7)  # its own matrices, not those of all pairs
     np.testing.assert_allclose(one.value, values[0], rtol=1e-5)
 
 
@@ -47,7 +47,7 @@ def test_the_standard_error_of_kid_is_the_spread_over_sets(n, m, num_subsets, si
     for seed in range(80):
         rng = np.random.default_rng(seed)
         x, y = rng.normal(size=(n, 4)), rng.normal(0.7, 1, size=(m, 4))
-        found = kid.kid(named(x), named(y), num_subsets=num_subsets, subset_size=size, seed=seed)
+        found = kid(named(x), named(y), num_subsets=num_subsets, subset_size=size, seed=seed)
         values.append(found.value)
         errors.append(found.standard_error)
     assert 0.75 < np.sqrt(np.mean(np.square(errors))) / np.std(values, ddof=1) < 1.4
@@ -151,14 +151,14 @@ def test_what_cannot_be_told_is_refused():
     with pytest.raises(ValueError, match="between 1 and 1 for 2 generated images"):
         neighbors.precision_recall(x, named(x.rows[:2]), num_neighbors=3)
     with pytest.raises(ValueError, match="real must have rows"):
-        kid.kid(moments, x)
+        kid(moments, x)
     with pytest.raises(ValueError, match="generated must have rows"):
         neighbors.density_coverage(x, moments)
     with pytest.raises(ValueError, match="same preprocessing"):
-        kid.kid(x, named(x.rows, preprocessing="legacy_pytorch"))
+        kid(x, named(x.rows, preprocessing="legacy_pytorch"))
     with pytest.raises(ValueError, match="subset_size must be at least 2"):
-        kid.kid(x, x, subset_size=1)
+        kid(x, x, subset_size=1)
     with pytest.warns(UserWarning, match="subset_size is 6 instead of 1000: there are 6 real and 6"):
-        kid.kid(x, x)
+        kid(x, x)
     with pytest.raises(ValueError, match="num_splits must be between 1 and the number of images, 6"):
         inception_score(x, num_splits=7)

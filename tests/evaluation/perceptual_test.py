@@ -110,7 +110,7 @@ def test_diversity_is_over_fresh_codes_of_one_input_and_its_interval_over_inputs
 
 def test_clip_scores_of_equal_orthogonal_and_opposite_embeddings():
     def score(images, texts, **options):
-        return clip_score.clip_score(
+        return clip_score(
             features.of(np.float32(images), network="clip", preprocessing="clip"), np.float32(texts), **options
         )
 

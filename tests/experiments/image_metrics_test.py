@@ -73,7 +73,7 @@ def seen(folder, extractor):
 
 def test_figures_are_those_of_the_features_whatever_the_batches(folders, extractor, tmp_path):
     real, generated = (seen(folder, extractor) for folder in folders)
-    expected = fid.fid(real, generated)
+    expected = fid(real, generated)
     for size in (8, 5, 64):
         found = run(*folders, extractor, batch_size=size)
         assert list(found.results) == [
@@ -81,7 +81,7 @@ def test_figures_are_those_of_the_features_whatever_the_batches(folders, extract
         ]  # fmt: skip
         np.testing.assert_allclose(found.results["fid"].value, expected.value, rtol=1e-4)
     np.testing.assert_allclose(found.results["fid"].standard_error, expected.standard_error, rtol=1e-3)
-    other = kid.kid(real, generated, subset_size=10, num_subsets=5)
+    other = kid(real, generated, subset_size=10, num_subsets=5)
     np.testing.assert_allclose(found.results["kid"].value, other.value, rtol=1e-3)
     told = found.results["fid"].as_json()
     assert (told["num_real"], told["num_generated"], told["network"]) == (25, 18, "toy")
@@ -373,7 +373,7 @@ def test_many_images_keep_moments_alone_unless_a_metric_needs_more(folders, extr
     found = run(*folders, extractor, Options(metrics=("fid",)))
     assert found.real.features.rows is None and len(found.real.features.blocks) == 8
     np.testing.assert_allclose(
-        found.results["fid"].value, fid.fid(*(seen(folder, extractor) for folder in folders)).value, rtol=1e-4
+        found.results["fid"].value, fid(*(seen(folder, extractor) for folder in folders)).value, rtol=1e-4
     )
     assert found.results["fid"].standard_error > 0
     assert run(*folders, extractor).real.features.rows is not None
