@@ -44,6 +44,16 @@ def triangular_solve(lower: jax.Array, b: jax.Array, *, transposed: bool = False
     )
 
 
+def solve(matrix: jax.Array, b: jax.Array) -> jax.Array:
+    """Solves A v = b for any regular A `[..., n, n]` and b `[..., n, m]`, of the same leading axes."""
+    return jax.lax.custom_linear_solve(
+        lambda v: _matmul(matrix, v),
+        b,
+        solve=lambda _, b: _solve(matrix, b),
+        transpose_solve=lambda _, b: _solve(_transpose(matrix), b),
+    )
+
+
 @jax.custom_jvp
 def eigh(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Eigenvalues `[..., n]`, ascending, and eigenvectors `[..., n, n]` in columns; the lower triangle is read."""
@@ -149,29 +159,36 @@ def _cholesky_jvp(primals, tangents):
     return lower, _matmul(lower, turned * (1 - identity / 2))
 
 
-def _solver(transposed: bool) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    function = functools.partial(jax.lax.linalg.triangular_solve, left_side=True, lower=True, transpose_a=transposed)
+def _solver(function: Callable, factoring: Callable[[int], int]) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """`function` of matrices and right-hand sides in pieces, under `vmap` too; `factoring` is its cost before them."""
 
     @jax.custom_batching.custom_vmap
-    def solve(lower, b):
-        return _in_pieces(function, b.shape[-2] ** 2 * b.shape[-1], lower, b)
+    def solve(matrix, b):
+        return _in_pieces(function, factoring(b.shape[-2]) + b.shape[-2] ** 2 * b.shape[-1], matrix, b)
 
     @solve.def_vmap
-    def of_many(axis_size, in_batched, lower, b):
-        if not in_batched[0] and lower.ndim == 2:  # one factor: more columns
+    def of_many(axis_size, in_batched, matrix, b):
+        if not in_batched[0] and matrix.ndim == 2:  # one matrix: more columns
             columns = jnp.moveaxis(b, 0, -2)
-            solved = solve(lower, columns.reshape(columns.shape[0], -1))
+            solved = solve(matrix, columns.reshape(columns.shape[0], -1))
             return jnp.moveaxis(solved.reshape(columns.shape), -2, 0), True
-        lower, b = (
+        matrix, b = (
             leaf if batched else jnp.broadcast_to(leaf, (axis_size, *leaf.shape))
-            for leaf, batched in zip((lower, b), in_batched, strict=True)
+            for leaf, batched in zip((matrix, b), in_batched, strict=True)
         )
-        return solve(lower, b), True
+        return solve(matrix, b), True
 
     return solve
 
 
-_SOLVERS = {transposed: _solver(transposed) for transposed in (False, True)}
+_solve = _solver(jnp.linalg.solve, _cost_of_decomposition)
+_SOLVERS = {
+    transposed: _solver(
+        functools.partial(jax.lax.linalg.triangular_solve, left_side=True, lower=True, transpose_a=transposed),
+        lambda rows: 0,
+    )
+    for transposed in (False, True)
+}
 
 
 def _matmul(a: jax.Array, b: jax.Array) -> jax.Array:

@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "gaussian_process": {"_array", "_lapack", "_pytree", "_scale", "_sums"},
     "imaging": {"_array", "_lapack", "_pytree", "_scale", "_sums", "gaussian_process"},
     "objectives": {"_array", "_lapack", "_scale", "_sums", "distances"},
-    "nn": {"_array", *KERNELS},
+    "nn": {"_array", "_lapack", *KERNELS},
     "data": {"_array", *KERNELS},
     "models": {"_array", *KERNELS, "nn"},
     "evaluation": {"_array", *KERNELS},

@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gentoolkit import _lapack
+
 # Damping of the line solves; below 1 keeps the cycle positive definite.
 _DAMPING = 0.9
 # Piecewise constant corrections are too short: Braess lengthens them by a factor below 2.
@@ -104,7 +106,7 @@ def _tridiagonal(diagonal: jax.Array, links: jax.Array, b: jax.Array) -> jax.Arr
 def _direct(apply: Callable[[jax.Array], jax.Array], like: jax.Array) -> Callable[[jax.Array], jax.Array]:
     num = like.size
     basis = jnp.asarray(np.eye(num).reshape(num, *like.shape), like.dtype)
-    inverse = jnp.linalg.inv(jax.vmap(apply)(basis).reshape(num, num))
+    inverse = _lapack.solve(jax.vmap(apply)(basis).reshape(num, num), jnp.eye(num, dtype=like.dtype))
     inverse = (inverse + inverse.T) / 2
 
     def solve(r: jax.Array) -> jax.Array:

@@ -195,6 +195,24 @@ def test_maximal_never_falls_below_its_starts(num_steps, statistic):
             np.testing.assert_allclose(worst(key).value, jnp.max(values), rtol=rounding)
 
 
+def test_the_first_step_is_along_the_slope_by_the_angle_asked_for(x64):
+    x, _ = stretched(3, n=32)
+    (start,) = directions.orthogonal(jax.random.key(0), 1, 3, dtype=jnp.float64)
+
+    @jax.jit
+    def run(x, start):
+        found = sliced.maximal(
+            jax.random.key(0), normality.wasserstein, x, num_steps=1, num_starts=1, learning_rate=0.2
+        )
+        return found, jax.value_and_grad(lambda v: sliced.distance(normality.wasserstein, x, directions=v[None]))(start)
+
+    found, (value, slope) = run(jnp.float64(x), start)
+    assert found.value > value
+    tangent = slope - (slope @ start) * start
+    expected = np.cos(0.2) * start + np.sin(0.2) * tangent / np.linalg.norm(tangent)
+    np.testing.assert_allclose(found.direction, expected, atol=1e-9)
+
+
 def test_maximal_of_a_step_function_is_its_best_start():
     x, z = map(jnp.float32, samples(16, 12))
     key = jax.random.key(0)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from gentoolkit import _lapack
 from gentoolkit.nn.bijections import bijection
 
 _LARGE = 1e8  # beyond this a sample is divided by its largest feature, so that squares stay finite,
@@ -77,7 +78,7 @@ class DivisiveNormalization(nnx.Module):
         beta, gamma = self._parameters()
         square = jnp.square(z)
         system = jnp.eye(self.num_features, dtype=z.dtype) - square[..., :, None] * gamma
-        y = jnp.linalg.solve(system, (square * beta)[..., None])[..., 0]
+        y = _lapack.solve(system, (square * beta)[..., None])[..., 0]
         # Inside the image every energy is positive, at every feature at once.
         energy = beta + jnp.einsum("ij,...j->...i", gamma, y, precision="highest")
         valid = jnp.all((y >= 0) & (energy > 0), axis=-1, keepdims=True)

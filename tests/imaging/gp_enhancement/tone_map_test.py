@@ -115,6 +115,40 @@ def test_centres_with_the_noise_of_their_clusters_stand_for_all_pairs(mean):
     np.testing.assert_allclose(apply(every, image), reference, atol=1e-2)
 
 
+@pytest.mark.fast
+def test_noisy_centres_have_the_noise_of_largest_evidence_over_the_size_of_their_clusters():
+    image = jnp.round(19 * photograph()) / 19
+    pairs = tone_map.cluster(KEY, image, jnp.cbrt(image), num_clusters=30, patch_size=1, warp="cbrt")
+    used = np.asarray(pairs.counts) > 0
+    x, counts = np.float64(pairs.x)[used], np.float64(pairs.counts)[used]
+    which = np.abs(np.asarray(pairs.all_x) - x[:, 0]).argmin(1)
+    np.testing.assert_array_equal(np.bincount(which), counts)
+    all_y = np.asarray(pairs.all_y) + np.float32(0.3) * np.random.default_rng(0).normal(size=which.size).astype(
+        np.float32
+    )
+    means = np.bincount(which, all_y) / counts
+    noisy = dataclasses.replace(pairs, y=pairs.y.at[used].set(np.float32(means)), all_y=all_y)
+    few, every = (
+        tone_map.condition(KEY, noisy, patch_size=1, warp="cbrt", noise="cluster", all_pairs=a) for a in (False, True)
+    )
+    # Here another level would move the map.
+    np.testing.assert_allclose(apply(few, image), apply(every, image), atol=2e-3)
+    # And sizes that do not go with the noise, so that evidence without them would choose another level.
+    counts = counts * np.where(np.arange(20) % 2, 10, 1)
+    noisy = dataclasses.replace(noisy, counts=pairs.counts.at[used].set(np.float32(counts)))
+    found = tone_map.condition(KEY, noisy, patch_size=1, warp="cbrt", noise="cluster").posterior
+    level = np.float64(found.noise)[used] * counts
+    np.testing.assert_allclose(level, level[0], rtol=1e-5)
+    lengthscale, variance = np.float64(found.covariance.lengthscale), np.float64(found.covariance.variance)
+    prior = variance * np.exp(-(((x - x.T) / lengthscale) ** 2) / 2)
+
+    def log_evidence(level):
+        spread = prior + np.diag(level / counts)
+        return -(means @ np.linalg.solve(spread, means) + np.linalg.slogdet(spread)[1]) / 2
+
+    assert log_evidence(level) > max(log_evidence(0.9 * level), log_evidence(1.1 * level))
+
+
 def test_pooled_maps_commute_with_permutations_of_channels_and_others_do_not():
     bright, dark = photograph(), darkened((2.2, 3.0, 4.2))
     order = jnp.asarray([2, 0, 1])
