@@ -91,7 +91,7 @@ def test_sphere_average_known_values(x64):
     np.testing.assert_allclose(asymptotic, (1 + 4 * s / 37) ** -0.5, rtol=1e-14)
 
 
-@pytest.mark.parametrize("dim", [1, 2, 3, 8, 64])
+@pytest.mark.parametrize("dim", [1, 3, 64])
 def test_to_normal_equals_the_closed_form(x64, dim):
     x = 0.9 * draw(0, 23, dim) + 0.2
     f = jax.jit(functools.partial(cramer_wold.to_normal, block_size=10))
@@ -106,7 +106,8 @@ def test_to_normal_in_one_dimension_is_an_integral_over_frequencies(x64):
         return abs(np.exp(1j * t * x).mean() - np.exp(-t * t / 2)) ** 2 * np.exp(-g * t * t) / (2 * np.pi)
 
     expected = scipy.integrate.quad(integrand, -15, 15, epsabs=1e-13)[0]
-    np.testing.assert_allclose(cramer_wold.to_normal(x, bandwidth=g), expected, rtol=1e-9)
+    ours = jax.jit(functools.partial(cramer_wold.to_normal, bandwidth=g))(x)
+    np.testing.assert_allclose(ours, expected, rtol=1e-9)
 
 
 @pytest.mark.fast
@@ -118,7 +119,7 @@ def test_one_sample_in_closed_form(x64, dim):
     np.testing.assert_allclose(cramer_wold.to_normal(x, bandwidth=g), expected, rtol=1e-10)
 
 
-@pytest.mark.parametrize("dim", [2, 20])
+@pytest.mark.parametrize("dim", [20])
 def test_the_average_over_directions_of_the_one_dimensional_distance_is_this(x64, dim):
     x, z = draw(0, 40, dim) * 1.3, draw(3, 30, dim)
     v = draw(1, 3000, dim)
@@ -157,7 +158,7 @@ def test_leaving_out_the_pairs_with_itself(x64):
     np.testing.assert_allclose(rest + (1 - 1 / n) * off + at_zero / n, once, rtol=1e-9)
 
 
-@pytest.mark.parametrize("dim", [1, 2, 20])
+@pytest.mark.parametrize("dim", [1, 2])
 def test_between_equals_the_definition(x64, dim):
     x, z = draw(0, 21, dim), draw(1, 14, dim) * 1.2
     f = jax.jit(functools.partial(cramer_wold.between, block_size=8))
@@ -170,9 +171,10 @@ def test_between_equals_the_definition(x64, dim):
 def test_invariance_to_rotation_and_order(x64):
     x = draw(0, 15, 6) * 1.5
     rotation = np.linalg.qr(draw(1, 6, 6))[0]
-    expected = cramer_wold.to_normal(x)
-    np.testing.assert_allclose(cramer_wold.to_normal(x @ rotation), expected, rtol=1e-11)
-    np.testing.assert_allclose(cramer_wold.to_normal(x[::-1]), expected, rtol=1e-12)
+    to_normal = jax.jit(cramer_wold.to_normal)
+    expected = to_normal(x)
+    np.testing.assert_allclose(to_normal(x @ rotation), expected, rtol=1e-11)
+    np.testing.assert_allclose(to_normal(x[::-1]), expected, rtol=1e-12)
 
 
 def test_asymptotic_kernel_is_the_published_approximation(x64):
@@ -195,7 +197,7 @@ def test_asymptotic_kernel_is_the_published_approximation(x64):
     np.testing.assert_allclose(close / between, 1.0, atol=0.05)
 
 
-@pytest.mark.parametrize("dim", [1, 3, 20])
+@pytest.mark.parametrize("dim", [1, 3])
 def test_gradients_by_central_differences(x64, dim):
     x, z, v = (draw(seed, 9, dim) for seed in range(3))
     h = 1e-6
@@ -216,7 +218,7 @@ def test_gradients_by_central_differences(x64, dim):
         np.testing.assert_allclose([np.sum(by_x * v), np.sum(by_z * v), by_g], expected, rtol=1e-6, atol=1e-11)
 
 
-@pytest.mark.parametrize(("dim", "gradient"), [(1, True), (2, True), (3, False), (64, False), (64, True)])
+@pytest.mark.parametrize(("dim", "gradient"), [(1, True), (3, False), (64, True)])
 def test_float32_keeps_the_small_difference(dim, gradient):
     """At n = 500 the distance is 1 / 300 of its terms; 2e-5 at d = 1, where the terms vary most, 1e-5 elsewhere."""
     x = jnp.asarray(draw(0, 500, dim), jnp.float32)
@@ -266,9 +268,8 @@ def test_leading_axes_equal_vmap_and_a_single_problem():
     close(one, ours[1])
 
 
-@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
-def test_samples_spread_over_devices(kind):
-    mesh = jax.make_mesh((8,), ("data",), axis_types=(kind,))
+def test_samples_spread_over_devices():
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Explicit,))
     x = jnp.asarray(draw(0, 32, 12), jnp.float32)
     f = functools.partial(cramer_wold.to_normal, block_size=10)
     expected = jax.jit(jax.value_and_grad(f))(x)
@@ -294,7 +295,7 @@ def _both(x, z):
     return values, gradients
 
 
-@pytest.mark.parametrize(("n", "dim"), [(1, 3), (2, 64), (3, 1), (17, 2), (256, 3)])
+@pytest.mark.parametrize(("n", "dim"), [(1, 3), (3, 1), (17, 64)])
 @hypothesis.given(st.integers(0, 2**32 - 1), st.sampled_from(["normal", "constant", "ties", "outliers"]))
 @hypothesis.settings(max_examples=12)
 def test_finite_and_at_least_zero(n, dim, seed, kind):
@@ -341,7 +342,7 @@ def test_bad_numbers():
 )
 def test_bad_arguments_are_refused(call, told):
     with pytest.raises(ValueError, match=told):
-        call()
+        jax.eval_shape(call)
 
 
 @pytest.mark.parametrize("samples", [1, 2])
