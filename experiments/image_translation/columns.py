@@ -16,8 +16,13 @@ _HEADINGS = {
     "nearest": "true colourings nearest to a sample",
     "distance": "sample to nearest true colouring",
     "apart": "two true colourings",
+    "hidden_error": "error from y to x and back",
+    "hidden_JPEG_of_quality_90": "times that, by JPEG",
+    "hidden_noise_of_2_levels": "times that, by noise",
+    "hidden_another_style": "times that, another style",
+    "painters/y_active_units": "active units of y",
 }
-_DIGITS = {"diversity": ".4f", "contents": ".4f"}
+_DIGITS = {"diversity": ".4f", "contents": ".4f", "hidden_error": ".4f", "painters/y_active_units": ".1f"}
 
 Metrics = Mapping[str, float | None]
 _FOOLING = "fooling rate, %"
@@ -26,11 +31,13 @@ Rows = Mapping[str, Sequence[Metrics]]  # name of the row, then the metrics of e
 
 
 def tested(runs: Mapping[str, Sequence[study.Run]]) -> dict[str, list[dict[str, float | None]]]:
-    """What the tables show of the measurements of runs."""
-    return {
-        name: [{key: run.metrics[f"test/{key}"] for key in _HEADINGS if f"test/{key}" in run.metrics} for run in found]
-        for name, found in runs.items()
-    }
+    """What the tables show of the measurements of runs: those of held-out images, and those of training named so."""
+
+    def of(run: study.Run) -> dict[str, float | None]:
+        places = {key: key if "/" in key else f"test/{key}" for key in _HEADINGS}
+        return {key: run.metrics[place] for key, place in places.items() if place in run.metrics}
+
+    return {name: [of(run) for run in found] for name, found in runs.items()}
 
 
 def heading(metric: str) -> str:

@@ -33,7 +33,7 @@ def noisy(images: np.ndarray) -> np.ndarray:
 TOUCHES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "8 bits": eight_bits,
     "JPEG of quality 90": jpeg,
-    "noise of 2/255": noisy,
+    "noise of 2 levels": noisy,
 }
 
 

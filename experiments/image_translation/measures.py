@@ -1,9 +1,9 @@
-"""What is measured of trained systems beside what runs tell: hidden traces, diversity, distances to real images."""
+"""What is measured of trained systems beside what runs tell: what codes mean, diversity, distances to real images."""
 
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -11,13 +11,12 @@ import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 
-from experiments.image_translation import columns, data, grid, hidden, judgement, networks, runs
+from experiments.image_translation import columns, data, grid, judgement, networks, runs, sampling
 from experiments.image_translation.data import Domains
-from gentoolkit import evaluation, study, training
+from experiments.image_translation.sampling import Sampler
+from gentoolkit import evaluation, study
 from gentoolkit.evaluation import features, fid, kid, perceptual, statistics
 from gentoolkit.evaluation.features import Features
-
-_BATCH = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,12 +108,12 @@ def of_real(domains: Domains, eyes: networks.Eyes, options: Options) -> dict[str
     second = (first + rng.integers(1, len(domains.y), size=num)) % len(domains.y)
 
     def batches() -> Iterator[dict[str, np.ndarray]]:
-        for start in range(0, num, _BATCH):
-            places = np.arange(start, start + _BATCH)
+        for start in range(0, num, sampling.BATCH):
+            places = np.arange(start, start + sampling.BATCH)
             a, b = (domains.y.take(side[np.minimum(places, num - 1)])["image"] for side in (first, second))
             yield {
-                "first": np.asarray(a, np.float32) / 255,
-                "second": np.asarray(b, np.float32) / 255,
+                "first": sampling.share(a),
+                "second": sampling.share(b),
                 "counts": places < num,
             }
 
@@ -138,37 +137,30 @@ def of_system(
       options: how much.
       real: features of real images, for each preprocessing of the extractor.
     """
-    system, models = trained.system, trained.models
-    translate = training.jit(lambda m, x, code: system.translate(m, x, code, "y"))
+    sampler, code_dim = Sampler(trained), trained.system.code_dim
     test = domains.test.take(np.arange(min(64, len(domains.test))))
     found: dict[str, float] = {}
-    if system.code_dim and "inside" in test:
-        found |= _agreement(lambda x, code: _unit(translate(models, x, code)), test, system.code_dim)
-    if set(system.directions) == {"x", "y"}:
-        errors, _ = hidden.cycles(system, models, _signed(test["y"]))
-        found["cycle error of y"] = errors.pop("error")
-        found |= {f"times that, {name}": value for name, value in errors.items()}
-    contents = domains.test.take(np.arange(min(options.contents, len(domains.test))))["x"]
-
-    def generate(x: Any, code: Any) -> np.ndarray:
-        return _unit(translate(models, x, code if system.code_dim else None))
-
-    if system.code_dim:
+    if code_dim and "inside" in test:
+        found |= outlines_kept(sampler, sampling.share(test["x"]))
+    if trained.system.style is not None:
+        found |= style_again(sampler, sampling.share(test["x"]), sampling.share(test["y"]))
+    if code_dim:
+        contents = domains.test.take(np.arange(min(options.contents, len(domains.test))))["x"]
         for one in eyes.distances:
             found[one.name] = perceptual.diversity(
                 jax.random.key(0),
-                _signed(contents),
-                generate=generate,
-                draw=lambda key, num: np.asarray(jax.random.normal(key, (num, system.code_dim))),
+                sampling.share(contents),
+                generate=sampler.translate,
+                draw=lambda key, num: np.asarray(jax.random.normal(key, (num, code_dim))),
                 distance=one.call,
                 image_range=(0, 1),
                 network=one.name,
                 sha256=one.sha256,
                 num_pairs=options.pairs,
-                batch_size=_BATCH,
+                batch_size=sampling.BATCH,
             ).value
     if eyes.extractor is not None:
-        painted = _painted(generate, domains, options, system.code_dim)
+        painted = _painted(sampler, domains, options)
         for reference, generated in zip(real, _features(painted, eyes.extractor), strict=True):
             found |= distances(reference, generated, eyes.extractor, options)
     return found
@@ -183,35 +175,53 @@ def distances(real: Features, generated: Features, extractor: networks.Extractor
     return {f"{frechet} {name}": fid(real, generated).value, f"{kernel} {name}": 1000 * by_kernel.value}
 
 
-def _agreement(
-    paint: Callable[[Any, Any], np.ndarray], test: dict[str, Any], code_dim: int, *, num_codes: int = 6
-) -> dict[str, float]:
-    """F1 of the outlines of two images of one content: 1 where codes leave the content alone."""
-    codes = np.random.default_rng(3).standard_normal((num_codes, code_dim), np.float32)
-    x = _signed(test["x"])
-    painted = [paint(x, np.tile(code, (len(x), 1))) for code in codes]
+def outlines_kept(sampler: Sampler, x: np.ndarray, *, num_codes: int = 6) -> dict[str, float]:
+    """F1 of the outlines of two images of one content: 1 where codes leave the content alone.
+
+    Args:
+      sampler: a system with codes that paints polygons.
+      x: `[n, h, w, c]` in [0, 1].
+      num_codes: how many codes, each of which is compared with the next.
+    """
+    codes = np.random.default_rng(3).standard_normal((num_codes, sampler.trained.system.code_dim), np.float32)
+    painted = [sampler.translate(x, np.tile(code, (len(x), 1))) for code in codes]
     pairs = zip(painted, painted[1:], strict=False)
     scores = [judgement.of_content(b, judgement.is_painted(a))["outline_f1"] for a, b in pairs]
     return {"outline F1 of two codes": float(np.mean(scores))}
 
 
-def _painted(
-    generate: Callable[[Any, Any], np.ndarray], domains: Domains, options: Options, code_dim: int
-) -> Iterator[tuple[np.ndarray, int]]:
+def style_again(sampler: Sampler, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
+    """How much of a reference's code is read off an image of another content that was painted by it: R².
+
+    It is high also where painter and encoder have agreed on something that nobody sees.
+
+    Args:
+      sampler: a system that encodes styles.
+      x: `[n, h, w, c]` in [0, 1], contents.
+      y: as many references.
+    """
+    codes = sampler.style(y)
+    again = sampler.style(sampler.translate(np.roll(x, -1, axis=0), codes))
+    assert codes is not None and again is not None
+    left, total = (float(np.square(part).sum()) for part in (again - codes, codes - codes.mean(0)))
+    return {"R² of a reference's code, read again": 1 - left / max(total, 1e-12)}
+
+
+def _painted(sampler: Sampler, domains: Domains, options: Options) -> Iterator[tuple[np.ndarray, int]]:
     """Batches of painted images, and how many of each count.
 
     A system without codes paints other contents instead: those of training.
     """
-    places = np.arange(min(options.fid_contents, len(domains.test)))
-    order = np.resize(places, options.samples)
-    if not code_dim:
+    order = np.resize(np.arange(min(options.fid_contents, len(domains.test))), options.samples)
+    if not sampler.trained.system.code_dim:
         order = np.arange(min(options.samples, len(domains.test) + len(domains.x)))
-    rng = np.random.default_rng(4)
-    for start in range(0, len(order), _BATCH):
-        own = np.resize(order[start : start + _BATCH], _BATCH)
-        count = len(order[start : start + _BATCH])
-        code = rng.standard_normal((_BATCH, max(1, code_dim)), np.float32)
-        yield generate(_signed(_contents(domains, own)), code), count
+    codes = sampler.drawn(len(order), seed=4)
+    for start in range(0, len(order), sampling.BATCH):
+        own = slice(start, start + sampling.BATCH)
+        x = sampling.share(_contents(domains, order[own]))
+        painted = sampler.translate(x, None if codes is None else codes[own])
+        # Whole batches, so that nothing behind compiles twice.
+        yield np.resize(painted, (sampling.BATCH, *painted.shape[1:])), len(painted)
 
 
 def _contents(domains: Domains, places: np.ndarray) -> np.ndarray:
@@ -229,10 +239,10 @@ def _real_features(domains: Domains, extractor: networks.Extractor, options: Opt
     num = min(options.samples, len(domains.y))
 
     def batches() -> Iterator[tuple[np.ndarray, int]]:
-        for start in range(0, num, _BATCH):
-            places = np.arange(start, start + _BATCH)
+        for start in range(0, num, sampling.BATCH):
+            places = np.arange(start, start + sampling.BATCH)
             images = domains.y.take(np.minimum(places, num - 1))["image"]
-            yield np.asarray(images, np.float32) / 255, int((places < num).sum())
+            yield sampling.share(images), int((places < num).sum())
 
     return _features(batches(), extractor)
 
@@ -260,12 +270,3 @@ def _features(batches: Iterator[tuple[np.ndarray, int]], extractor: networks.Ext
 def _names(eyes: networks.Eyes) -> list[str]:
     named = [f"{one.name} {one.sha256}" for one in eyes.distances]
     return named + ([f"{eyes.extractor.network} {eyes.extractor.sha256}"] if eyes.extractor else [])
-
-
-def _unit(images: Any) -> np.ndarray:
-    return np.clip((np.asarray(images, np.float32) + 1) / 2, 0, 1)
-
-
-def _signed(images: Any) -> np.ndarray:
-    """Bytes to [-1, 1]."""
-    return np.asarray(images, np.float32) / np.float32(127.5) - 1

@@ -39,6 +39,9 @@ def claims(
             statement = f"{paper.LABELS[far]} is farther from real images than {paper.LABELS[near]}: {metric}"
             told = _printed(dataset, "fid", far, near)
             found.append(paper.greater(statement, *_both(rows, metric, far, near), told=told))
+    statement = "CycleGAN hides in x what it needs to come back to y (figure 1), more than DSVIB: errors by noise"
+    both = _both(rows, "hidden_noise_of_2_levels", "cyclegan", "dsvib")
+    found.append(paper.greater(statement, *both))
     for more, less in _FOOLS_MORE if rates else ():
         statement = f"{paper.LABELS[more]} fools people more often than {paper.LABELS[less]}"
         found.append(fooling.compared(statement, rates, more, less, told=_printed(dataset, "fooling", more, less)))

@@ -1,15 +1,14 @@
-"""What tables of image translation measure of trained systems: hidden traces, distances through networks."""
+"""What tables of image translation measure of trained systems: hidden traces, what codes mean, distances."""
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
-from experiments.image_translation import hidden, measures, networks, runs
+from experiments.image_translation import hidden, measures, networks, runs, sampling
 from experiments.image_translation.data import Domains
 from experiments.image_translation.systems.system import System
-from gentoolkit.data import columns, polygons
-from gentoolkit.data.fields import Field, Image
+from gentoolkit.data import polygons
 from gentoolkit.evaluation import preprocessing
 from gentoolkit.models.extractors import normalization, squeezenet
 
@@ -50,12 +49,6 @@ def test_equalizing_spreads_faint_levels():
     assert (hidden.equalized(np.full((1, 4, 4, 3), 0.5)) == 1).all()
 
 
-def _domains(x, y, **rest):
-    fields = {"x": Image(shape=x.shape[1:]), "y": Image(shape=y.shape[1:])} | {name: Field() for name in rest}
-    test = columns.from_values(fields, {"x": x, "y": y, **rest})
-    return Domains(test.select(image="x"), test.select(image="y"), test, False)
-
-
 @pytest.mark.fast
 def test_measures_of_a_system_that_paints_as_it_is_told():
     shapes = polygons.load(40, image_size=16)
@@ -89,7 +82,22 @@ def test_measures_of_a_system_that_paints_as_it_is_told():
     # A system without codes: one image of each content, no diversity.
     plain = _system(lambda models, images, code, to: images, style=None)._replace(code_dim=0)
     found = measures.of_system(trained._replace(system=plain), domains, eyes, options, real)
-    assert "lpips of means" not in found and found["cycle error of y"] == 0
+    assert list(map(str.split, found)) == [
+        ["Fréchet", "distance", "(means,", "clean)"],
+        ["1000", "kernel", "distance", "(means,", "clean)"],
+    ]
+
+
+@pytest.mark.fast
+def test_a_style_is_read_again_or_not():
+    x, y = np.random.default_rng(0).random((2, 20, 4, 4, 3), np.float32)
+    name = "R² of a reference's code, read again"
+    for translate, least, most in (
+        (lambda models, images, code, to: _paint(code, images), 0.999, 1),
+        (lambda models, images, code, to: images, -2, 0),  # the next content's own
+    ):
+        sampler = sampling.Sampler(runs.Trained(_system(translate), {}, None, 0))
+        assert least <= measures.style_again(sampler, x, y)[name] <= most
 
 
 @pytest.mark.fast

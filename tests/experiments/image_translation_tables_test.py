@@ -46,6 +46,7 @@ def trained(monkeypatch):
             raise training.NonFiniteError("painters: loss is not finite.", 1)
         code = config.method in _COLOURS and config.dsvib.lambda_code > 0
         values = {"test/outline_f1": 0.96, "test/contents": 0.2, "painters/loss": 1.0}
+        values |= {"test/hidden_noise_of_2_levels": 9.0 if config.method == "cyclegan" else 1.0}
         if config.method in _COLOURS:
             values |= {"test/diversity": (0.1 if code else 0.05) + 0.001 * config.seed}
             values |= {"test/colour_from_code": _COLOURS[config.method], "test/reference_error": 0.06}
@@ -83,6 +84,7 @@ def test_one_folder_of_runs_serves_all_tables_and_goes_on(base, trained, tmp_pat
     row = next(line for line in text.splitlines() if line.startswith("| DSVIB |"))
     assert "0.1005 ± 0.00071" in row and "0.970 ± 0" in row
     assert "agrees: DSVIB is at least 0.9 times as diverse as BicycleGAN" in text
+    assert "agrees: CycleGAN hides in x" in text
     assert "holds: DSVIB: R² of colour from code >= 0.95 (0.97 ± 0, 2 of 2 seeds)" in text
     assert "-" in next(line for line in text.splitlines() if line.startswith("| CycleGAN |"))
     assert "a colour drawn at random" in text and "90.32" in (tmp_path / "table1.html").read_text()
