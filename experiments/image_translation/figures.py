@@ -8,7 +8,7 @@ the way back once the image has been rounded, compressed or touched by noise.
 """
 
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -139,6 +139,19 @@ def traces(sampler: Sampler, x: np.ndarray, y: np.ndarray, seed: int) -> Sheet |
     )
 
 
+def side_by_side(samplers: Mapping[str, Sampler], x: np.ndarray, y: np.ndarray, seed: int) -> Sheet:
+    """One content a row, one method a column, or two where it has codes: the paper's figure 3."""
+    columns = {"x": x}
+    for name, sampler in samplers.items():
+        for number, code in enumerate(_each(sampler.drawn(2, seed=seed)), 1):
+            heading = paper.LABELS.get(name, name) + (f", code {number}" if code is not None else "")
+            columns[heading] = sampler.translate(x, _all(code, x))
+    columns["true y"] = y
+    caption = "The same held-out contents by every method; the last column is the true image of that content."
+    rows = list(zip(*columns.values(), strict=True))
+    return Sheet("side_by_side", "Methods side by side", caption, list(columns), rows)
+
+
 SHEETS: dict[str, Callable[[Sampler, np.ndarray, np.ndarray, int], Sheet | None]] = {
     "samples": samples,
     "references": references,
@@ -191,29 +204,11 @@ def _all(code: np.ndarray | None, images: np.ndarray) -> np.ndarray | None:
     return None if code is None else np.tile(code, (len(images), 1))
 
 
-def _section(name: str, sampler: Sampler, wanted: Sequence[str], folder: pathlib.Path) -> report.Block:
-    """The sheets of a system, which are also written as files."""
-    values: Any = flags.FLAGS
-    trained = sampler.trained
-    domains = data.load(trained.config)
-    first = values.first
-    if first >= len(domains.test):
-        raise ValueError(f"--first must be below the number of held-out images, {len(domains.test)}, got {first}.")
-    test = domains.test.take(np.arange(first, min(first + values.num, len(domains.test))))
-    x, y = sampling.share(test["x"]), sampling.share(test["y"])
-    blocks: list[report.Block] = []
-    for kind in wanted:
-        sheet = SHEETS[kind](sampler, x, y, values.seed)
-        if sheet is None:
-            blocks.append(report.notes(f"{kind}: this method has no way to it."))
-            continue
-        save(sheet, folder / f"{name}_{kind}.png")
-        shown = report.sheet(
-            [list(row) for row in sheet.rows], columns=sheet.columns, labels=sheet.labels, caption=sheet.caption
-        )
-        blocks.append(report.section(sheet.heading, shown, *([sheet.table] if sheet.table else [])))
-    title = f"{paper.LABELS.get(name, name)}, {trained.config.dataset}, step {trained.step:,}"
-    return report.section(title, *blocks, report.notes(domains.credit))
+def _shown(sheet: Sheet) -> report.Block:
+    whole = report.sheet(
+        [list(row) for row in sheet.rows], columns=sheet.columns, labels=sheet.labels, caption=sheet.caption
+    )
+    return report.section(sheet.heading, whole, *([sheet.table] if sheet.table else []))
 
 
 def define_flags() -> None:
@@ -232,8 +227,31 @@ def main() -> None:
     if not values.runs:
         raise app.UsageError("--runs must name the folder of a run, or several.")
     wanted, folder = study.chosen("--sheets", values.sheets, list(SHEETS)), pathlib.Path(values.workdir)
-    sections = [_section(name, one, wanted, folder) for name, one in sampling.named(values.runs).items()]
-    study.publish(folder, "figures", *sections, title="Image translation: contact sheets")
+    samplers = sampling.named(values.runs)
+    domains = data.load(next(iter(samplers.values())).trained.config)
+    first = values.first
+    if first >= len(domains.test):
+        raise ValueError(f"--first must be below the number of held-out images, {len(domains.test)}, got {first}.")
+    test = domains.test.take(np.arange(first, min(first + values.num, len(domains.test))))
+    x, y = sampling.share(test["x"]), sampling.share(test["y"])
+    content: list[report.Block] = []
+    if len(samplers) > 1:
+        sheet = side_by_side(samplers, x, y, values.seed)
+        save(sheet, folder / f"{sheet.name}.png")
+        content.append(_shown(sheet))
+    for name, sampler in samplers.items():
+        sheets = {kind: SHEETS[kind](sampler, x, y, values.seed) for kind in wanted}
+        for kind, one in sheets.items():
+            if one is not None:
+                save(one, folder / f"{name}_{kind}.png")
+        blocks = [
+            report.notes(f"{kind}: this method has no way to it.") if one is None else _shown(one)
+            for kind, one in sheets.items()
+        ]
+        config = sampler.trained.config
+        title = f"{paper.LABELS.get(name, name)}, {config.dataset}, step {sampler.trained.step:,}"
+        content.append(report.section(title, *blocks))
+    study.publish(folder, "figures", *content, report.notes(domains.credit), title="Image translation: contact sheets")
 
 
 if __name__ == "__main__":

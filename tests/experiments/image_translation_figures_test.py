@@ -89,7 +89,11 @@ def test_a_page_of_sheets_says_what_a_method_has_no_way_to(monkeypatch, tmp_path
     figures.main()
     page = (tmp_path / "figures.html").read_text()
     assert "Drawn by nobody." in page and "the same with its histogram equalized" in page
-    assert {path.stem for path in tmp_path.glob("*.png")} == {f"toy_{name}" for name in figures.SHEETS} | {"b_samples"}
+    assert {path.stem for path in tmp_path.glob("*.png")} == {f"toy_{name}" for name in figures.SHEETS} | {
+        "b_samples",
+        "side_by_side",
+    }
+    assert "Methods side by side" in page and "toy, code 2" in page and "b, code" not in page
     assert page.count("this method has no way to it") == len(figures.SHEETS) - 1
     with pytest.raises(ValueError, match="two runs called toy; name them, as in --runs=toy_a=plain"):
         sampling.named(["all", "plain"])
