@@ -398,18 +398,38 @@ def test_the_command_tells_a_mistake_in_one_line(folders, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_command_writes_figures_and_a_page(folders, tmp_path):
-    done = _program(
-        f"--real={folders[0]}",
-        f"--generated={folders[1]}",
-        "--network=mobilenet",
-        "--weights=random",
-        "--metrics=fid,is",
-        "--num_splits=2",
-        f"--workdir={tmp_path}",
-    )
-    assert done.returncode == 0, done.stderr
-    assert "random weights" in done.stderr
-    found = json.loads((tmp_path / "metrics.json").read_text())
-    assert found["frechet_mobilenet"]["num_real"] == 25 and "random" in found["frechet_mobilenet"]["network"]
-    assert "smoke tests alone" in (tmp_path / "report.html").read_text()
+def test_the_command_writes_figures_and_a_page(tmp_path):
+    names = [f"{name}_{i}" for name in ("cat", "dog") for i in range(2)]
+    for side, seed in (("real", 0), ("generated", 1)):
+        folder = write_images(tmp_path / side, len(names), seed=seed, size=(40, 48))
+        for name, path in zip(names, sorted(folder.glob("*.png")), strict=True):
+            path.rename(folder / f"{name}.png")
+    (tmp_path / "captions.tsv").write_text("".join(f"{name}.jpg\ta {name}\n" for name in names[:3]))
+    sides = [f"--{side}={tmp_path / side}" for side in ("real", "generated")]
+    shared = ["--network=mobilenet", "--weights=random", f"--workdir={tmp_path / 'out'}"]
+    wanted = ["--metrics=fid,is,clip_score,lpips,diversity", "--num_splits=2", "--lpips_versions=0.1,0.0"]
+    refused = _program(*sides, *shared, *wanted)
+    assert refused.returncode == 1 and "--metrics=clip_score needs --captions." in refused.stderr
+    done = _program(*sides, *shared, *wanted, f"--captions={tmp_path / 'captions.tsv'}")
+    assert done.returncode == 1, done.stderr  # an image has no caption
+    assert "random weights" in done.stderr and "1 images have no caption and are left out" in done.stderr
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert list(found) == [
+        "frechet_mobilenet", "class_score_mobilenet", "clip_score",
+        "lpips", "lpips_v0.0", "diversity", "diversity_v0.0",
+    ]  # fmt: skip
+    assert [(each["num_real"], each["num_generated"]) for each in found.values()] == [
+        (4, 4), (0, 4), (0, 3), (4, 4), (4, 4), (0, 2), (0, 2),
+    ]  # fmt: skip
+    assert all("random" in each["network"] and each["standard_error"] >= 0 for each in found.values())
+    assert found["frechet_mobilenet"]["codec_real"] == {"PNG": 4} and "codec_real" not in found["clip_score"]
+    each = json.loads((tmp_path / "out" / "pairs.json").read_text())
+    assert list(each["lpips"]) == sorted(names) and list(each["diversity_v0.0"]) == ["cat", "dog"]
+    page = (tmp_path / "out" / "report.html").read_text()
+    for told in (
+        "smoke tests alone",
+        "Captions that fit best",
+        "Pairs that differ most",
+        "Inputs whose outputs differ",
+    ):
+        assert told in page
