@@ -384,7 +384,10 @@ def _write(one: _Pending, made: list[painting.Painted]) -> None:
         report.save_grid(one.job.sheet, (np.stack(row) + 1) / 2, columns=len(row))
     if made[0].num_windows > 1:
         off = max(painted.off for painted in made)
-        notes.insert(0, f"{made[0].num_windows} windows, statistics to {off:.1g} of a standard deviation")
+        rounds = max(painted.rounds for painted in made)
+        notes.insert(
+            0, f"{made[0].num_windows} windows, {rounds} times, statistics to {off:.1g} of a standard deviation"
+        )
     height, width = one.image.shape[:2]
     first, last = one.job.targets[0].name, one.job.targets[-1].name
     names = first if len(made) == 1 else f"{first} ... {last}"

@@ -9,11 +9,12 @@ things are then to be had from elsewhere:
   picture beside what it was given corrects them, until both differ by less than `TOLERANCE` deviations. This is
   approximate: the picture is off by less than one level of 255 where the statistics are off by a hundredth, as a test
   holds, without seams, since all windows have the same. Each round takes as long as the picture would whole, and what
-  the overlap adds; one correction is the rule.
+  the overlap adds: two or three are the rule, and there cannot be more than norms.
 
 The U-Net of bicyclegan sees all of a picture from every pixel; it has no windows, and a large picture needs its memory.
 """
 
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -29,8 +30,7 @@ from gentoolkit.nn import shared_statistics
 from gentoolkit.nn.shared_statistics import Correction, Statistics
 
 TOLERANCE = 0.01
-_ROUNDS = 4  # of corrections at most
-_SAMPLE = 256  # side of the windows that are looked at first
+_SAMPLED = 4  # the square of it is the number of windows that are looked at first
 _PER_BLOCK, _BESIDE = 8, 32  # pixels that a network sees to each side: for a residual block, and for all else
 
 
@@ -41,11 +41,13 @@ class Painted(NamedTuple):
       images: `[n, h, w, c]` in [-1, 1].
       num_windows: that each was taken in.
       off: by how many standard deviations the statistics of a norm were off at most; 0 for a picture that was whole.
+      rounds: how often the windows went through.
     """
 
     images: np.ndarray
     num_windows: int = 1
     off: float = 0.0
+    rounds: int = 1
 
 
 class Painter:
@@ -84,7 +86,7 @@ class Painter:
             paint(models, images, codes)
             if corrections is None:
                 return seen
-            return {name: _corrected(law, corrections[name]) for name, law in seen.items()}
+            return {name: corrections[name].of(law) for name, law in seen.items()}
 
         self._paint, self._collected, self._corrected = map(training.jit, (paint, collected, corrected))
 
@@ -121,27 +123,31 @@ class Painter:
             made = Painted(np.asarray(self._paint(self.models, wide, codes), np.float32))
         else:
             each = [self._in_windows(image, code) for image, code in zip(wide, codes, strict=True)]
-            made = Painted(np.stack([one.images for one in each]), each[0].num_windows, max(one.off for one in each))
+            off, rounds = max(one.off for one in each), max(one.rounds for one in each)
+            made = Painted(np.stack([one.images for one in each]), each[0].num_windows, off, rounds)
         return made._replace(images=made.images[:, : size[0], : size[1]])
 
     def _in_windows(self, image: np.ndarray, code: np.ndarray) -> Painted:
         size, multiple, codes = image.shape[:2], self.system.multiple, code[None]
-        side = min(_SAMPLE, *size)
-        places = windows.spread(size, side=side, num=max(1, self.side**2 // side**2), multiple=multiple)
+        side = min(self.side // _SAMPLED // multiple * multiple, *size)
+        places = windows.spread(size, side=side, num=_SAMPLED**2, multiple=multiple)
         sample = np.stack([image[top : top + side, left : left + side] for top, left in places])
         sample_codes = np.repeat(codes, len(sample), axis=0)
         window = windows.shape(size, side=self.side, multiple=multiple)
         plan = list(windows.over(size, window, reach=self.reach))
         given: Any = self._corrected(self.models, sample, sample_codes, None)
-        corrections: dict[str, Correction] | None = None
-        for number in range(_ROUNDS):
+        corrections: dict[str, Correction] = {}
+        for number in itertools.count(1):
             made, seen = self._all(image, codes, plan, window, given)
-            off = _off(seen, given)
-            if off <= TOLERANCE or number == _ROUNDS - 1:
-                break
-            corrections = _corrections(seen, given, corrections)
-            given = self._corrected(self.models, sample, sample_codes, corrections)
-        return Painted(made, len(plan), off)
+            apart = {name: Correction.between(given[name], law) for name, law in seen.items()}
+            off = _off(apart)
+            # What a norm sees is right as soon as all before it are: there cannot be more rounds than norms.
+            if off <= TOLERANCE or number > len(seen):
+                return Painted(made, len(plan), off, number)
+            corrections = {name: one.after(corrections[name]) if corrections else one for name, one in apart.items()}
+            single = jax.tree.map(np.float32, corrections)
+            given = self._corrected(self.models, sample, sample_codes, single)
+        raise AssertionError
 
     def _all(
         self,
@@ -185,37 +191,11 @@ class _Pooled:
         return {name: Statistics(mean, np.maximum(square - mean**2, 0)) for name, (mean, square) in found.items()}
 
 
-def _corrected(law: Statistics, correction: Correction) -> Statistics:
-    deviation = jax.numpy.sqrt(law.variance)
-    return Statistics(law.mean + correction.shift * deviation, law.variance * correction.ratio**2)
-
-
-def _corrections(
-    seen: Mapping[str, Statistics], given: Mapping[str, Statistics], before: Mapping[str, Correction] | None
-) -> dict[str, Correction]:
-    """What is to be added to the statistics of the sample, beside what was added before."""
-    found = {}
-    for name, law in seen.items():
-        shift, ratio = _apart(law, given[name])
-        if before is not None:
-            # Both are in units of the sample's own deviation, which the earlier correction has scaled.
-            shift = before[name].shift + shift * before[name].ratio
-            ratio = before[name].ratio * ratio
-        found[name] = Correction(np.asarray(shift, np.float32), np.asarray(ratio, np.float32))
-    return found
-
-
-def _off(seen: Mapping[str, Statistics], given: Mapping[str, Statistics]) -> float:
-    """By how many standard deviations statistics differ at most."""
-    apart = [_apart(law, given[name]) for name, law in seen.items()]
-    return max((float(np.max(np.maximum(np.abs(shift), np.abs(ratio - 1)))) for shift, ratio in apart), default=0.0)
-
-
-def _apart(law: Statistics, given: Statistics) -> tuple[np.ndarray, np.ndarray]:
-    """The difference of means in standard deviations, and the ratio of these, channels without spread left alone."""
-    mean, variance = (np.asarray(part, np.float64) for part in given)
-    deviation = np.sqrt(variance + 1e-5)
-    return (law.mean - mean) / deviation, np.sqrt(np.asarray(law.variance) + 1e-5) / deviation
+def _off(apart: Mapping[str, Correction]) -> float:
+    """By how many standard deviations statistics differ at most, as means or as deviations."""
+    return max(
+        (float(np.max(np.maximum(np.abs(one.shift), np.abs(one.ratio - 1)))) for one in apart.values()), default=0.0
+    )
 
 
 def _reflected(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -17,9 +17,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from gentoolkit.nn.normalization import LayerNorm
+
+_LEAST = 1e-5  # added to variances as the norms do, so that a channel without any spread has a unit too
 
 
 class Statistics(NamedTuple):
@@ -44,6 +47,24 @@ class Correction(NamedTuple):
 
     shift: jax.Array
     ratio: jax.Array
+
+    @classmethod
+    def between(cls, one: Statistics, other: Statistics) -> "Correction":
+        """What makes `other` of `one`; both in NumPy, in 64 bits where they are."""
+        deviation = np.sqrt(np.asarray(one.variance) + _LEAST)
+        ratio = np.sqrt(np.asarray(other.variance) + _LEAST) / deviation
+        return cls((np.asarray(other.mean) - np.asarray(one.mean)) / deviation, ratio)
+
+    def after(self, before: "Correction") -> "Correction":
+        """What `before` and then this one come to."""
+        return Correction(before.shift + self.shift * before.ratio, before.ratio * self.ratio)
+
+    def of(self, law: Statistics) -> Statistics:
+        """Statistics so corrected."""
+        square = law.variance + _LEAST
+        return Statistics(
+            law.mean + self.shift * jnp.sqrt(square), jnp.maximum(square * jnp.square(self.ratio) - _LEAST, 0)
+        )
 
 
 def replace(
@@ -118,8 +139,7 @@ class _Site(nnx.Module):
                 raise ValueError(f"There are no statistics for the norm {name}.")
             mean, variance = tape.given[name]
         elif tape.corrections is not None:
-            shift, ratio = tape.corrections[name]
-            mean, variance = mean + shift * jnp.sqrt(variance), variance * jnp.square(ratio)
+            mean, variance = tape.corrections[name].of(tape.seen[name])
         if together:
             # The unbiased variance of so many pixels is the same.
             y = (wide - mean) / (jnp.sqrt(variance) + norm.epsilon)
