@@ -1,5 +1,6 @@
 """Systems whose weights the authors of CycleGAN and BicycleGAN published, read from their files."""
 
+import os
 from collections.abc import Mapping, Sequence
 
 from flax import nnx
@@ -18,7 +19,7 @@ _DEEPEST = 64  # layers; more than that is no network of this kind
 _SIZE = 256  # of the pictures that the published networks were trained on
 
 
-def load(method: str, paths: Sequence[str]) -> Trained:
+def load(method: str, paths: Sequence[str | os.PathLike[str]]) -> Trained:
     """Reads a system that paints y from x; how many layers and channels it has the files tell.
 
     Args:
@@ -36,11 +37,16 @@ def load(method: str, paths: Sequence[str]) -> Trained:
     most = {"cyclegan": 1, "bicyclegan": 2}[method]
     if len(paths) > most:
         raise ValueError(f"--weights takes {most} file{'s' * (most > 1)} for {method}, got {len(paths)}.")
+    for path in paths:
+        if not os.path.isfile(path):
+            raise FileNotFoundError(f"There is no file {path}.")
     read = [weights.read(path) for path in paths]
     try:
         models, system, channels = {"cyclegan": _cyclegan, "bicyclegan": _bicyclegan}[method](*read)
     except (IndexError, KeyError, StopIteration) as error:
-        raise ValueError(f"{', '.join(paths)} cannot be read: not the weights of a generator of {method}.") from error
+        raise ValueError(
+            f"{', '.join(map(str, paths))} cannot be read: not the weights of a generator of {method}."
+        ) from error
     config = config_lib.get_config("folders")
     config.update(method=method, image_size=_SIZE, channels=channels, num_steps=0)
     return Trained(system, models, config, 0)

@@ -3,14 +3,18 @@
 import functools
 
 import imagecodecs
+import jax
 import numpy as np
 import pytest
 from absl import app, flags
+from flax import nnx
 from PIL import Image
 
-from experiments.image_translation import codes, command, painting, pixels, runs, windows
+from experiments.image_translation import codes, command, painting, pixels, published, runs, windows
 from gentoolkit import training
 from gentoolkit.data import pictures
+from gentoolkit.models import weights
+from gentoolkit.models.translation import bicyclegan, cyclegan
 from tests.experiments.image_translation_runs_test import written
 
 
@@ -213,3 +217,59 @@ def test_what_cannot_be_done_is_refused_before_the_work(made, tmp_path, monkeypa
     with pytest.raises(usage, match="a.jpg and a.png would both be written as a_0.png"):
         translate(run=run, input=tmp_path / "in", output=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_published_files_stand_in_for_a_run(tmp_path):
+    def file(name, make, table, seed):
+        rng, tensors = np.random.default_rng(seed), {}
+        shapes = {"/".join(map(str, p)): v.shape for p, v in nnx.to_flat_state(nnx.as_pure(nnx.state(make())))}
+        for path, entry in table.items():
+            for tensor, shape in zip(entry.names, entry.shapes(shapes[path]), strict=True):
+                tensors[tensor] = rng.normal(0, 0.3, shape).astype(np.float32)
+        np.savez(tmp_path / f"{name}.npz", **tensors)
+        return tmp_path / f"{name}.npz"
+
+    def shaped(make):
+        return lambda: nnx.eval_shape(make)
+
+    scheme = cyclegan.Scheme(width=2)
+    translator = shaped(lambda: cyclegan.Translator(1, 3, num_blocks=2, scheme=scheme, rngs=nnx.Rngs(0)))
+    painter = shaped(
+        lambda: bicyclegan.Painter(1, 3, code_dim=4, num_halvings=5, width=2, dropout=0.0, rngs=nnx.Rngs(0))
+    )
+    encoder = shaped(lambda: bicyclegan.Encoder(3, code_dim=4, num_blocks=2, width=2, rngs=nnx.Rngs(0)))
+    files = {
+        "to_y": file("G_A", translator, cyclegan.table(2), 0),
+        "paint_y": file("G", painter, bicyclegan.painter_table(5), 1),
+        "encode_y": file("E", encoder, bicyclegan.encoder_table(2), 2),
+    }
+    one = published.load("cyclegan", [files["to_y"]])
+    assert one.config.channels == (1, 3) and not one.system.code_dim and one.system.directions == ("y",)
+    expected = weights.assign(translator(), cyclegan.table(2), weights.read(files["to_y"]))
+    for found, wanted in zip(*(jax.tree.leaves(nnx.state(m)) for m in (one.models["to_y"], expected)), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    both = published.load("bicyclegan", [files["paint_y"], files["encode_y"]])
+    assert both.system.code_dim == 4 and both.system.multiple == 32 and both.system.style is not None
+    assert published.load("bicyclegan", [files["paint_y"]]).system.style is None
+    assert painting.Painter(both.system, both.models, to="y").padded((33, 20)) == (64, 32)
+    with pytest.raises(ValueError, match="takes 1 file for cyclegan, got 2"):
+        published.load("cyclegan", [files["to_y"], files["paint_y"]])
+    with pytest.raises(ValueError, match="not the weights of a generator of bicyclegan"):
+        published.load("bicyclegan", [files["to_y"]])
+    with pytest.raises(FileNotFoundError):
+        published.load("cyclegan", [tmp_path / "nowhere.npz"])
+    rng = np.random.default_rng(0)
+    for name, shape in (("x.png", (20, 33)), ("r.png", (64, 64, 3))):
+        Image.fromarray(rng.integers(0, 255, shape, np.uint8)).save(tmp_path / name)
+    pair = f"{files['paint_y']},{files['encode_y']}"
+    given = {"weights": pair, "method": "bicyclegan", "input": tmp_path / "x.png", "output": tmp_path / "out"}
+    assert translate(**given, reference=tmp_path / "r.png") == 0
+    made = pictures.read(tmp_path / "out" / "x_0.png")
+    assert made.pixels.shape == (20, 33, 3) and not made.grey
+    for flag, message in (
+        ({"reverse": True}, "bicyclegan paints y alone; leave --reverse out"),
+        ({"reference": tmp_path / "x.png"}, "x.png is grey, and y, which is painted, is in colour"),
+        ({"weights": files["paint_y"], "reference": tmp_path / "r.png"}, "there is no encoder of style"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            translate(**given | flag)
