@@ -43,7 +43,8 @@ def translate(**given) -> int:
 def test_codes_are_the_same_however_many_and_arcs_keep_their_length():
     few, many = codes.drawn(3, 2, 8), codes.drawn(3, 5, 8)
     np.testing.assert_array_equal(few, many[:2])
-    assert not np.array_equal(few, codes.drawn(3, 2, 8, name="a.png"))
+    own = [codes.drawn(3, 2, 8, name=name) for name in ("", "a.png", "b.png", "a.png")]
+    assert len({code.tobytes() for code in own}) == 3 and np.array_equal(own[1], own[3])
     line, arc = (codes.between(*few, 5, spherical=spherical) for spherical in (False, True))
     for way in (line, arc):
         np.testing.assert_allclose(way[[0, -1]], few, atol=1e-6)
@@ -124,7 +125,7 @@ def test_pixels_come_and_go_as_the_files_have_them():
     assert pixels.to_picture(seen, profile).metadata.icc_profile is None  # of one channel, and now there are three
 
 
-def test_a_folder_goes_through_and_what_fails_is_told(made, tmp_path, capsys):
+def test_a_folder_goes_through_and_what_fails_is_told(made, tmp_path, capsys, monkeypatch):
     source, target = tmp_path / "in", tmp_path / "out"
     source.mkdir()
     rng = np.random.default_rng(0)
@@ -157,6 +158,11 @@ def test_a_folder_goes_through_and_what_fails_is_told(made, tmp_path, capsys):
     assert np.array_equal(pictures.read(target / "b_1.png").pixels, first["b_1.png"].pixels)
     with pytest.raises(ValueError, match="holds pictures of another task"):
         translate(**given, restyle=True)
+    broken = painting.Painted(np.full((4, 17, 23, 3), np.nan, np.float32))
+    monkeypatch.setattr(painting.Painter, "__call__", lambda *_: broken)
+    assert translate(**given) == 1
+    assert "4 of 4 could not be translated" in (said := capsys.readouterr()).err and "NaN or infinity" in said.err
+    assert np.array_equal(pictures.read(target / "b_1.png").pixels, first["b_1.png"].pixels)
     (target / "translate.json").unlink()
     with pytest.raises(ValueError, match="a_0.png is there already, and not of this program"):
         translate(**given)
