@@ -22,6 +22,7 @@ from flax import nnx
 
 from gentoolkit.nn.normalization import LayerNorm
 
+Array = jax.Array | np.ndarray
 _LEAST = 1e-5  # added to variances as the norms do, so that a channel without any spread has a unit too
 
 
@@ -33,8 +34,8 @@ class Statistics(NamedTuple):
       variance: the same shape, divided by the count.
     """
 
-    mean: jax.Array
-    variance: jax.Array
+    mean: Array
+    variance: Array
 
 
 class Correction(NamedTuple):
@@ -45,8 +46,8 @@ class Correction(NamedTuple):
       ratio: of the standard deviations; the same shape.
     """
 
-    shift: jax.Array
-    ratio: jax.Array
+    shift: Array
+    ratio: Array
 
     @classmethod
     def between(cls, one: Statistics, other: Statistics) -> "Correction":
@@ -137,9 +138,9 @@ class _Site(nnx.Module):
         if tape.given is not None:
             if name not in tape.given:
                 raise ValueError(f"There are no statistics for the norm {name}.")
-            mean, variance = tape.given[name]
+            mean, variance = map(jnp.asarray, tape.given[name])
         elif tape.corrections is not None:
-            mean, variance = tape.corrections[name].of(tape.seen[name])
+            mean, variance = map(jnp.asarray, tape.corrections[name].of(tape.seen[name]))
         if together:
             # The unbiased variance of so many pixels is the same.
             y = (wide - mean) / (jnp.sqrt(variance) + norm.epsilon)

@@ -30,7 +30,7 @@ from typing import Literal
 
 from flax import nnx
 
-from gentoolkit.models.translation.blocks import Scheme
+from gentoolkit.models.translation.blocks import Norm, Scheme
 from gentoolkit.models.translation.decoders import Inject, Styled, Upsample
 from gentoolkit.models.translation.encoders import ContentAndStyle, Share
 from gentoolkit.models.translation.patches import Patches
@@ -40,7 +40,7 @@ from gentoolkit.nn.convolution import NORMAL
 UpNorm = Literal["instance", "layer"]
 Init = Literal["he", "normal"]
 _INITS = {"he": nnx.initializers.kaiming_normal(), "normal": NORMAL}
-_NORMS = {"instance": normalization.instance, "layer": normalization.LayerNorm}
+_NORMS: dict[str, Norm] = {"instance": normalization.instance, "layer": normalization.LayerNorm}
 
 
 def networks(
