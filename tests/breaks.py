@@ -304,6 +304,16 @@ BREAKS = [
     Break("nn", "max(1, x[0].size - 1)", "x[0].size", "nn/normalization_test.py"),
     Break("nn", "(0.5 + contrast)", "(1.0 + contrast)", "nn/augmentation_test.py"),
     Break("nn", "self.up(nnx.relu(y))", "self.up(nnx.relu(y) * 0)", "nn/residual_test.py"),
+    Break("nn", "[..., : kernel.shape[1]]", "[..., _MORE:]", "nn/attention_test.py"),
+    # image metrics
+    Break("experiments", "step = 2 if pairing", "step = 1 if pairing", "experiments/image_pairs_test.py"),
+    Break("models", 'f"_{int(number) - 1}"', 'f"_{int(number)}"', "models/extractors/networks_test.py"),
+    Break(
+        "evaluation",
+        "top, left = (height - side) // 2",
+        "top, left = (height - side)",
+        "experiments/image_metrics_test.py",
+    ),
 ]
 
 
