@@ -32,7 +32,7 @@ def sample(n, d, seed=0):
 
 
 @FORMS
-@pytest.mark.parametrize(("n", "d"), [(5, 1), (40, 3), (8, 3), (12, 9)])  # both sides of d^2 < n
+@pytest.mark.parametrize(("n", "d"), [(5, 1), (40, 3), (12, 9)])  # both sides of d^2 < n
 def test_statistics_are_their_definitions(x64, affine_invariant, n, d):
     x = sample(n, d)
     got = statistics(x, affine_invariant=affine_invariant)
@@ -81,7 +81,7 @@ def test_raw_form_does_not_change_under_rotations(x64):
 
 def test_null_means_deviations_and_p_values_hold_under_the_null():
     trials = 3000
-    for n, d in [(100, 1), (150, 5)]:
+    for n, d in [(150, 5)]:
         x = jax.random.normal(jax.random.key(n), (trials, n, d))
         for affine_invariant in (False, True):
             got = statistics(x, affine_invariant=affine_invariant)
@@ -126,25 +126,26 @@ def test_p_values_see_what_they_should():
     rng = np.random.default_rng(0)
     normal, skewed = rng.normal(size=(400, 3)), rng.gamma(2.0, size=(400, 3)) - 2.0
     heavy = rng.standard_t(4, size=(400, 3))
+    shifted = normal @ [[2.0, 0, 0], [0, 1, 0], [0, 0, 1]] + 1.0
     for affine_invariant in (False, True):
-        got = statistics(np.float32(np.stack([normal, skewed, heavy])), affine_invariant=affine_invariant)
+        got = statistics(np.float32(np.stack([normal, skewed, heavy, shifted])), affine_invariant=affine_invariant)
         assert got.skewness_p_value[0] > 0.01 and got.kurtosis_p_value[0] > 0.01
         assert got.skewness_p_value[1] < 1e-6
         assert got.kurtosis_p_value[2] < 1e-6
-    shifted = np.float32(normal @ [[2.0, 0, 0], [0, 1, 0], [0, 0, 1]] + 1.0)
-    assert statistics(shifted).kurtosis_p_value < 1e-6  # mean and scale count in the raw form,
-    assert statistics(shifted, affine_invariant=True).kurtosis_p_value > 0.01  # and not in the other
+        # Mean and scale count in the raw form, and not in the other.
+        assert got.kurtosis_p_value[3] > 0.01 if affine_invariant else got.kurtosis_p_value[3] < 1e-6
 
 
 @pytest.mark.parametrize("dof", [1.0, 4.0, 120.0, 1000.0, 1540.0, 45760.0, 1e6])
 def test_chi_square_tail_equals_scipy(dof):
     z = np.array([-3.0, -1.0, -0.1, 0.0, 0.05, 0.3, 1.0, 2.0, 4.0, 7.0])
     value = np.float32(np.maximum(dof + z * math.sqrt(2 * dof), 0.0))
-    got = mardia._chi2_upper_tail(jnp.asarray(value), jnp.float32(dof)[None], max_dof=dof)
+    tail = jax.jit(mardia._chi2_upper_tail, static_argnames="max_dof")
+    got = tail(value, np.float32([dof]), max_dof=dof)
     np.testing.assert_allclose(got, scipy.stats.chi2.sf(np.float64(value), dof), rtol=5e-4)
 
 
-@pytest.mark.parametrize(("n", "d"), [(5, 2), (9, 3), (7, 3)])
+@pytest.mark.parametrize(("n", "d"), [(5, 2), (9, 3)])
 @FORMS
 def test_gradient_agrees_with_central_differences(x64, affine_invariant, n, d):
     x = sample(n, d)
@@ -170,18 +171,13 @@ def test_second_derivative_of_the_affine_form(x64):
     np.testing.assert_allclose(jax.jit(jax.hessian(along))(0.0), (up - 2 * here + down) / step**2, rtol=1e-4)
 
 
-@FORMS
-def test_equal_eigenvalues_and_singular_covariances_have_finite_gradients(affine_invariant):
+def test_equal_eigenvalues_and_singular_covariances_have_finite_gradients():
     cross = np.float32([[1, 0], [-1, 0], [0, 1], [0, -1]])  # covariance a multiple of the identity
     plane = np.float32(sample(30, 2) @ np.random.default_rng(3).normal(size=(2, 5)))  # rank 2 in R^5
     few = np.float32(sample(4, 6))
     for x in (cross, plane, few):
-        got = statistics(x, affine_invariant=affine_invariant)
-        assert all(np.isfinite(value) for value in got)
-        gradient = jax.jit(
-            jax.grad(lambda x: sum(gaussian.mardia(x, affine_invariant=affine_invariant)[:3], jnp.float32(0)))
-        )(x)
-        assert np.isfinite(gradient).all()
+        (_, forms), gradients = values_and_gradients(x)
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((forms, gradients)))
 
 
 def test_a_singular_sample_is_measured_within_its_span():
@@ -209,7 +205,7 @@ def test_non_finite_entries_give_nan_in_their_own_problem_only(affine_invariant,
 def test_eager_jit_vmap_and_dtype(affine_invariant):
     x = np.float32(np.stack([sample(45, 3, seed) for seed in range(3)]))
     want = statistics(x, affine_invariant=affine_invariant)
-    eager = gaussian.mardia(x, affine_invariant=affine_invariant)
+    eager = want if affine_invariant else gaussian.mardia(x)  # a hundred small programs: once is enough
     one_by_one = [statistics(one, affine_invariant=affine_invariant) for one in x]
     mapped = jax.jit(jax.vmap(lambda x: gaussian.mardia(x, affine_invariant=affine_invariant)))(x)
     for field, value in zip(want._fields, want, strict=True):
@@ -244,11 +240,9 @@ def test_sharded_equals_single():
     mesh = jax.make_mesh((8,), ("samples",), axis_types=(jax.sharding.AxisType.Auto,))
     sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("samples"))
     x = np.float32(sample(64, 3))
-    for affine_invariant in (False, True):
-        want = statistics(x, affine_invariant=affine_invariant)
-        got = statistics(jax.device_put(x, sharding), affine_invariant=affine_invariant)
-        for a, b in zip(got, want, strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    want = statistics(x, affine_invariant=True)
+    for a, b in zip(statistics(jax.device_put(x, sharding), affine_invariant=True), want, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.fast
@@ -268,7 +262,7 @@ def values_and_gradients(x):
 
 
 @hypothesis.given(
-    shape=st.sampled_from([(1, 1), (3, 2), (17, 64), (256, 3)]),
+    shape=st.sampled_from([(1, 1), (17, 64), (256, 3)]),
     kind=st.sampled_from(["normal", "ties", "constant", "outliers"]),
     seed=st.integers(0, 1000),
 )
