@@ -7,7 +7,9 @@ from gentoolkit.imaging import degradation, quality
 from gentoolkit.imaging.gp_enhancement import improved, shrinkage
 
 KEY = jax.random.key(0)
-fit = jax.jit(improved.fit, static_argnames=("channels", "mean", "num_bits"))
+# Untraced, and of one size: k-means, the search and the posterior are programs of their own, which all options share.
+fit = improved.fit
+apply = jax.jit(improved.apply, static_argnames=("num_bits", "strength"))
 
 
 def ramp(height=40, width=60):
@@ -19,11 +21,10 @@ def ramp(height=40, width=60):
 def test_a_straight_table_leaves_an_image_without_noise_as_it_is():
     nodes = (jnp.arange(1024, dtype=jnp.float32) / 1023.0) ** 3
     table = jnp.broadcast_to(nodes[:, None], (1024, 3))
-    made = improved.apply(table, ramp(), num_bits=None, strength=1.0)
+    made = apply(table, ramp(), num_bits=None, strength=1.0)
     np.testing.assert_allclose(made, ramp(), atol=2e-6)
 
 
-@pytest.mark.fast
 def test_a_table_holds_the_curves():
     bright = ramp()
     dark = degradation.color_cast(bright, jnp.asarray([2.0, 3.0, 4.0]))
@@ -32,14 +33,14 @@ def test_a_table_holds_the_curves():
     exact = np.stack([nodes ** (1 / gamma) for gamma in (2.0, 3.0, 4.0)], -1)
     seen = slice(512, 1000)  # where all three channels have data
     np.testing.assert_allclose(table[seen], exact[seen], atol=0.02)
-    assert float(quality.psnr(improved.apply(table, dark, num_bits=None), bright)) > 35
+    assert float(quality.psnr(apply(table, dark, num_bits=None), bright)) > 35
 
 
 def test_the_reduced_image_has_the_curve_of_the_whole():
     bright = ramp(120, 120)
     dark = degradation.darken(bright, 3.0)
-    table = fit(KEY, dark[::4, ::4], bright[::4, ::4], num_bits=None)
-    assert float(quality.psnr(improved.apply(table, dark, num_bits=None), bright)) > 35
+    table = fit(KEY, dark[::3, ::2], bright[::3, ::2], num_bits=None)
+    assert float(quality.psnr(apply(table, dark, num_bits=None), bright)) > 35
 
 
 @pytest.mark.parametrize("mean", ["power", "centre"])
@@ -109,7 +110,7 @@ def test_pixels_without_weight_have_no_influence_on_others():
 def test_gradients_are_finite():
     table = jnp.broadcast_to(jnp.linspace(0, 1, 1024)[:, None], (1024, 3))
     image = ramp(8, 8).at[0, 0].set(0.0)
-    grad = jax.grad(lambda table: jnp.sum(improved.apply(table, image, strength=1.0)))(table)
+    grad = jax.jit(jax.grad(lambda table: jnp.sum(improved.apply(table, image, strength=1.0))))(table)
     assert bool(jnp.all(jnp.isfinite(grad)))
 
 
