@@ -46,7 +46,6 @@ def test_labels_are_the_nearest_centres_in_any_block():
 WAYS = [(1, 3, True), (9, 3, True), (131, 3, True), (270, 14, True), (9, 14, True), (131, 3, False), (9, 14, False)]
 
 
-@pytest.mark.fast
 @pytest.mark.parametrize(("num", "dim", "tournament"), WAYS)
 def test_all_ways_to_the_nearest_centre_know_what_is_finite(num, dim, tournament):
     x = blobs(dim=dim)
@@ -78,7 +77,6 @@ def several_scales(dim, seed=0):
     return x.astype(np.float32), centers
 
 
-@pytest.mark.fast
 @pytest.mark.parametrize("dim", [1, 14])
 @pytest.mark.parametrize("tournament", [True, False])
 def test_labels_are_right_to_the_rounding_of_differences_at_every_scale(dim, tournament):
@@ -98,7 +96,6 @@ def test_labels_are_right_to_the_rounding_of_differences_at_every_scale(dim, tou
     assert (squared[np.arange(len(x)), labels] <= least * (1 + 1e-5)).all()
 
 
-@pytest.mark.fast
 @pytest.mark.parametrize("dim", [1, 14])
 def test_lloyd_stays_at_the_optimum_at_every_scale(dim):
     x, centers = several_scales(dim)
@@ -225,7 +222,6 @@ def test_one_point_is_its_own_cluster_and_as_many_clusters_as_points():
     np.testing.assert_array_equal(kmeans(KEY, np.zeros((65, 2), np.float32), 5).centers, 0.0)
 
 
-@pytest.mark.fast
 def test_ends_where_centres_are_means_and_points_at_their_nearest(x64):
     x = blobs(dtype=np.float64)
     found = kmeans(KEY, x, 6, init=x[:6], tolerance=0.0)
@@ -239,7 +235,6 @@ def test_ends_where_centres_are_means_and_points_at_their_nearest(x64):
     assert found.num_iterations < 100
 
 
-@pytest.mark.fast
 @pytest.mark.parametrize("start", ["points", "far away"])
 def test_no_step_raises_the_objective(start):
     x = blobs(1, 400)
@@ -264,7 +259,6 @@ def test_equals_scikit_learn_from_the_same_start(shift):
     assert np.mean(np.asarray(ours.labels) == theirs.labels_) > 0.99
 
 
-@pytest.mark.fast
 def test_weights_are_repetitions(x64):
     x = blobs(3, 40, dtype=np.float64)
     times = np.random.default_rng(0).multinomial(300, np.repeat([0.0, 1 / 30], [10, 30]))
@@ -278,7 +272,6 @@ def test_weights_are_repetitions(x64):
     np.testing.assert_allclose(weighted.counts, repeated.counts)
 
 
-@pytest.mark.fast
 def test_the_order_of_the_first_centres_does_not_matter(x64):
     x = blobs(4, dtype=np.float64)
     one = kmeans(KEY, x, 6, init=x[:6], tolerance=0.0)
@@ -392,7 +385,6 @@ def test_seeds_in_parallel_of_any_number_spread_over_the_points(monkeypatch, num
         assert (np.asarray(whole.counts) > 0).all() and whole.counts.sum() == 700
 
 
-@pytest.mark.fast
 def test_ends_where_a_step_gains_too_little():
     x = blobs(12, 400, 3, 12)
     init = x[:12]
@@ -457,7 +449,6 @@ def test_what_is_not_finite_is_nan(bad):
     assert np.isnan(kmeans_plus_plus(KEY, x, 5)).all()
 
 
-@pytest.mark.fast
 def test_widths_and_gradients():
     x = blobs(9, 65, 2)
     assert kmeans(KEY, jnp.asarray(x, jnp.bfloat16), 5).centers.dtype == jnp.float32

@@ -168,7 +168,6 @@ def test_the_correlation_of_channels_is_that_of_largest_evidence():
     assert best.covariance["scale"] == 1 and best.noise == 1 and best.log_marginal_likelihood == 3
 
 
-@pytest.mark.fast
 def test_a_second_call_outside_jit_searches_with_the_same_program():
     undone("coregionalized")
     before = evidence._fit._cache_size()
