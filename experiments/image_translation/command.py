@@ -120,7 +120,13 @@ def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
         "alpha", True, "Keep what is transparent so; --noalpha leaves nothing transparent, on white.", **here
     )
     flags.DEFINE_bool("averaged", True, "Take the averaged weights, where the run has some.", **here)
-    flags.DEFINE_integer("tile", 1024, "Pictures of more than the square of this go in windows.", lower_bound=1, **here)
+    flags.DEFINE_integer(
+        "tile",
+        None,
+        "Pictures of more than the square of this go in windows; by default what takes 2 GiB.",
+        lower_bound=1,
+        **here,
+    )
     flags.DEFINE_integer(
         "batch", 4, "Pictures of one size that go through at once, where they are small.", lower_bound=1, **here
     )
@@ -223,7 +229,8 @@ def _task(values: flags.FlagValues, num: int) -> Task:
             raise ValueError("--restyle needs a style: --reference=FILE, --samples=N or --interpolate=A,B.")
     if not system.code_dim and (asked or num > 1):
         raise ValueError(f"{method} paints one image of each, without a code: leave --{asked or 'samples'} out.")
-    painter = painting.Painter(system, trained.models, to=target, restyle=values.restyle, side=values.tile)
+    side = values.tile or painting.side_of_memory(trained.config.width)
+    painter = painting.Painter(system, trained.models, to=target, restyle=values.restyle, side=side)
     task = Task(trained, painter, source, target, None, num)
     if values.reference:
         return task._replace(styles=_style(task, "--reference", values.reference)[None])

@@ -30,11 +30,15 @@ class Window(NamedTuple):
         return slice(top, bottom), slice(left, right)
 
 
-def shape(size: tuple[int, int], *, side: int, multiple: int) -> tuple[int, int]:
-    """Height and width of the windows of a picture: at most side^2 pixels, the shorter way whole where it fits."""
+def shape(size: tuple[int, int], *, side: int, reach: int, multiple: int) -> tuple[int, int]:
+    """Height and width of the windows of a picture: at most side^2 pixels, the shorter way whole where it fits.
+
+    They are no larger than their number asks for.
+    """
     short, long = sorted(size)
     one = min(short, _floored(side, multiple))
     other = min(long, _floored(side * side // one, multiple))
+    one, other = (_least(*lengths, reach, multiple) for lengths in ((short, one), (long, other)))
     return (one, other) if size[0] <= size[1] else (other, one)
 
 
@@ -97,6 +101,14 @@ def _along(length: int, window: int, reach: int) -> Iterator[tuple[int, int, int
         end = length if begin == length - window else begin + window - reach
         yield begin, start, end
         start = end
+
+
+def _least(length: int, window: int, reach: int, multiple: int) -> int:
+    """The shortest windows of which there are as many as of these."""
+    if window >= length:
+        return window
+    num = len(list(_along(length, window, reach)))
+    return -(-(length + 2 * (num - 1) * reach) // (num * multiple)) * multiple
 
 
 def _floored(value: int, multiple: int) -> int:

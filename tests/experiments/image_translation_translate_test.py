@@ -58,8 +58,8 @@ def test_codes_are_the_same_however_many_and_arcs_keep_their_length():
 
 @pytest.mark.fast
 def test_windows_make_up_a_picture_and_keep_their_distance():
-    for size in ((400, 404), (96, 1000), (300, 100)):
-        window = windows.shape(size, side=128, multiple=4)
+    for size, count in (((400, 404), 36), ((96, 1000), 9), ((300, 100), 3)):
+        window = windows.shape(size, side=128, reach=32, multiple=4)
         assert window[0] * window[1] <= 128**2 and all(length % 4 == 0 for length in window)
         covered = np.zeros(size, int)
         for one in windows.over(size, window, reach=32):
@@ -71,6 +71,7 @@ def test_windows_make_up_a_picture_and_keep_their_distance():
                 assert begin == 0 or first - begin >= 32
                 assert begin + length == whole or begin + length - last >= 32
         assert (covered == 1).all()
+        assert len(list(windows.over(size, window, reach=32))) == count
         places = windows.spread(size, side=64, num=6, multiple=4)
         assert 2 <= len(places) <= 6
         assert all(0 <= top <= size[0] - 64 and 0 <= left <= size[1] - 64 for top, left in places)
