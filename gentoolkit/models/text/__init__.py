@@ -1,0 +1,1 @@
+"""What reads texts, as numbers of words, for systems of text to picture."""

@@ -1,0 +1,99 @@
+"""The recurrent text encoder: the recurrence written out, padding that changes nothing, the authors' names."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from gentoolkit.models import weights
+from gentoolkit.models.text import recurrent
+from gentoolkit.nn.recurrent import LSTM
+
+pytestmark = pytest.mark.fast
+_LENGTHS = np.array([5, 1, 3])
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    made = recurrent.Encoder(11, features=8, embedding=3, rngs=nnx.Rngs(0))
+    made.eval()
+    return made
+
+
+@pytest.fixture(scope="module")
+def encode(encoder):
+    graphdef, state = nnx.split(encoder)
+    return jax.jit(lambda tokens, lengths: nnx.merge(graphdef, state)(tokens, lengths))
+
+
+def _tokens():
+    tokens = np.random.default_rng(0).integers(1, 11, (3, 5))
+    return np.where(np.arange(5) < _LENGTHS[:, None], tokens, 0)
+
+
+def _written_out(x, of_input, of_state, bias):
+    """Step by step, in float64: `[t, c]` to `[t, h]`."""
+    sigmoid = lambda v: 1 / (1 + np.exp(-v))  # noqa: E731
+    state = cell = np.zeros(of_state.shape[0])
+    found = []
+    for step in x:
+        enter, forget, new, leave = np.split(step @ of_input + state @ of_state + bias, 4)
+        cell = sigmoid(forget) * cell + sigmoid(enter) * np.tanh(new)
+        state = sigmoid(leave) * np.tanh(cell)
+        found.append(state)
+    return np.array(found)
+
+
+def test_words_and_sentence_are_those_of_the_recurrence(encoder, encode):
+    tokens = _tokens()
+    found = encode(tokens, _LENGTHS)
+    vectors = np.asarray(encoder.embed.embedding[...], np.float64)[tokens]
+    for row, length in enumerate(_LENGTHS):
+        x = vectors[row, :length]
+        parts = [
+            [np.asarray(part[...], np.float64) for part in (lstm.of_input, lstm.of_state, lstm.bias)]
+            for lstm in (encoder.forward, encoder.backward)
+        ]
+        one, other = _written_out(x, *parts[0]), _written_out(x[::-1], *parts[1])[::-1]
+        np.testing.assert_allclose(found.words[row, :length], np.concatenate([one, other], 1), rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(found.sentence[row], np.concatenate([one[-1], other[0]]), rtol=1e-5, atol=1e-7)
+        assert not found.words[row, length:].any()
+    np.testing.assert_array_equal(found.valid.sum(1), _LENGTHS)
+
+
+def test_what_stands_in_the_padding_changes_nothing(encode):
+    tokens = _tokens()
+    other = np.where(np.arange(5) < _LENGTHS[:, None], tokens, 7)
+    for a, b in zip(encode(tokens, _LENGTHS), encode(other, _LENGTHS), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_files_of_the_authors_are_read_by_their_names(encoder):
+    rng = np.random.default_rng(1)
+    shapes = {"encoder.weight": (11, 3)}
+    for end in ("l0", "l0_reverse"):
+        shapes |= {f"rnn.weight_ih_{end}": (16, 3), f"rnn.weight_hh_{end}": (16, 4)}
+        shapes |= {f"rnn.bias_ih_{end}": (16,), f"rnn.bias_hh_{end}": (16,)}
+    tensors = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    read = weights.assign(
+        nnx.eval_shape(lambda: recurrent.Encoder(11, features=8, embedding=3, dropout=0.0, rngs=nnx.Rngs(0))),
+        recurrent.table(),
+        tensors,
+    )
+    np.testing.assert_array_equal(read.backward.of_state[...], tensors["rnn.weight_hh_l0_reverse"].T)
+    np.testing.assert_array_equal(read.forward.bias[...], tensors["rnn.bias_ih_l0"] + tensors["rnn.bias_hh_l0"])
+    count = lambda made: sum(x.size for x in jax.tree.leaves(nnx.state(made, nnx.Param)))  # noqa: E731
+    # CUB's, with a vocabulary of 5,450: word vectors, and 2 x 4 x 128 rows of 300 + 128 + 2 in the public code.
+    full = nnx.eval_shape(lambda: recurrent.Encoder(5450, dropout=0.0, rngs=nnx.Rngs(0)))
+    assert count(full) + 2 * 4 * 128 == 5450 * 300 + 2 * 4 * 128 * (300 + 128 + 2)
+
+
+def test_bad_arguments():
+    with pytest.raises(ValueError, match="features must be even"):
+        recurrent.Encoder(11, features=7, rngs=nnx.Rngs(0))
+    lstm = LSTM(3, 4, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="x must be"):
+        lstm(jnp.ones((2, 5, 4)))
+    with pytest.raises(ValueError, match="lengths must be"):
+        lstm(jnp.ones((2, 5, 3)), jnp.ones(3, int))
