@@ -69,17 +69,18 @@ def test_what_stands_in_the_padding_changes_nothing(encode):
         np.testing.assert_array_equal(a, b)
 
 
-def test_files_of_the_authors_are_read_by_their_names(encoder):
+def test_files_of_the_authors_are_read_by_their_names(tmp_path):
     rng = np.random.default_rng(1)
     shapes = {"encoder.weight": (11, 3)}
     for end in ("l0", "l0_reverse"):
         shapes |= {f"rnn.weight_ih_{end}": (16, 3), f"rnn.weight_hh_{end}": (16, 4)}
         shapes |= {f"rnn.bias_ih_{end}": (16,), f"rnn.bias_hh_{end}": (16,)}
     tensors = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    np.savez(tmp_path / "weights.npz", **tensors)
     read = weights.assign(
         nnx.eval_shape(lambda: recurrent.Encoder(11, features=8, embedding=3, dropout=0.0, rngs=nnx.Rngs(0))),
         recurrent.table(),
-        tensors,
+        weights.read(tmp_path / "weights.npz"),
     )
     np.testing.assert_array_equal(read.backward.of_state[...], tensors["rnn.weight_hh_l0_reverse"].T)
     np.testing.assert_array_equal(read.forward.bias[...], tensors["rnn.bias_ih_l0"] + tensors["rnn.bias_hh_l0"])
