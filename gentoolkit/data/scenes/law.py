@@ -1,6 +1,6 @@
 """What is in a scene: objects, attributes, places and relations, drawn from a number for the scene alone."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -56,8 +56,13 @@ class Scenes(NamedTuple):
     wording: np.ndarray
 
 
-def held_out(shape: np.ndarray | int, colour: np.ndarray | int) -> np.ndarray | bool:
-    """Whether a combination is in the split "held_out" alone: one colour of each shape, one shape of each colour."""
+def held_out(shape: Any, colour: Any) -> Any:
+    """Whether a combination is in the split "held_out" alone: one colour of each shape, one shape of each colour.
+
+    Args:
+      shape: places in `SHAPES`, a number or an array.
+      colour: places in `COLOURS`, of the same shape.
+    """
     return (colour - 3 * shape) % len(COLOURS) == 2
 
 

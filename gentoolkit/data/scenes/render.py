@@ -59,11 +59,11 @@ def draw(scenes: Scenes, image_size: int, *, image: bool = True, masks: bool = T
             radius = scenes.radius[rows, place, None, None].astype(np.float32)
             x, y = _local(scenes, rows, place, places)
             distance = _DISTANCES[SHAPES[kind]](x, y) * radius  # in sides of the picture
-            if masks:
+            if covered is not None:
                 covered[rows, place] = distance < 0
-            if outline:
+            if away is not None:
                 away[rows] = np.minimum(away[rows], np.abs(distance))
-            if image:
+            if canvas is not None:
                 share = np.clip(0.5 - distance * side, 0, 1)[..., None]
                 paint = _paint(scenes, rows, place, x, y, distance / radius)
                 canvas[rows] += share * (paint - canvas[rows])
@@ -84,11 +84,11 @@ def boxes(masks: np.ndarray) -> np.ndarray:
       `[..., 4]` float32, zeros for an empty mask.
     """
     side = masks.shape[-1]
-    across, down = masks.any(-2), masks.any(-1)
+    across, down = np.any(masks, axis=-2), np.any(masks, axis=-1)
     left, top = across.argmax(-1), down.argmax(-1)
     right, bottom = side - across[..., ::-1].argmax(-1), side - down[..., ::-1].argmax(-1)
     found = np.stack([left, top, right, bottom], axis=-1) / np.float32(side)
-    return np.where(across.any(-1)[..., None], found, 0).astype(np.float32)
+    return np.where(np.any(across, axis=-1)[..., None], found, 0).astype(np.float32)
 
 
 def _local(scenes: Scenes, rows: np.ndarray, place: int, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

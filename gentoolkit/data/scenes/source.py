@@ -36,16 +36,16 @@ def load(split: str, num: int, *, image_size: int = 32, seed: int = 0) -> Column
             "num must be >= 1, image_size >= 16 and seed >= 0, "
             f"got num = {num}, image_size = {image_size}, seed = {seed}."
         )
-    size, many = (image_size, image_size), {"max_length": law.MOST}
+    size, most = (image_size, image_size), law.MOST
     classes = {"shapes": law.SHAPES, "colours": law.COLOURS, "sizes": law.SIZES, "textures": law.TEXTURES}
     return Columns(
         num,
         {
             "image": Image(shape=(*size, 3)),
             "captions": Field(shape=(captions.NUM_TEXTS, captions.MAX_WORDS), dtype=np.int32),
-            **{name: Label(class_names=names, **many) for name, names in classes.items()},
-            "boxes": Boxes(**many),
-            "masks": Mask(shape=size, dtype=np.bool_, **many),
+            **{name: Label(class_names=names, max_length=most) for name, names in classes.items()},
+            "boxes": Boxes(max_length=most),
+            "masks": Mask(shape=size, dtype=np.bool_, max_length=most),
             "relations": Field(shape=(3,), dtype=np.int32, max_length=_RELATIONS_AT_MOST),
             "outline": Image(shape=(*size, 1)),
         },
