@@ -35,6 +35,8 @@ def get_config(preset: str = "polygons") -> ConfigDict:
             "adversarial": "least_squares",  # or "logistic" (the paper's eq. 1), "hinge"
             "upsample": "transposed",  # or "nearest", without checkerboards; of dsvib and cyclegan
             "pool": 50,  # past images that discriminators see; 0 for none; of dsvib and cyclegan
+            "compute_dtype": "float32",  # or "bfloat16" on accelerators: of layers; losses and updates stay float32
+            "ema_decay": 0.0,  # of the moving average of what paints, which is measured and saved then; 0 keeps none
             # The optimizer of the public code of CycleGAN.
             "optimizer": {"peak": 2e-4, "b1": 0.5, "b2": 0.999},
             "train": {

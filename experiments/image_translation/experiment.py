@@ -4,6 +4,7 @@ import pathlib
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from ml_collections import ConfigDict
@@ -11,10 +12,11 @@ from ml_collections import ConfigDict
 from experiments.image_translation import collapse, data, hidden, judgement
 from experiments.image_translation.systems import build
 from experiments.image_translation.systems.system import System
-from gentoolkit import report, training
+from gentoolkit import report, study, training
 from gentoolkit.data import pipeline
 
 _CODES, _ROWS = 6, 8  # codes and contents of a sheet
+_DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
 _DECIDED = 24  # codes in each of which all contents are painted, to see how far the code decides the colour
 _COVERED, _SAMPLES = 48, 16  # outlines of several true colourings, and samples of each
 
@@ -36,6 +38,8 @@ def run(config: ConfigDict, workdir: str | pathlib.Path, mesh: jax.sharding.Mesh
         hold_steps=config.num_steps // 2,
     )  # fmt: skip
     system = build.build(config, optax.adam(rate, b1=config.optimizer.b1, b2=config.optimizer.b2))
+    dtype = study.choose("config.compute_dtype", config.compute_dtype, _DTYPES)
+    painting = dict.fromkeys(_painting(system), config.ema_decay)
     domains = data.load(config)
     part = {"process_index": jax.process_index(), "process_count": jax.process_count()}
     stream = data.stream(config, domains, **part)
@@ -50,6 +54,8 @@ def run(config: ConfigDict, workdir: str | pathlib.Path, mesh: jax.sharding.Mesh
         config=config,
         prepare=lambda batch: pipeline.scale(fields, batch, (-1.0, 1.0)),
         evaluators={"test": _measurements(system, domains, workdir)},
+        compute_dtype=dtype,
+        ema_decay=painting if config.ema_decay else None,
         mesh=mesh,
         **config.train,
     )
@@ -63,6 +69,11 @@ def run(config: ConfigDict, workdir: str | pathlib.Path, mesh: jax.sharding.Mesh
         )
         report.write_run(workdir)
     return result.metrics
+
+
+def _painting(system: System) -> tuple[str, ...]:
+    """The networks of the first player, which encodes and paints."""
+    return tuple(next(iter(system.players.values())).trains or ())
 
 
 def _measurements(system: System, domains: data.Domains, workdir: pathlib.Path):

@@ -18,7 +18,7 @@ class System(NamedTuple):
 
     Attributes:
       models: builds the networks.
-      players: who trains them, in the order in which they move.
+      players: who trains them, in the order in which they move: what encodes and paints, then what judges.
       translate: `(models, images, code, to) -> images`; the code, `[b, code_dim]`, is of the domain that is painted,
         and None where there is none.
       style: `(models, images, of) -> code [b, code_dim]`, without noise; None where there is no code.
