@@ -10,6 +10,7 @@ import pytest
 from experiments.image_translation import config as config_lib
 from experiments.image_translation import data, judgement
 from gentoolkit.data import polygons
+from tests.training import interruption, scale
 
 
 @pytest.fixture(scope="module")
@@ -82,17 +83,35 @@ def test_no_drawing_is_trained_beside_its_own_painting(tmp_path):
         data.load(config)
 
 
+_TINY = [
+    sys.executable, "-m", "experiments.image_translation.main",
+    "--config=experiments/image_translation/config.py:polygons", "--config.image_size=16", "--config.width=2",
+    "--config.dsvib.num_blocks=1", "--config.train.log_every=2", "--config.ema_decay=0.9", "--config.pool=12",
+]  # fmt: skip
+
+
 @pytest.mark.slow
 def test_a_run_from_end_to_end_and_its_resume(tmp_path):
-    command = [
-        sys.executable, "-m", "experiments.image_translation.main",
-        "--config=experiments/image_translation/config.py:polygons", f"--workdir={tmp_path / 'run'}",
-        "--config.image_size=16", "--config.width=2", "--config.dsvib.num_blocks=1", "--config.train.log_every=2",
-    ]  # fmt: skip
     for steps in (2, 4):  # the second goes on
-        done = subprocess.run([*command, f"--config.num_steps={steps}"], capture_output=True, text=True, timeout=600)
+        command = [*_TINY, f"--workdir={tmp_path / 'run'}", f"--config.num_steps={steps}"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stderr
     assert "outline_f1" in done.stdout and (tmp_path / "run" / "pictures" / "samples.png").is_file()
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines][-1] == 4
     assert "share" not in done.stderr and (tmp_path / "run" / "report.html").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_kills_leave_the_same_run_with_pools_codes_and_averages_bit_for_bit(tmp_path, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=1")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    command = [*_TINY, "--config.num_steps=40", "--config.train.checkpoint_every=8", "--config.train.evaluate_every=40"]
+    assert interruption.check(command, tmp_path, kills=2, seed=0) == 0
+
+
+@pytest.mark.slow
+def test_devices_and_processes_do_not_change_the_metrics(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    # Few steps: two players at odds amplify the rounding of the first.
+    assert scale.check([*_TINY, "--config.num_steps=4"], tmp_path, tolerance=1e-5) == 0
