@@ -7,6 +7,12 @@ from gentoolkit.gaussian_process import coregionalization, covariance, evidence,
 
 MODEL = covariance.matern52([0.9, 1.2], 1.4)
 NOISE = np.array([0.01, 0.1, 0.03])
+# Compiled whole: untraced, each operation is a program of its own.
+condition, mean_and_variance = map(jax.jit, (posterior.condition, posterior.mean_and_variance))
+jointly = jax.jit(coregionalization.condition)
+mean_of, variance_of = (
+    jax.jit(f, static_argnames="block_size") for f in (coregionalization.mean, coregionalization.variance)
+)
 
 
 def data(seed=0, n=14):
@@ -37,14 +43,14 @@ def test_equals_the_kronecker_product(x64):
 
 def test_complete_data_equal_the_dense_process(x64):
     x, y, new = data()
-    p = coregionalization.condition(MODEL, x, y, outputs=outputs(), noise=NOISE, mean=np.array([0.1, 0.2, 0.3]))
+    p = jointly(MODEL, x, y, outputs=outputs(), noise=NOISE, mean=np.array([0.1, 0.2, 0.3]))
     model = coregionalization.coregionalized(MODEL, outputs())
     flat = (y - [0.1, 0.2, 0.3]).T.reshape(-1)
-    dense = posterior.condition(model, long(x, 3), flat, noise=np.repeat(NOISE, len(x)))
-    mean, variance = posterior.mean_and_variance(dense, long(new, 3))
+    dense = condition(model, long(x, 3), flat, noise=np.repeat(NOISE, len(x)))
+    mean, variance = mean_and_variance(dense, long(new, 3))
     expected = np.asarray(mean).reshape(3, -1).T + [0.1, 0.2, 0.3]
-    np.testing.assert_allclose(coregionalization.mean(p, new, block_size=2), expected, atol=1e-8)
-    np.testing.assert_allclose(coregionalization.variance(p, new), np.asarray(variance).reshape(3, -1).T, atol=1e-8)
+    np.testing.assert_allclose(mean_of(p, new, block_size=2), expected, atol=1e-8)
+    np.testing.assert_allclose(variance_of(p, new), np.asarray(variance).reshape(3, -1).T, atol=1e-8)
     value = evidence.log_marginal_likelihood(model, long(x, 3), flat, noise=np.repeat(NOISE, len(x)))
     np.testing.assert_allclose(p.log_marginal_likelihood, value, atol=1e-8)
 
@@ -52,12 +58,12 @@ def test_complete_data_equal_the_dense_process(x64):
 @pytest.mark.fast
 def test_outputs_without_covariance_are_independent(x64):
     x, y, new = data()
-    p = coregionalization.condition(MODEL, x, y, outputs=np.eye(3), noise=NOISE)
+    p = jointly(MODEL, x, y, outputs=np.eye(3), noise=NOISE)
     for place in range(3):
-        alone = posterior.condition(MODEL, x, y[:, place], noise=NOISE[place])
-        mean, variance = posterior.mean_and_variance(alone, new)
-        np.testing.assert_allclose(coregionalization.mean(p, new)[:, place], mean, atol=1e-8)
-        np.testing.assert_allclose(coregionalization.variance(p, new)[:, place], variance, atol=1e-8)
+        alone = condition(MODEL, x, y[:, place], noise=NOISE[place])
+        mean, variance = mean_and_variance(alone, new)
+        np.testing.assert_allclose(mean_of(p, new)[:, place], mean, atol=1e-8)
+        np.testing.assert_allclose(variance_of(p, new)[:, place], variance, atol=1e-8)
 
 
 def test_the_evidence_has_a_derivative_by_the_outputs(x64):
@@ -80,7 +86,7 @@ def test_an_unknown_output_is_nan_and_joint_samples_work():
     model = coregionalization.coregionalized(MODEL, jnp.asarray(outputs(), jnp.float32))
     points = np.float32(long(x, 3))
     assert np.isnan(model.gram(points[:2], np.float32([[0.0, 0.0, 3.0]]))).all()
-    p = posterior.condition(model, points, np.float32(y.T.reshape(-1)), noise=0.1)
+    p = condition(model, points, np.float32(y.T.reshape(-1)), noise=0.1)
     draws = posterior.sample(jax.random.key(0), p, np.float32(long(new, 3)), num_samples=2, method="joint")
     assert draws.shape == (2, 15) and np.isfinite(draws).all()
 

