@@ -9,6 +9,10 @@ import scipy.stats
 from gentoolkit.gaussian_process import covariance, evidence, posterior
 
 MODEL = covariance.matern52([0.9, 1.2], 1.4)
+# Compiled whole: untraced, each operation is a program of its own.
+condition, mean_and_variance, mean_of = map(jax.jit, (posterior.condition, posterior.mean_and_variance, posterior.mean))
+elbo = jax.jit(evidence.elbo, static_argnames="block_size")
+log_marginal_likelihood, leave_one_out = map(jax.jit, (evidence.log_marginal_likelihood, evidence.leave_one_out))
 
 
 def data(seed=0, n=20, noise=0.1):
@@ -23,9 +27,9 @@ def test_equals_the_normal_density_of_scipy(x64):
     noise = np.linspace(0.01, 0.2, 20)
     full = np.asarray(MODEL.gram(x, x)) + np.diag(noise)
     expected = scipy.stats.multivariate_normal(np.full(20, 0.3), full).logpdf(y)
-    value = evidence.log_marginal_likelihood(MODEL, x, y, noise=noise, mean=0.3)
+    value = log_marginal_likelihood(MODEL, x, y, noise=noise, mean=0.3)
     np.testing.assert_allclose(value, expected, rtol=1e-9)
-    both = evidence.log_marginal_likelihood(MODEL, x, np.stack([y, y], axis=1), noise=noise, mean=0.3)
+    both = log_marginal_likelihood(MODEL, x, np.stack([y, y], axis=1), noise=noise, mean=0.3)
     np.testing.assert_allclose(both, 2 * expected, rtol=1e-9)
 
 
@@ -38,16 +42,16 @@ def test_the_bound_is_that_of_its_definition(x64):
     low = cross @ np.linalg.solve(np.asarray(MODEL.gram(inducing, inducing)), cross.T)
     expected = scipy.stats.multivariate_normal(np.zeros(20), low + np.diag(noise)).logpdf(y)
     expected -= 0.5 * np.sum(np.diag(gram - low) / noise)
-    value = evidence.elbo(MODEL, x, y, inducing=inducing, noise=noise, block_size=6)
+    value = elbo(MODEL, x, y, inducing=inducing, noise=noise, block_size=6)
     np.testing.assert_allclose(value, expected, rtol=1e-9)
 
 
 @pytest.mark.fast
 def test_the_bound_rises_with_inducing_points_to_the_evidence(x64):
     x, y = data()
-    bounds = [float(evidence.elbo(MODEL, x, y, inducing=x[:num], noise=0.05)) for num in (1, 10, 20)]
+    bounds = [float(elbo(MODEL, x, y, inducing=x[:num], noise=0.05)) for num in (1, 10, 20)]
     assert all(low <= high + 1e-9 for low, high in zip(bounds, bounds[1:], strict=False))
-    exact = float(evidence.log_marginal_likelihood(MODEL, x, y, noise=0.05))
+    exact = float(log_marginal_likelihood(MODEL, x, y, noise=0.05))
     assert bounds[-1] <= exact + 1e-9
     np.testing.assert_allclose(bounds[-1], exact, atol=1e-8)
 
@@ -96,11 +100,11 @@ def test_gradients_by_points_values_and_noise_are_those_of_the_plain_formula(x64
 def test_leave_one_out_is_refitting_without_each(x64):
     x, y = data(n=8)
     noise = np.linspace(0.01, 0.2, 8)
-    found = evidence.leave_one_out(MODEL, x, y, noise=noise, mean=0.2)
+    found = leave_one_out(MODEL, x, y, noise=noise, mean=0.2)
     for place in range(8):
         rest = np.arange(8) != place
-        p = posterior.condition(MODEL, x[rest], y[rest], noise=noise[rest], mean=0.2)
-        mean, variance = posterior.mean_and_variance(p, x[place : place + 1])
+        p = condition(MODEL, x[rest], y[rest], noise=noise[rest], mean=0.2)
+        mean, variance = mean_and_variance(p, x[place : place + 1])
         np.testing.assert_allclose(found.mean[place], mean[0], atol=1e-8)
         np.testing.assert_allclose(found.variance[place], variance[0] + noise[place], atol=1e-8)
         density = scipy.stats.norm(mean[0], (variance[0] + noise[place]) ** 0.5).logpdf(y[place])
@@ -128,8 +132,8 @@ def test_a_steep_curve_is_never_taken_for_noise(gamma, num):
     for seed in range(2):
         x, y, weights = tone_curve(gamma, num, seed)
         found = evidence.fit(jax.random.key(0), x, y, noise_weights=weights)
-        p = posterior.condition(found.covariance, x, y, noise=found.noise * weights)
-        error = (np.asarray(posterior.mean(p, x)) - y)[:num]
+        p = condition(found.covariance, x, y, noise=found.noise * weights)
+        error = (np.asarray(mean_of(p, x)) - y)[:num]
         # Pure noise would leave the whole deviation of 0.29; quantisation of the darkest tones leaves 0.05.
         assert np.sqrt(np.mean(error**2)) < 0.06, (gamma, num, seed)
         assert np.isfinite(found.log_marginal_likelihood)
@@ -138,13 +142,13 @@ def test_a_steep_curve_is_never_taken_for_noise(gamma, num):
 def test_the_fit_is_a_maximum_and_the_evidence_its_own(x64):
     x, y = data(1, 60)
     found = evidence.fit(jax.random.key(0), x, y, noise_weights=np.ones(60))
-    value = evidence.log_marginal_likelihood(found.covariance, x, y, noise=found.noise)
+    value = log_marginal_likelihood(found.covariance, x, y, noise=found.noise)
     np.testing.assert_allclose(found.log_marginal_likelihood, value, rtol=1e-8)
     scale, variance = float(found.covariance.lengthscale), float(found.covariance.variance)
 
     def at(t):
         model = covariance.squared_exponential(scale * jnp.exp(t[0]), variance * jnp.exp(t[1]))
-        return evidence.log_marginal_likelihood(model, x, y, noise=found.noise * jnp.exp(t[2]))
+        return log_marginal_likelihood(model, x, y, noise=found.noise * jnp.exp(t[2]))
 
     slope = jax.jit(jax.grad(at))(jnp.zeros(3))
     np.testing.assert_allclose(slope, 0.0, atol=1e-3)
@@ -169,11 +173,11 @@ def test_pure_noise_is_found_to_be_noise(x64):
     rng = np.random.default_rng(3)
     x, y = rng.uniform(size=(60, 2)), rng.normal(size=60)
     found = evidence.fit(jax.random.key(0), x, y, noise_weights=np.ones(60))
-    p = posterior.condition(found.covariance, x, y, noise=found.noise)
+    p = condition(found.covariance, x, y, noise=found.noise)
     # Either all is noise, or a process that nothing can be learned from: as good an explanation as white noise.
     white = scipy.stats.norm(0, y.std()).logpdf(y).sum()
     assert found.log_marginal_likelihood >= white - 0.5
-    assert np.std(posterior.mean(p, rng.uniform(size=(50, 2)))) < 0.7
+    assert np.std(mean_of(p, rng.uniform(size=(50, 2)))) < 0.7
 
 
 def test_lengthscales_for_each_feature_find_the_one_that_matters(x64):
@@ -189,17 +193,17 @@ def test_weights_of_the_noise_make_averages_worth_their_number(x64):
     x, y = data(5, 60)
     times = np.random.default_rng(6).integers(1, 6, 60).astype(float)
     found = evidence.fit(jax.random.key(0), x, y, noise_weights=1.0 / times)
-    value = evidence.log_marginal_likelihood(found.covariance, x, y, noise=found.noise / times)
+    value = log_marginal_likelihood(found.covariance, x, y, noise=found.noise / times)
     np.testing.assert_allclose(found.log_marginal_likelihood, value, rtol=1e-8)
 
 
 def test_a_sparse_fit_raises_the_bound(x64):
     x, y = data(7, 60)
     found = evidence.fit(jax.random.key(0), x, y, inducing=x[:15])
-    value = evidence.elbo(found.covariance, x, y, inducing=x[:15], noise=found.noise)
+    value = elbo(found.covariance, x, y, inducing=x[:15], noise=found.noise)
     np.testing.assert_allclose(found.log_marginal_likelihood, value, rtol=1e-6)
     exact = evidence.fit(jax.random.key(0), x, y, noise_weights=np.ones(60))
-    at_exact = evidence.elbo(exact.covariance, x, y, inducing=x[:15], noise=exact.noise)
+    at_exact = elbo(exact.covariance, x, y, inducing=x[:15], noise=exact.noise)
     assert value >= at_exact - 1e-6
 
 
