@@ -9,6 +9,7 @@ References:
   in the authors' public code.
 """
 
+import functools
 import math
 
 import jax
@@ -160,9 +161,9 @@ class Down(nnx.Module):
           out_features: channels out.
           rngs: of the initial weights.
         """
-        given = {"use_bias": False, "kernel_init": _UNIFORM, "rngs": rngs}
-        self.conv_1 = Convolution(in_features, out_features, 4, strides=2, padding=1, **given)
-        self.conv_2 = Convolution(out_features, out_features, 3, **given)
+        without = functools.partial(Convolution, use_bias=False, kernel_init=_UNIFORM, rngs=rngs)
+        self.conv_1 = without(in_features, out_features, 4, strides=2, padding=1)
+        self.conv_2 = without(out_features, out_features, 3)
         changes = in_features != out_features
         self.shortcut = Convolution(in_features, out_features, 1, kernel_init=_UNIFORM, rngs=rngs) if changes else None
         self.gamma = nnx.Param(jnp.zeros(1))
@@ -186,11 +187,11 @@ class Discriminator(nnx.Module):
         """Makes the layers; arguments as those of `Generator`."""
         self.sentence_dim = sentence_dim
         features = _widths(image_size, width)
-        given = {"use_bias": False, "kernel_init": _UNIFORM, "rngs": rngs}
+        without = functools.partial(Convolution, use_bias=False, kernel_init=_UNIFORM, rngs=rngs)
         self.first = Convolution(channels, features[0], 3, kernel_init=_UNIFORM, rngs=rngs)
         self.blocks = nnx.List(Down(a, b, rngs=rngs) for a, b in zip(features[:-1], features[1:], strict=True))
-        self.joint = Convolution(features[-1] + sentence_dim, 2 * width, 3, **given)
-        self.last = Convolution(2 * width, 1, _SMALLEST, padding=0, **given)
+        self.joint = without(features[-1] + sentence_dim, 2 * width, 3)
+        self.last = without(2 * width, 1, _SMALLEST, padding=0)
 
     def __call__(self, images: jax.Array, sentence: jax.Array) -> jax.Array:
         """Maps pictures `[b, h, w, c]` in [-1, 1] and sentences `[b, sentence_dim]` to logits `[b]`."""
