@@ -1,4 +1,4 @@
-"""DF-GAN's networks: what they are at first, the order of doubling and fusing, numbers of parameters, names of files."""
+"""DF-GAN: what the networks are at first, the order of doubling and fusing, numbers of parameters, names of files."""
 
 import jax
 import jax.numpy as jnp
