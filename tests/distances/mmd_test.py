@@ -46,19 +46,30 @@ def reference(profile, x, z, estimator):
     return (xx.sum() - np.trace(xx)) / (n * (n - 1)) + (zz.sum() - np.trace(zz)) / (m * (m - 1)) - 2 * xz.mean()
 
 
-@pytest.mark.parametrize("name", KERNELS)
-def test_equals_the_definition(x64, name):
+# Differences in few dimensions, products in many; the estimators do not ask what the kernel is.
+@pytest.mark.parametrize(
+    ("name", "dim", "estimator"),
+    [
+        ("gaussian", 2, "biased"),
+        ("inverse_multiquadric", 11, "biased"),
+        ("laplacian", 2, "unbiased"),
+        ("rational_quadratic", 11, "unbiased"),
+        ("energy", 11, "unbiased"),
+        ("mixture", 11, "biased"),
+    ],
+)
+def test_equals_the_definition(x64, name, dim, estimator):
     kernel, profile = KERNELS[name]
-    for dim, estimator in ((2, "unbiased"), (11, "biased")):
-        x, z = draw(0, 14, dim), draw(1, 9, dim) * 1.2
-        ours = jax.jit(functools.partial(mmd.squared, estimator=estimator, block_size=5))(x, z, kernel)
-        np.testing.assert_allclose(ours, reference(profile, x, z, estimator), rtol=1e-11)
+    x, z = draw(0, 14, dim), draw(1, 9, dim) * 1.2
+    ours = jax.jit(functools.partial(mmd.squared, estimator=estimator, block_size=5))(x, z, kernel)
+    np.testing.assert_allclose(ours, reference(profile, x, z, estimator), rtol=1e-11)
 
 
 def test_energy_in_one_dimension_is_the_energy_distance_of_scipy(x64):
     x, z = draw(0, 30, 1), draw(1, 21, 1) + 0.4
     expected = scipy.stats.energy_distance(x[:, 0], z[:, 0]) ** 2
-    np.testing.assert_allclose(mmd.squared(x, z, mmd.energy(), estimator="biased"), expected, rtol=1e-12)
+    ours = jax.jit(lambda x, z: mmd.squared(x, z, mmd.energy(), estimator="biased"))(x, z)
+    np.testing.assert_allclose(ours, expected, rtol=1e-12)
 
 
 @pytest.mark.fast
@@ -101,21 +112,22 @@ def test_rational_quadratic_tends_to_gaussian(x64):
     np.testing.assert_allclose(mmd.rational_quadratic(1.3, 1e8)(r2), mmd.gaussian(1.3)(r2), rtol=1e-6)
 
 
-@pytest.mark.parametrize("names", [["energy"], ["gaussian", "inverse_multiquadric"], [*KERNELS]])
-def test_gradients_by_central_differences(x64, names):
-    kernel = mmd.mixture(*[KERNELS[name][0] for name in names], weights=np.linspace(0.5, 1.5, len(names)))
-    x, z, v = (jnp.asarray(draw(seed, 8, 10)) for seed in range(3))
+def test_gradients_by_central_differences(x64):
+    kernel = mmd.mixture(*[kernel for kernel, _ in KERNELS.values()], weights=np.linspace(0.5, 1.5, len(KERNELS)))
+    x, z, v = (draw(seed, 8, 10) for seed in range(3))
     f = jax.jit(functools.partial(mmd.squared, block_size=5))
     by_x, by_z, by_kernel = jax.jit(jax.grad(f, (0, 1, 2)))(x, z, kernel)
     h = 1e-6
     np.testing.assert_allclose(
-        jnp.sum(by_x * v), (f(x + h * v, z, kernel) - f(x - h * v, z, kernel)) / (2 * h), rtol=1e-6, atol=1e-11
+        np.sum(by_x * v), (f(x + h * v, z, kernel) - f(x - h * v, z, kernel)) / (2 * h), rtol=1e-6, atol=1e-11
     )
     np.testing.assert_allclose(
-        jnp.sum(by_z * v), (f(x, z + h * v, kernel) - f(x, z - h * v, kernel)) / (2 * h), rtol=1e-6, atol=1e-11
+        np.sum(by_z * v), (f(x, z + h * v, kernel) - f(x, z - h * v, kernel)) / (2 * h), rtol=1e-6, atol=1e-11
     )
-    up, down = (jax.tree.map(lambda leaf, s=s: leaf * (1 + s * h), kernel) for s in (1, -1))
-    slope = sum(jax.tree.leaves(jax.tree.map(lambda g, leaf: jnp.sum(g * leaf), by_kernel, kernel)))
+    up, down = (jax.tree.map(lambda leaf, s=s: np.asarray(leaf) * (1 + s * h), kernel) for s in (1, -1))
+    slope = sum(
+        jax.tree.leaves(jax.tree.map(lambda g, leaf: np.sum(np.asarray(g) * np.asarray(leaf)), by_kernel, kernel))
+    )
     np.testing.assert_allclose(slope, (f(x, z, up) - f(x, z, down)) / (2 * h), rtol=1e-6, atol=1e-11)
 
 
@@ -132,7 +144,7 @@ def test_a_traced_bandwidth_has_a_gradient_and_is_not_compiled_twice():
     slope = jax.jit(jax.grad(lambda b: mmd.squared(x, z, mmd.gaussian(b))))(1.3)
     assert jnp.isfinite(slope) and slope != 0
     listed = jax.jit(lambda b: mmd.squared(x, z, mmd.gaussian([b, 2.0])))(1.3)  # a list with a traced entry
-    np.testing.assert_allclose(listed, mmd.squared(x, z, mmd.gaussian([1.3, 2.0])), rtol=1e-5)
+    np.testing.assert_allclose(listed, jax.jit(mmd.squared)(x, z, mmd.gaussian([1.3, 2.0])), rtol=1e-5)
 
 
 def test_own_kernel_with_parameters(x64):
@@ -171,7 +183,7 @@ def test_bfloat16_is_computed_in_float32():
 
 
 def test_leading_axes_broadcast_and_equal_vmap_and_jit():
-    x, z = jnp.asarray(draw(0, 3, 1, 8, 10), jnp.float32), jnp.asarray(draw(1, 2, 7, 10), jnp.float32)
+    x, z = np.float32(draw(0, 3, 1, 8, 10)), np.float32(draw(1, 2, 7, 10))
     f = functools.partial(mmd.squared, kernel=mmd.gaussian(3.0))
     ours = jax.jit(f)(x, z)
     assert ours.shape == (3, 2)
@@ -180,9 +192,8 @@ def test_leading_axes_broadcast_and_equal_vmap_and_jit():
     np.testing.assert_allclose(mapped, ours, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
-def test_samples_spread_over_devices(kind):
-    mesh = jax.make_mesh((8,), ("data",), axis_types=(kind,))
+def test_samples_spread_over_devices():
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Explicit,))
     x, z = (jnp.asarray(draw(seed, 32, 12), jnp.float32) for seed in range(2))
     kernel = mmd.gaussian(3.0)
     f = functools.partial(mmd.squared, kernel=kernel, block_size=10)
@@ -219,7 +230,7 @@ def _all_kernels(x, z):
     return jax.value_and_grad(functools.partial(mmd.squared, kernel=kernel, estimator="biased"), (0, 1))(x, z)
 
 
-@pytest.mark.parametrize(("n", "dim"), [(1, 3), (2, 64), (3, 1), (17, 2), (256, 3)])
+@pytest.mark.parametrize(("n", "dim"), [(1, 3), (3, 1), (17, 64)])
 @hypothesis.given(st.integers(0, 2**32 - 1), *[st.sampled_from(["normal", "constant", "ties", "outliers"])] * 2)
 @hypothesis.settings(max_examples=12)
 def test_finite_and_at_least_zero(n, dim, seed, kind, other):
@@ -234,17 +245,23 @@ def test_finite_and_at_least_zero(n, dim, seed, kind, other):
 
 @pytest.mark.parametrize("dim", [2, 12])
 def test_bad_numbers(dim):
-    x, z = jnp.asarray(draw(0, 9, dim), jnp.float32), jnp.asarray(draw(1, 7, dim), jnp.float32)
+    x, z = np.float32(draw(0, 9, dim)), np.float32(draw(1, 7, dim))
+
+    def put(*values):
+        broken = x.copy()
+        broken[2 : 2 + len(values), 1] = values
+        return broken
+
     kernel = mmd.mixture(*[KERNELS[name][0] for name in ("gaussian", "inverse_multiquadric", "laplacian")])
     f = jax.jit(jax.value_and_grad(functools.partial(mmd.squared, kernel=kernel)))
-    value, gradient = f(x.at[2, 1].set(jnp.nan), z)
+    value, gradient = f(put(np.nan), z)
     assert jnp.isnan(value) and jnp.isnan(gradient).any()
-    value, gradient = f(x.at[2, 1].set(jnp.inf), z)
-    far = f(x.at[2, 1].set(1e25), z)
+    value, gradient = f(put(np.inf), z)
+    far = f(put(1e25), z)
     np.testing.assert_allclose(value, far[0], rtol=1e-5)
-    assert jnp.isnan(gradient[:, 1]).all() and jnp.isfinite(gradient[:, jnp.arange(dim) != 1]).all()
-    assert jnp.isfinite(far[1]).all()
-    assert jnp.isnan(f(x.at[2, 1].set(jnp.inf).at[3, 1].set(jnp.inf), z)[0])
+    assert np.isnan(gradient[:, 1]).all() and np.isfinite(np.delete(gradient, 1, axis=1)).all()
+    assert np.isfinite(far[1]).all()
+    assert np.isnan(f(put(np.inf, np.inf), z)[0])
 
 
 @pytest.mark.fast
@@ -276,16 +293,17 @@ def test_bad_numbers(dim):
 )
 def test_bad_arguments_are_refused(call, told):
     with pytest.raises(ValueError, match=told):
-        call()
+        jax.eval_shape(call)
 
 
 def test_median_bandwidth(x64):
     x, z = draw(0, 12, 3), draw(1, 9, 3) * 2
     distances = scipy.spatial.distance.pdist(np.concatenate([x, z]))
-    np.testing.assert_allclose(mmd.median_bandwidth(x, z), np.median(distances), rtol=1e-12)
-    stacked = mmd.median_bandwidth(np.stack([x, 2 * x]), np.stack([z, 2 * z]))
+    median = jax.jit(mmd.median_bandwidth, static_argnames="max_samples")
+    np.testing.assert_allclose(median(x, z), np.median(distances), rtol=1e-12)
+    stacked = median(np.stack([x, 2 * x]), np.stack([z, 2 * z]))
     np.testing.assert_allclose(stacked, np.median(distances) * np.asarray([1, 2]), rtol=1e-12)
-    few = mmd.median_bandwidth(draw(2, 400, 3), draw(3, 300, 3), max_samples=200)
+    few = median(draw(2, 400, 3), draw(3, 300, 3), max_samples=200)
     np.testing.assert_allclose(few, np.median(scipy.spatial.distance.pdist(draw(2, 400, 3))), rtol=0.1)
 
 
