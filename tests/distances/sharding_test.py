@@ -75,7 +75,7 @@ def in_shard_map(mesh, function, out_specs, axis="data"):
         (19, FEW | {"reduction": None}),
         (19, FEW | {"block_size": 6}),
     ],
-    ids=str,
+    ids=["all", "largest", "each", "blocks"],
 )
 def test_samples_spread_inside_shard_map(mesh, num, options):
     arguments = problem(num=num)
