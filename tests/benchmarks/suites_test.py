@@ -34,6 +34,7 @@ from benchmarks import (
     tone_map_bench,
     training_suite,
     translation_suite,
+    translators_bench,
 )
 from benchmarks.harness import OURS, Options
 from gentoolkit.imaging import color
@@ -179,13 +180,21 @@ def test_gaussian_process_targets_find_their_rows():
 @pytest.mark.fast
 def test_the_translation_suite_takes_pytorch_s_better_layout_and_counts_cpu_time():
     lines = translation_suite.figures(_synthetic_rows(translation_suite, 0.5))
-    tasks = layers_bench.tasks()
-    assert len(lines) == len(tasks) and all("0.50 of PyTorch" in line for line in lines)
+    tasks, whole = layers_bench.tasks(), translators_bench.cases()
+    of_peers = [line for line in lines if "by hand" not in line]
+    assert len(of_peers) == len(tasks) + sum(len(case.sizes) for case in whole)
+    assert all("0.50 of PyTorch" in line for line in of_peers)
+    # A step by hand is no peer, and what ours may take of it is asked beside.
+    by_hand = [line for line in lines if "by hand" in line]
+    assert len(by_hand) == 4 and all(
+        line.endswith("0.50 of the same step by hand, at most 1.05: met") for line in by_hand
+    )
     assert [line for line in lines if line.startswith("penalty_4x4 64->128") and line.endswith("at most 1.00: met")]
     missed = translation_suite.figures(_synthetic_rows(translation_suite, 2.0))
-    assert sum("NOT met" in line for line in missed) == sum(
+    asked = sum(
         (kind, size["from"]) in layers_bench.TARGETS or (kind, None) in layers_bench.TARGETS for kind, size in tasks
     )
+    assert sum("NOT met" in line for line in missed) == asked + len(lines) - len(tasks)
     assert all(line.endswith("not measured in this run") for line in translation_suite.figures([]))
     assert {case.clock for case in layers_bench.cases()} == {time.process_time}
 

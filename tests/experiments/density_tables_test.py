@@ -337,7 +337,7 @@ def test_main_ends_at_ctrl_c_while_it_compiles(tmp_path):
         assert line
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
-    assert process.returncode == 130 and err.split() == ["interrupted"]
+    assert (process.returncode, err.split()) == (130, ["interrupted"]), err
 
 
 def test_small_programs_are_compiled_quickly_where_the_compiler_knows_how(monkeypatch):
