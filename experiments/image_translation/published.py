@@ -61,8 +61,8 @@ def _cyclegan(file: Mapping) -> tuple[dict[str, nnx.Module], System, tuple[int, 
         return cyclegan.Translator(x, y, num_blocks=blocks, scheme=Scheme(width=width), rngs=nnx.Rngs(0))
 
     network = weights.assign(nnx.eval_shape(make), cyclegan.table(blocks), file, ignore=cyclegan.STALE)
-    system = System(_none, {}, cyclegan_system.translate, directions=("y",))
-    return _still(to_y=network), system, (x, y)
+    made = _still(to_y=network)
+    return made, System(lambda rngs: made, {}, cyclegan_system.translate, directions=("y",)), (x, y)
 
 
 def _bicyclegan(file: Mapping, encoder: Mapping | None = None) -> tuple[dict[str, nnx.Module], System, tuple[int, int]]:
@@ -77,7 +77,9 @@ def _bicyclegan(file: Mapping, encoder: Mapping | None = None) -> tuple[dict[str
         )
 
     ignore = cyclegan.STALE
-    made = {"paint_y": weights.assign(nnx.eval_shape(paint), bicyclegan.painter_table(halvings), file, ignore=ignore)}
+    made: dict[str, nnx.Module] = {
+        "paint_y": weights.assign(nnx.eval_shape(paint), bicyclegan.painter_table(halvings), file, ignore=ignore)
+    }
     if encoder is not None:
         blocks = _count(encoder, lambda block: f"conv.{1 + block}.shortcut.1.weight")
         own = encoder["conv.0.weight"].shape[0]
@@ -88,7 +90,7 @@ def _bicyclegan(file: Mapping, encoder: Mapping | None = None) -> tuple[dict[str
         table = bicyclegan.encoder_table(blocks)
         made["encode_y"] = weights.assign(nnx.eval_shape(encode), table, encoder, ignore=ignore)
     system = System(
-        _none,
+        lambda rngs: made,
         {},
         bicyclegan_system.translate,
         style=bicyclegan_system.style if encoder is not None else None,
@@ -108,8 +110,3 @@ def _still(**models: nnx.Module) -> dict[str, nnx.Module]:
     for model in models.values():
         model.eval()
     return models
-
-
-def _none(rngs: nnx.Rngs) -> dict[str, nnx.Module]:
-    """The networks of a file are made while it is read."""
-    raise NotImplementedError
