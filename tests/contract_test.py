@@ -382,6 +382,8 @@ CONTRACT = {
         "mnist": {"load": "split"},
         "cifar10": {"load": "split", "prepare": ""},
         "celeb_a": {"load": "split", "prepare": ""},
+        "cub": {"load": "root split", "read_vocabulary": "root"},
+        "oxford_flowers": {"load": "root split", "read_vocabulary": "root"},
         "folder": {"load": "directory"},
         "prepared": {"load": "directory split"},
         "preparation": {"prepare": "sources directory"},
@@ -389,6 +391,7 @@ CONTRACT = {
         "pairs": {"Together": ""},
         "text": {"Vocabulary": "words", "words": "text"},
         "clip_tokens": {"Tokenizer": "vocabulary merges", "read": "path", "clean": "text", "numbered": "merges"},
+        "captions": {"OneText": "several one which", "SomeWords": "max_length column"},
         "transform": {"horizontal_flip": "fields batch words", "RandomCrop": "size"},
     },
     "evaluation": {

@@ -20,6 +20,7 @@ cropped, scaled and padded.
 | `mnist` | `load(split, data_dir=)`: idx files, plain or gzip, verified by SHA-256 of their contents |
 | `cifar10` | `load(split, data_dir=)`: binary version or class folders of images; `prepare` |
 | `celeb_a` | `load(split, data_dir=)`: 64x64, the published crop; `prepare` |
+| `cub`, `oxford_flowers` | `load(root, split)`: birds and flowers with ten texts each, AttnGAN's splits and crop |
 | `folder` | `load(directory, image_shape=)`: any folder of images, with explicit conversions |
 | `prepared` | `load(directory, split)`: any data set that tensorflow-datasets has prepared, tensorflow not needed |
 | `preparation` | `prepare(sources, directory, name=)`: reads once and writes array_record, without tensorflow |
@@ -27,6 +28,8 @@ cropped, scaled and padded.
 | `openmoji` | `load(split)`: outlines and colourings of some 4,000 drawings, without a download |
 | `pictures` | photographs from and to files with all that the files say about them: depth, alpha, EXIF, profiles |
 | `polygons` | `load(num)`: outlines and filled shapes, content and colour known exactly |
+| `captions` | `OneText`, `SomeWords`: which text of a picture, and which of its words, a step sees |
+| `scenes` | `load(split, num)`: drawn scenes with texts, objects, boxes, masks and relations |
 | `text` | `Vocabulary`: words to numbers of variable length, and back |
 | `clip_tokens` | `read(path)`: byte pairs of CLIP's vocabulary files; texts to rows of 77 tokens |
 | `pipeline` | `Stream` for training, `EvaluationPass` for one pass in order, `scale` |
@@ -44,21 +47,25 @@ import types
 
 _MODULES = (
     "aligned",
+    "captions",
     "celeb_a",
     "cifar10",
     "clip_tokens",
     "columns",
+    "cub",
     "digits",
     "fields",
     "folder",
     "mnist",
     "openmoji",
+    "oxford_flowers",
     "pairs",
     "pictures",
     "pipeline",
     "polygons",
     "preparation",
     "prepared",
+    "scenes",
     "text",
     "transform",
 )

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 ENVIRONMENT = "GENTOOLKIT_DATA"
 
 
-def root(data_dir: str | os.PathLike[str] | None, *, dataset: str) -> pathlib.Path:
+def root(data_dir: str | os.PathLike[str] | None, *, dataset: str, argument: str = "data_dir") -> pathlib.Path:
     """Returns the data folder: `data_dir`, or else the one that `GENTOOLKIT_DATA` names.
 
     Args:
       data_dir: folder, or None.
       dataset: the data set's name, for the error.
+      argument: what the caller calls `data_dir`, for the error.
 
     Returns:
       An existing folder.
@@ -20,10 +21,10 @@ def root(data_dir: str | os.PathLike[str] | None, *, dataset: str) -> pathlib.Pa
     Raises:
       FileNotFoundError: neither is given, or the folder is not there.
     """
-    given, origin = (data_dir, "data_dir") if data_dir is not None else (os.environ.get(ENVIRONMENT), ENVIRONMENT)
+    given, origin = (data_dir, argument) if data_dir is not None else (os.environ.get(ENVIRONMENT), ENVIRONMENT)
     if not given:
         raise FileNotFoundError(
-            f"{dataset}: no data folder is known. Give data_dir=..., or set the environment variable {ENVIRONMENT} "
+            f"{dataset}: no data folder is known. Give {argument}=..., or set the environment variable {ENVIRONMENT} "
             "to the folder that holds the data. Nothing is downloaded."
         )
     folder = pathlib.Path(given).expanduser()

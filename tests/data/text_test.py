@@ -25,6 +25,14 @@ def test_words_of_any_script_in_small_letters():
     ]
 
 
+def test_plain_english_is_split_as_every_other_text():
+    """Texts of ASCII go a shorter way, which a letter in front that is not of it closes."""
+    signs = [chr(number) for number in range(128)]
+    for first in signs:
+        some = " ".join(f"x{first}{second}Y {second}" for second in signs)
+        assert text.words(some) == text.words(f"é {some}")[1:]
+
+
 def test_texts_come_back_and_lengths_are_theirs():
     vocabulary = text.Vocabulary.of(CAPTIONS)
     assert vocabulary.words[:3] == ("a", "circle", "red") and len(vocabulary) == len(vocabulary.words) + 2
