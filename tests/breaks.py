@@ -324,6 +324,12 @@ BREAKS = [
         "centre = around[:, :2] + around[:, 2:]",
         "data/cub_test.py",
     ),
+    Break(
+        "data",
+        "(lengths[-2] if len(lengths) > 2 else 0)",
+        "(lengths[-1] if len(lengths) > 2 else 0)",
+        "data/coco_test.py",
+    ),
     Break("objectives", "jnp.where(there, products, -jnp.inf)", "products", "objectives/damsm_test.py"),
     Break("nn", "nnx.sigmoid(forget) * cell", "nnx.sigmoid(enter) * cell", "models/text_test.py"),
     Break("models", "around = convolution.halve(x)", "around = x[:, ::2, ::2]", "models/text_to_image_test.py"),

@@ -383,6 +383,7 @@ CONTRACT = {
         "cifar10": {"load": "split", "prepare": ""},
         "celeb_a": {"load": "split", "prepare": ""},
         "cub": {"load": "root split", "read_vocabulary": "root"},
+        "coco": {"load": "root split", "read_vocabulary": "root splits"},
         "oxford_flowers": {"load": "root split", "read_vocabulary": "root"},
         "folder": {"load": "directory"},
         "prepared": {"load": "directory split"},

@@ -21,6 +21,7 @@ cropped, scaled and padded.
 | `cifar10` | `load(split, data_dir=)`: binary version or class folders of images; `prepare` |
 | `celeb_a` | `load(split, data_dir=)`: 64x64, the published crop; `prepare` |
 | `cub`, `oxford_flowers` | `load(root, split)`: birds and flowers with ten texts each, AttnGAN's splits and crop |
+| `coco` | `load(root, split)`: texts, objects, boxes, masks, classes of pixels; the filters of published systems |
 | `folder` | `load(directory, image_shape=)`: any folder of images, with explicit conversions |
 | `prepared` | `load(directory, split)`: any data set that tensorflow-datasets has prepared, tensorflow not needed |
 | `preparation` | `prepare(sources, directory, name=)`: reads once and writes array_record, without tensorflow |
@@ -51,6 +52,7 @@ _MODULES = (
     "celeb_a",
     "cifar10",
     "clip_tokens",
+    "coco",
     "columns",
     "cub",
     "digits",

@@ -125,3 +125,34 @@ class Pictures:
             raise
         except DAMAGED as error:
             raise ValueError(f"{str(path)!r} cannot be read as an image: {error}") from error
+
+
+def classes(path: str, size: Sequence[int]) -> np.ndarray:
+    """The number that a picture of one channel has at each pixel, `[h, w]` uint8.
+
+    Args:
+      path: a file of grey values or with a palette, whose numbers are taken.
+      size: width and height that it must have.
+
+    Returns:
+      `[h, w]` uint8.
+
+    Raises:
+      ValueError: no such picture, or one of another size.
+    """
+    from PIL import Image as pillow
+
+    try:
+        with pillow.open(path) as image:
+            if image.mode not in ("L", "P"):
+                raise ValueError(f"{path!r} has pixels of mode {image.mode!r}; classes of pixels are one byte each.")
+            if image.size != tuple(size):
+                raise ValueError(
+                    f"{path!r} is {image.height} x {image.width} (height x width), but its picture is "
+                    f"{size[1]} x {size[0]}."
+                )
+            return np.asarray(image)
+    except FileNotFoundError:
+        raise
+    except DAMAGED as error:
+        raise ValueError(f"{path!r} cannot be read as an image: {error}") from error
