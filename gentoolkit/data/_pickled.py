@@ -142,8 +142,10 @@ class _Reading:
                 self.stack = []
             case b"l" | b"t" | b"d":
                 values = self.to_mark()
-                made = {b"l": list, b"t": tuple, b"d": lambda values: _filled({}, values)}[operation]
-                self.stack.append(made(values))
+                if operation == b"d":
+                    self.stack.append(_filled({}, values))
+                else:
+                    self.stack.append(values if operation == b"l" else tuple(values))
             case b"\x85" | b"\x86" | b"\x87":
                 count = operation[0] - 0x84
                 values = self.stack[-count:]
