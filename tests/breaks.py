@@ -330,6 +330,7 @@ BREAKS = [
         "(lengths[-1] if len(lengths) > 2 else 0)",
         "data/coco_test.py",
     ),
+    Break("data", "several.sort(key=lambda one: (", "several.sort(key=lambda one: -(", "data/visual_genome_test.py"),
     Break("objectives", "jnp.where(there, products, -jnp.inf)", "products", "objectives/damsm_test.py"),
     Break("nn", "nnx.sigmoid(forget) * cell", "nnx.sigmoid(enter) * cell", "models/text_test.py"),
     Break("models", "around = convolution.halve(x)", "around = x[:, ::2, ::2]", "models/text_to_image_test.py"),

@@ -384,6 +384,7 @@ CONTRACT = {
         "celeb_a": {"load": "split", "prepare": ""},
         "cub": {"load": "root split", "read_vocabulary": "root"},
         "coco": {"load": "root split", "read_vocabulary": "root splits"},
+        "visual_genome": {"load": "root split", "read_classes": "root split", "read_vocabulary": "root"},
         "oxford_flowers": {"load": "root split", "read_vocabulary": "root"},
         "folder": {"load": "directory"},
         "prepared": {"load": "directory split"},

@@ -22,6 +22,7 @@ cropped, scaled and padded.
 | `celeb_a` | `load(split, data_dir=)`: 64x64, the published crop; `prepare` |
 | `cub`, `oxford_flowers` | `load(root, split)`: birds and flowers with ten texts each, AttnGAN's splits and crop |
 | `coco` | `load(root, split)`: texts, objects, boxes, masks, classes of pixels; the filters of published systems |
+| `visual_genome` | `load(root, split)`: objects, attributes, relations, texts of regions; `read_classes` |
 | `folder` | `load(directory, image_shape=)`: any folder of images, with explicit conversions |
 | `prepared` | `load(directory, split)`: any data set that tensorflow-datasets has prepared, tensorflow not needed |
 | `preparation` | `prepare(sources, directory, name=)`: reads once and writes array_record, without tensorflow |
@@ -70,6 +71,7 @@ _MODULES = (
     "scenes",
     "text",
     "transform",
+    "visual_genome",
 )
 
 

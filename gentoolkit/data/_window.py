@@ -80,6 +80,19 @@ def clipped(boxes: np.ndarray, to: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return cut, (np.abs(cut - boxes) > 1).any(-1)
 
 
+def within(box: Sequence[float], width: int, height: int) -> tuple[tuple[float, float, float, float], bool, float]:
+    """The same of one box and a whole picture, in plain numbers: annotations hold millions. Its area comes third."""
+    left, top, right, bottom = box
+    found = (
+        min(max(left, 0.0), width),
+        min(max(top, 0.0), height),
+        min(max(right, 0.0), width),
+        min(max(bottom, 0.0), height),
+    )
+    out = left < -1 or top < -1 or right > width + 1 or bottom > height + 1
+    return found, out, max(found[2] - found[0], 0.0) * max(found[3] - found[1], 0.0)
+
+
 def area(boxes: np.ndarray) -> np.ndarray:
     """Of each box `[..., 4]`, in pixels; none where it is turned inside out."""
     return np.prod(np.maximum(boxes[..., 2:] - boxes[..., :2], 0), axis=-1)

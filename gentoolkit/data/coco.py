@@ -315,19 +315,19 @@ def _objects(
             picture = pictures.get(annotation["image_id"])
             if picture is None:
                 raise ValueError(f"its picture {annotation['image_id']} is not among the images")
-            box = np.array(_entries.box(annotation["bbox"]))
+            box = _entries.box(annotation["bbox"])
             shape = annotation.get("segmentation")
             if masks:
                 _check_shape(shape, picture)
         if annotation.get("iscrowd") and not crowds:
             crowded += 1
             continue
-        cut, out = _window.clipped(box, np.array([0, 0, picture.width, picture.height], np.float64))
-        if _window.area(cut) <= 0:
+        cut, out, area = _window.within(box, picture.width, picture.height)
+        if area <= 0:
             empty += 1
             continue
-        stuck_out += int(out)
-        one = _Object(label, tuple(cut.tolist()), shape if masks else None)
+        stuck_out += out
+        one = _Object(label, cut, shape if masks else None)
         found.setdefault(annotation["image_id"], []).append(one)
     _captioned.count(told, crowded, "groups marked as one object, left out")
     _captioned.count(told, empty, "boxes without area or outside their picture, left out")
