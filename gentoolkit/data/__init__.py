@@ -23,6 +23,9 @@ cropped, scaled and padded.
 | `cub`, `oxford_flowers` | `load(root, split)`: birds and flowers with ten texts each, AttnGAN's splits and crop |
 | `coco` | `load(root, split)`: texts, objects, boxes, masks, classes of pixels; the filters of published systems |
 | `visual_genome` | `load(root, split)`: objects, attributes, relations, texts of regions; `read_classes` |
+| `ade20k` | `load(root, split)`: scenes with the class of every pixel; `read_classes` |
+| `fashion_gen` | `load(root, split)`: clothes with descriptions, of HDF5 files |
+| `multi30k` | `load(root, split)`: texts in several languages line by line, with pictures or without |
 | `folder` | `load(directory, image_shape=)`: any folder of images, with explicit conversions |
 | `prepared` | `load(directory, split)`: any data set that tensorflow-datasets has prepared, tensorflow not needed |
 | `preparation` | `prepare(sources, directory, name=)`: reads once and writes array_record, without tensorflow |
@@ -48,6 +51,7 @@ import importlib
 import types
 
 _MODULES = (
+    "ade20k",
     "aligned",
     "captions",
     "celeb_a",
@@ -57,9 +61,11 @@ _MODULES = (
     "columns",
     "cub",
     "digits",
+    "fashion_gen",
     "fields",
     "folder",
     "mnist",
+    "multi30k",
     "openmoji",
     "oxford_flowers",
     "pairs",

@@ -1,0 +1,199 @@
+"""ADE20K, Fashion-Gen and Multi30k in their published layouts."""
+
+import gzip
+import pickle
+import sys
+import types
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gentoolkit.data import ade20k, fashion_gen, multi30k, text
+from tests.data.captioned import letters, quarters, write
+
+pytestmark = pytest.mark.fast
+
+
+@pytest.fixture
+def ade(tmp_path):
+    root = tmp_path / "ADEChallengeData2016"
+    pixels = np.arange(8 * 16, dtype=np.uint8).reshape(8, 16)
+    for split, name in (
+        ("training", "ADE_train_00000001"),
+        ("training", "ADE_train_00000002"),
+        ("validation", "ADE_val_1"),
+    ):
+        quarters(root / "images" / split / f"{name}.jpg", 16, 8)
+        path = root / "annotations" / split / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    write(root / "sceneCategories.txt", "ADE_train_00000001 living_room\nADE_train_00000002 beach\nADE_val_1 street\n")
+    rows = "".join(
+        f"{number}{' ' if number == 22 else ''}\t0.1\t9\t9\tthing {number} , other\n" for number in range(1, 151)
+    )
+    write(root / "objectInfo150.txt", f"Idx\tRatio\tTrain\tVal\tName\n{rows}")
+    return root
+
+
+def test_scenes_have_their_classes_of_pixels_and_their_name(ade):
+    train = ade20k.load(ade, "training", image_size=8, max_words=3)
+    assert train.names == ["ADE_train_00000001", "ADE_train_00000002"]
+    assert train.fields["label"].class_names == ("beach", "living room", "street")
+    first = train[0]
+    assert first["label"] == 1 and letters(first["image"]) == ["rrrrgggg"] * 4 + ["bbbbwwww"] * 4
+    np.testing.assert_array_equal(first["segmentation"], np.arange(8 * 16).reshape(8, 16)[:, 4:12])
+    assert ade20k.read_vocabulary(ade).words == ("beach", "living", "room", "street")
+    assert first["captions"].tolist() == [[3, 4, 0]]
+    classes = ade20k.read_classes(ade.parent)
+    assert len(classes) == 151 and classes[0] == "other" and classes[22] == "thing 22"
+
+
+def test_faults_of_scenes_are_named(ade):
+    def refused(error, match):
+        with pytest.raises(error, match=match):
+            ade20k.load(ade, "training", image_size=8)[0]
+
+    path = ade / "annotations" / "training" / "ADE_train_00000001.png"
+    Image.fromarray(np.full((8, 16), 151, np.uint8)).save(path)
+    refused(ValueError, "ADE_train_00000001.png' has a class 151")
+    Image.fromarray(np.zeros((4, 16), np.uint8)).save(path)
+    refused(ValueError, "ADE_train_00000001.png' is 4 x 16 .*but its picture is 8 x 16")
+    Image.fromarray(np.zeros((8, 16, 3), np.uint8)).save(path)
+    refused(ValueError, "ADE_train_00000001.png' has pixels of mode 'RGB'")
+    path.unlink()
+    refused(FileNotFoundError, "classes of pixels of 1 of 2 pictures not found.*ADEChallengeData2016.zip")
+    write(ade / "sceneCategories.txt", "ADE_train_00000001 beach\n")
+    refused(ValueError, "sceneCategories.txt' has no scene of 'ADE_train_00000002'")
+    write(ade / "sceneCategories.txt", "ADE_train_00000001\n")
+    refused(ValueError, "sceneCategories.txt', line 1: expected a picture and its scene")
+    write(ade / "objectInfo150.txt", "Idx\n1\twall\n")
+    with pytest.raises(ValueError, match="objectInfo150.txt', line 2: expected a number, three counts and names"):
+        ade20k.read_classes(ade)
+
+
+class Hdf5(types.ModuleType):
+    """What of h5py is used, on files of NumPy: the package is not needed for anything else."""
+
+    class File(dict):
+        def __init__(self, path, mode):
+            try:
+                held = np.load(path, allow_pickle=False)
+            except ValueError as error:
+                raise OSError("file signature not found") from error
+            super().__init__({name: Part(held[name]) for name in held.files})
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            return None
+
+
+class Part:
+    def __init__(self, values):
+        self.values, self.shape = values, values.shape
+
+    def __getitem__(self, index):
+        return self.values[index]
+
+
+@pytest.fixture
+def clothes(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "h5py", Hdf5("h5py"))
+    picture = quarters(tmp_path / "unused.png", 16, 16)
+    for split, descriptions, categories in (
+        ("train", [b"A red robe.", "Jupe \xe0 plis".encode("latin-1")], [b"DRESSES", b"SKIRTS"]),
+        ("validation", [b"a coat"], [b"COATS"]),
+    ):
+        held = {
+            "input_image": np.stack([picture] * len(categories)),
+            "input_description": np.array(descriptions)[:, None],
+            "input_name": np.array([b"Name"] * len(categories))[:, None],
+            "input_category": np.array(categories)[:, None],
+        }
+        with open(tmp_path / f"fashiongen_256_256_{split}.h5", "wb") as file:
+            np.savez(file, **held)
+    return tmp_path
+
+
+def test_clothes_have_their_texts_and_category(clothes, monkeypatch):
+    train = fashion_gen.load(clothes, "train", image_size=4, max_words=4)
+    assert len(train) == 2 and train.fields["label"].class_names == ("COATS", "DRESSES", "SKIRTS")
+    vocabulary = fashion_gen.read_vocabulary(clothes)
+    assert vocabulary.words == ("a", "coat", "jupe", "plis", "red", "robe", "à")
+    second = train[1]
+    assert second["label"] == 2 and letters(second["image"]) == ["rrgg"] * 2 + ["bbww"] * 2
+    assert vocabulary.decode(text.Ragged(second["captions"], np.array([3]))) == ["jupe à plis"]
+    both = fashion_gen.load(clothes, "validation", image_size=4, texts=("name", "description"))
+    assert both[0]["captions"].shape == (2, 48)
+    again = pickle.loads(pickle.dumps(train))  # as a worker process is handed it
+    np.testing.assert_array_equal(again[1]["image"], second["image"])
+    with pytest.raises(ValueError, match="texts must be some of description, name"):
+        fashion_gen.load(clothes, "train", texts=("brand",))
+    (clothes / "fashiongen_256_256_validation.h5").write_bytes(b"no such file")
+    with pytest.raises(ValueError, match="validation.h5' is no HDF5 file, or a damaged one"):
+        fashion_gen.load(clothes, "validation")
+    with open(clothes / "fashiongen_256_256_validation.h5", "wb") as file:
+        np.savez(file, input_image=np.zeros((1, 4, 4, 3), np.uint8))
+    with pytest.raises(ValueError, match="validation.h5' has no part 'input_description'; there are input_image"):
+        fashion_gen.load(clothes, "validation")
+    (clothes / "fashiongen_256_256_validation.h5").unlink()
+    with pytest.raises(FileNotFoundError, match="fashiongen_256_256_validation.h5 not found"):
+        fashion_gen.load(clothes, "validation")
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(ImportError, match=r"published as HDF5, which the package h5py reads.*gentoolkit\[fashion\]"):
+        fashion_gen.load(clothes, "train")
+
+
+@pytest.fixture
+def lines(tmp_path):
+    raw = tmp_path / "dataset" / "data" / "task1" / "raw"
+    raw.mkdir(parents=True)
+    for split, english, german in (
+        ("train", "A dog runs.\nTwo men\u2028talk.\n", "Ein Hund läuft.\nZwei Männer reden.\n"),
+        ("val", "A cat.\n", "Eine Katze.\n"),
+    ):
+        (raw / f"{split}.en.gz").write_bytes(gzip.compress(english.encode()))
+        write(raw / f"{split}.de", german)
+    write(raw.parent / "image_splits" / "train.txt", "7.jpg\nCOCO_val2014_000000000009.jpg#12\n")
+    for name in ("7.jpg", "COCO_val2014_000000000009.jpg"):
+        quarters(tmp_path / "flickr30k-images" / name, 16, 8)
+    return tmp_path
+
+
+def test_texts_of_two_languages_line_by_line_with_and_without_pictures(lines):
+    root, pictures = lines / "dataset", lines / "flickr30k-images"
+    train = multi30k.load(root, "train", max_words=4)
+    assert set(train.fields) == {"captions", "captions_de"} and len(train) == 2
+    german = multi30k.read_vocabulary(root, "de")
+    assert german.words == ("ein", "eine", "hund", "katze", "läuft", "männer", "reden", "zwei")
+    assert german.decode(text.Ragged(train[1]["captions_de"], np.array([3]))) == ["zwei männer reden"]
+    seen = multi30k.load(root, "train", languages=("de",), pictures=pictures, image_size=4)
+    assert seen.names == ["7.jpg", "COCO_val2014_000000000009.jpg"]
+    assert letters(seen[1]["image"]) == ["rrgg"] * 2 + ["bbww"] * 2
+    several = multi30k.load(root, "val", languages=("en",), vocabularies={"en": text.Vocabulary(("a",))})
+    assert several[0]["captions"][0, :3].tolist() == [2, 1, 0]
+    for number in range(1, 6):
+        write(root / "data" / "task2" / "raw" / f"train.{number}.en", f"text {number}\n")
+    assert multi30k.load(root, "train", task=2, languages=("en",))[0]["captions"].shape == (5, 32)
+
+
+def test_faults_of_lines_are_named(lines):
+    root, raw = lines / "dataset", lines / "dataset" / "data" / "task1" / "raw"
+
+    def refused(error, match, split="train", **options):
+        with pytest.raises(error, match=match):
+            multi30k.load(root, split, **options)
+
+    refused(FileNotFoundError, r"val.txt or val_images.txt not found", "val", pictures=lines)
+    (lines / "flickr30k-images" / "7.jpg").unlink()
+    refused(FileNotFoundError, "1 of 2 pictures, such as 7.jpg not found", pictures=lines / "flickr30k-images")
+    refused(FileNotFoundError, "train.fr not found.*multi30k/dataset", languages=("fr",))
+    write(raw / "train.de", "Ein Hund.\n")
+    refused(ValueError, "different numbers of lines: the texts in 'en' 2, the texts in 'de' 1")
+    write(raw / "train.de", "Ein Hund.\n\nDrei.\n")
+    refused(ValueError, "train.de', line 2: no word in ''")
+    (raw / "train.en.gz").write_bytes(b"\x1f\x8bbroken")
+    refused(ValueError, "train.en.gz' is damaged")
+    refused(ValueError, "task must be 1 or 2", task=3)
