@@ -39,7 +39,8 @@ def load(
 ) -> Columns:
     """Lists the photographs of a split, read when asked for.
 
-    A product has several photographs, of which each is an example with the same texts.
+    A product has several photographs, of which each is an example with the same texts. Those without a text are left
+    out, which is said on stderr.
 
     Args:
       root: the folder that holds the files.
@@ -56,7 +57,7 @@ def load(
     Raises:
       FileNotFoundError: a file is missing; says what to put where.
       ImportError: the package `h5py` is not installed.
-      ValueError: a file is damaged or lacks a part; a photograph has no text; or an option is none of these.
+      ValueError: a file is damaged or lacks a part; there is no text; or an option is none of these.
 
     References:
       Rostamzadeh et al., Fashion-Gen: the generative fashion dataset and challenge, 2018.
@@ -64,7 +65,12 @@ def load(
     _locate.check_split(_NAME, split, SPLITS)
     _window.check(image_size, "stretch")
     path, told = _path(root, split), list[str]()
-    several = _texts(path, texts)
+    all_texts = _texts(path, texts)
+    rows = [row for row, one in enumerate(all_texts) if one]
+    _captioned.count(told, len(all_texts) - len(rows), "pictures without a text, left out")
+    if not rows:
+        raise ValueError(f"{str(path)!r} has no text.")
+    several = [all_texts[row] for row in rows]
     captions, values = _captioned.column(
         several,
         read_vocabulary(root, texts=texts) if vocabulary is None else vocabulary,
@@ -73,8 +79,8 @@ def load(
         told=told,
     )
     shape = _part(path, "input_image", "shape")
-    if len(shape) != 4 or shape[0] != len(several) or shape[3] != 3:
-        raise ValueError(f"{str(path)!r}: input_image is {shape}, wanted {len(several)} pictures in colour.")
+    if len(shape) != 4 or shape[0] != len(all_texts) or shape[3] != 3:
+        raise ValueError(f"{str(path)!r}: input_image is {shape}, wanted {len(all_texts)} pictures in colour.")
     categories = [_decoded(value) for value in _part(path, "input_category", "values").ravel()]
     class_names = tuple(
         sorted({_decoded(v) for one in _both(root) for v in _part(one, "input_category", "values").ravel()})
@@ -88,9 +94,9 @@ def load(
             "label": Label(class_names=class_names),
         },
         {
-            "image": _Pictures(os.fspath(path), image_size),
+            "image": _Pictures(os.fspath(path), tuple(rows), image_size),
             "captions": values,
-            "label": np.array([number[name] for name in categories], np.int32),
+            "label": np.array([number[categories[row]] for row in rows], np.int32),
         },
         description=f"{_NAME}, {split} ({len(several)} pictures, {image_size} x {image_size})",
     )
@@ -161,15 +167,13 @@ def _part(path: pathlib.Path, name: str, what: str) -> Any:
 
 
 def _texts(path: pathlib.Path, texts: Sequence[str]) -> list[list[str]]:
-    """The texts of each photograph."""
+    """The texts of each photograph that have a word."""
     if not texts or any(text not in TEXTS for text in texts):
         raise ValueError(f"texts must be some of {', '.join(TEXTS)}, got texts = {list(texts)}.")
     columns_of = [[_decoded(value) for value in _part(path, f"input_{text}", "values").ravel()] for text in texts]
-    several = [[text for text in one if any(map(str.isalnum, text))] for one in zip(*columns_of, strict=True)]
-    empty = next((row for row, one in enumerate(several) if not one), None)
-    if empty is not None:
-        raise ValueError(f"{str(path)!r}, entry {empty}: no text.")
-    return several
+    if len(set(map(len, columns_of))) != 1:
+        raise ValueError(f"{str(path)!r}: parts of different lengths, {list(map(len, columns_of))}.")
+    return [[text for text in one if any(map(str.isalnum, text))] for one in zip(*columns_of, strict=True)]
 
 
 def _decoded(value: Any) -> str:
@@ -186,6 +190,7 @@ class _Pictures:
     """Reads and reduces photographs; the file is opened by each process that does."""
 
     path: str
+    rows: tuple[int, ...] = dataclasses.field(repr=False)
     image_size: int
     _held: threading.local = dataclasses.field(default_factory=threading.local, repr=False)
 
@@ -194,8 +199,8 @@ class _Pictures:
 
         if not hasattr(self._held, "file"):
             self._held.file = _opened(self.path)
-        pixels = pillow.fromarray(np.asarray(self._held.file["input_image"][index], np.uint8))
+        pixels = pillow.fromarray(np.asarray(self._held.file["input_image"][self.rows[index]], np.uint8))
         return np.asarray(pixels.resize((self.image_size, self.image_size), pillow.Resampling.BILINEAR))
 
     def __reduce__(self):
-        return type(self), (self.path, self.image_size)
+        return type(self), (self.path, self.rows, self.image_size)

@@ -5,10 +5,10 @@
     train = multi30k.load("multi30k", "train", pictures="flickr30k-images", image_size=64)
 
 What to put where (nothing is downloaded): the repository multi30k/dataset has `data/task1/raw/train.en.gz` and so on
-and `data/task1/image_splits/train.txt`; of the second task, five texts a picture that are no translations of one another,
-`data/task2/raw/train.1.en.gz` and `data/task2/image_splits/train_images.txt`. `root` is the repository, its folder
-`task1` or `task2`, or a folder that holds the files themselves, compressed or not. The pictures are those of Flickr30k,
-`flickr30k-images/`, and for the split "test_2017_mscoco" those of COCO 2014.
+and `data/task1/image_splits/train.txt`; of the second task, five texts a picture that are no translations of one
+another, `data/task2/raw/train.1.en.gz` and `data/task2/image_splits/train_images.txt`. `root` is the repository, its
+folder `task1` or `task2`, or a folder that holds the files themselves, compressed or not. The pictures are those of
+Flickr30k, `flickr30k-images/`, and for the split "test_2017_mscoco" those of COCO 2014.
 """
 
 import gzip
@@ -43,6 +43,8 @@ def load(
 ) -> Columns:
     """Reads the texts of a split, and its pictures if a folder of them is given.
 
+    Lines without a word in one of the languages are left out, which is said on stderr.
+
     Args:
       root: the folder that holds the files (see the module).
       split: the first part of the files' names, such as "train", "val" or "test_2016_flickr".
@@ -60,8 +62,7 @@ def load(
 
     Raises:
       FileNotFoundError: a file is missing; says what to put where.
-      ValueError: files of different numbers of lines, a line without a word, a damaged file; or an option is none of
-        these.
+      ValueError: files of different numbers of lines, or a damaged file; or an option is none of these.
 
     References:
       Elliott, Frank, Sima'an and Specia, Multi30K: multilingual English-German image descriptions, 2016.
@@ -72,15 +73,8 @@ def load(
     places, told = _places(root, task), list[str]()
     fields: dict[str, Field] = {}
     values: dict[str, Any] = {}
-    counts: dict[str, int] = {}
-    for language in languages:
-        several = _texts(places, split, language, task)
-        counts[f"the texts in {language!r}"] = len(several)
-        vocabulary = (vocabularies or {}).get(language) or read_vocabulary(root, language, task=task)
-        name = "captions" if language == languages[0] else f"captions_{language}"
-        fields[name], values[name] = _captioned.column(
-            several, vocabulary, num_captions=1 if task == 1 else _SEVERAL, max_words=max_words, told=told
-        )
+    texts = {language: _texts(places, split, language, task) for language in languages}
+    counts = {f"the texts in {language!r}": len(several) for language, several in texts.items()}
     names: list[str] = []
     if pictures is not None:
         names = _listed(places, split)
@@ -88,6 +82,20 @@ def load(
     if len(set(counts.values())) != 1:
         said = ", ".join(f"{what} {number}" for what, number in counts.items())
         raise ValueError(f"{_NAME}, {split}: files of different numbers of lines: {said}.")
+    number = next(iter(counts.values()))
+    # The published German texts have such a line, "@@".
+    rows = [row for row in range(number) if all(several[row] for several in texts.values())]
+    _captioned.count(told, number - len(rows), "lines without a word in one of the languages, left out")
+    if not rows:
+        raise ValueError(f"{_NAME}, {split}: no line is left that has a word in each language.")
+    names = [names[row] for row in rows] if names else []
+    for language in languages:
+        several = [texts[language][row] for row in rows]
+        vocabulary = (vocabularies or {}).get(language) or read_vocabulary(root, language, task=task)
+        name = "captions" if language == languages[0] else f"captions_{language}"
+        fields[name], values[name] = _captioned.column(
+            several, vocabulary, num_captions=1 if task == 1 else _SEVERAL, max_words=max_words, told=told
+        )
     if pictures is not None:
         folder = pathlib.Path(pictures).expanduser()
         paths = [os.fspath(folder / name) for name in names]
@@ -100,8 +108,9 @@ def load(
         fields["image"] = Image(shape=(image_size, image_size, 3))
         values["image"] = _window.Pictures(paths, sizes, windows, image_size)
     _captioned.tell(f"{_NAME}, {split}", told)
-    number = next(iter(counts.values()))
-    description = f"{_NAME}, {split} ({number} {'texts' if pictures is None else 'pictures'}, {', '.join(languages)})"
+    description = (
+        f"{_NAME}, {split} ({len(rows)} {'texts' if pictures is None else 'pictures'}, {', '.join(languages)})"
+    )
     return columns.from_values(fields, values, description=description, names=names)
 
 
@@ -155,18 +164,18 @@ def _places(root: str | os.PathLike[str], task: int) -> list[pathlib.Path]:
 
 
 def _texts(places: Sequence[pathlib.Path], split: str, language: str, task: int) -> list[list[str]]:
-    """The texts of each picture."""
+    """The texts of each picture, without those that have no word."""
     if task == 1:
-        return [[text] for text in _lines(places, f"{split}.{language}")]
+        return [[text] if text else [] for text in _lines(places, f"{split}.{language}")]
     files = [f"{split}.{number}.{language}" for number in range(1, _SEVERAL + 1)]
     columns_of = [_lines(places, file) for file in files]
     if len(set(map(len, columns_of))) != 1:
         raise ValueError(f"{_NAME}: {', '.join(files)} have different numbers of lines: {list(map(len, columns_of))}.")
-    return [list(several) for several in zip(*columns_of, strict=True)]
+    return [[text for text in several if text] for several in zip(*columns_of, strict=True)]
 
 
 def _lines(places: Sequence[pathlib.Path], file: str) -> list[str]:
-    """The lines of a file of texts, each of which has a word."""
+    """The lines of a file of texts, empty where they have no word."""
     path = next((place / name for place in places for name in (file, f"{file}.gz") if (place / name).is_file()), None)
     if path is None:
         raise _locate.missing(_NAME, file, places, _remedy(f"{file}.gz"))
@@ -175,10 +184,7 @@ def _lines(places: Sequence[pathlib.Path], file: str) -> list[str]:
         lines = held.decode("utf-8").removesuffix("\n").split("\n")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise ValueError(f"{str(path)!r} is damaged: {error}.") from error
-    for number, line in enumerate(lines, 1):
-        if not any(map(str.isalnum, line)):
-            raise ValueError(f"{str(path)!r}, line {number}: no word in {line[:60]!r}.")
-    return lines
+    return [line if any(map(str.isalnum, line)) else "" for line in lines]
 
 
 def _listed(places: Sequence[pathlib.Path], split: str) -> list[str]:

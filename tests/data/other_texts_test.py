@@ -103,7 +103,7 @@ def clothes(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", Hdf5("h5py"))
     picture = quarters(tmp_path / "unused.png", 16, 16)
     for split, descriptions, categories in (
-        ("train", [b"A red robe.", "Jupe \xe0 plis".encode("latin-1")], [b"DRESSES", b"SKIRTS"]),
+        ("train", [b"A red robe.", b" ", "Jupe \xe0 plis".encode("latin-1")], [b"DRESSES", b"NONE", b"SKIRTS"]),
         ("validation", [b"a coat"], [b"COATS"]),
     ):
         held = {
@@ -119,11 +119,11 @@ def clothes(tmp_path, monkeypatch):
 
 def test_clothes_have_their_texts_and_category(clothes, monkeypatch):
     train = fashion_gen.load(clothes, "train", image_size=4, max_words=4)
-    assert len(train) == 2 and train.fields["label"].class_names == ("COATS", "DRESSES", "SKIRTS")
+    assert len(train) == 2 and train.fields["label"].class_names == ("COATS", "DRESSES", "NONE", "SKIRTS")
     vocabulary = fashion_gen.read_vocabulary(clothes)
     assert vocabulary.words == ("a", "coat", "jupe", "plis", "red", "robe", "à")
     second = train[1]
-    assert second["label"] == 2 and letters(second["image"]) == ["rrgg"] * 2 + ["bbww"] * 2
+    assert second["label"] == 3 and letters(second["image"]) == ["rrgg"] * 2 + ["bbww"] * 2
     assert vocabulary.decode(text.Ragged(second["captions"], np.array([3]))) == ["jupe à plis"]
     both = fashion_gen.load(clothes, "validation", image_size=4, texts=("name", "description"))
     assert both[0]["captions"].shape == (2, 48)
@@ -179,7 +179,7 @@ def test_texts_of_two_languages_line_by_line_with_and_without_pictures(lines):
     assert multi30k.load(root, "train", task=2, languages=("en",))[0]["captions"].shape == (5, 32)
 
 
-def test_faults_of_lines_are_named(lines):
+def test_faults_of_lines_are_named(lines, capsys):
     root, raw = lines / "dataset", lines / "dataset" / "data" / "task1" / "raw"
 
     def refused(error, match, split="train", **options):
@@ -192,8 +192,11 @@ def test_faults_of_lines_are_named(lines):
     refused(FileNotFoundError, "train.fr not found.*multi30k/dataset", languages=("fr",))
     write(raw / "train.de", "Ein Hund.\n")
     refused(ValueError, "different numbers of lines: the texts in 'en' 2, the texts in 'de' 1")
-    write(raw / "train.de", "Ein Hund.\n\nDrei.\n")
-    refused(ValueError, "train.de', line 2: no word in ''")
+    write(raw / "train.de", "Ein Hund.\n@@\n")
+    assert len(multi30k.load(root, "train")) == 1
+    assert "1 lines without a word in one of the languages, left out" in capsys.readouterr().err
+    write(raw / "train.de", "\n\n")
+    refused(ValueError, "no line is left that has a word in each language")
     (raw / "train.en.gz").write_bytes(b"\x1f\x8bbroken")
     refused(ValueError, "train.en.gz' is damaged")
     refused(ValueError, "task must be 1 or 2", task=3)
