@@ -26,6 +26,7 @@ cropped, scaled and padded.
 | `ade20k` | `load(root, split)`: scenes with the class of every pixel; `read_classes` |
 | `fashion_gen` | `load(root, split)`: clothes with descriptions, of HDF5 files |
 | `multi30k` | `load(root, split)`: texts in several languages line by line, with pictures or without |
+| `captioned_folder` | `load(directory, table, image=, texts=)`: any folder of pictures with a table of texts |
 | `folder` | `load(directory, image_shape=)`: any folder of images, with explicit conversions |
 | `prepared` | `load(directory, split)`: any data set that tensorflow-datasets has prepared, tensorflow not needed |
 | `preparation` | `prepare(sources, directory, name=)`: reads once and writes array_record, without tensorflow |
@@ -53,6 +54,7 @@ import types
 _MODULES = (
     "ade20k",
     "aligned",
+    "captioned_folder",
     "captions",
     "celeb_a",
     "cifar10",

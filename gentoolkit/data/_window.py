@@ -106,7 +106,7 @@ def fractions(boxes: np.ndarray, window: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Pictures:
-    """The windows of pictures, resized (bilinear, antialiased) to squares, in colour.
+    """The windows of pictures, resized (bilinear, antialiased) to squares, in colour, transparent pixels over white.
 
     Attributes:
       paths: a file for each example.
@@ -132,6 +132,9 @@ class Pictures:
                         f"{str(path)!r} is {image.height} x {image.width} (height x width), but its annotations were "
                         f"made of a picture of {self.sizes[index][1]} x {self.sizes[index][0]}."
                     )
+                if image.has_transparency_data:
+                    # What lies under transparent pixels is not to be seen.
+                    image = pillow.alpha_composite(pillow.new("RGBA", image.size, "white"), image.convert("RGBA"))
                 colour = image.convert("RGB")
                 return np.asarray(colour.resize(square, pillow.Resampling.BILINEAR, box=tuple(self.windows[index])))
         except FileNotFoundError:
