@@ -132,10 +132,10 @@ class Pictures:
                         f"{str(path)!r} is {image.height} x {image.width} (height x width), but its annotations were "
                         f"made of a picture of {self.sizes[index][1]} x {self.sizes[index][0]}."
                     )
-                if image.has_transparency_data:
-                    # What lies under transparent pixels is not to be seen.
-                    image = pillow.alpha_composite(pillow.new("RGBA", image.size, "white"), image.convert("RGBA"))
                 colour = image.convert("RGB")
+                if image.has_transparency_data:  # what lies under transparent pixels is not to be seen
+                    over = pillow.new("RGBA", image.size, "white")
+                    colour = pillow.alpha_composite(over, image.convert("RGBA")).convert("RGB")
                 return np.asarray(colour.resize(square, pillow.Resampling.BILINEAR, box=tuple(self.windows[index])))
         except FileNotFoundError:
             raise

@@ -193,8 +193,10 @@ def read_table(table: str | os.PathLike[str], *, key: str | None = None) -> list
 def _separated(path: pathlib.Path, separator: str) -> list[Row]:
     with open(path, encoding="utf-8-sig", newline="") as file:
         # In TSV files a quotation mark is one: only those with commas need it for something else.
-        quoting = csv.QUOTE_MINIMAL if separator == "," else csv.QUOTE_NONE
-        reader = csv.reader(file, delimiter=separator, quoting=quoting, strict=True)
+        if separator == ",":
+            reader = csv.reader(file, strict=True)
+        else:
+            reader = csv.reader(file, delimiter=separator, quoting=csv.QUOTE_NONE, strict=True)
         rows: list[Row] = []
         try:
             header = next(reader, [])
