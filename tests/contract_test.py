@@ -389,6 +389,7 @@ CONTRACT = {
         "fashion_gen": {"load": "root split", "read_vocabulary": "root"},
         "multi30k": {"load": "root split", "read_vocabulary": "root language"},
         "captioned_folder": {"load": "directory table", "read_vocabulary": "table", "read_table": "table"},
+        "openmoji_texts": {"load": "split", "read_vocabulary": "language"},
         "oxford_flowers": {"load": "root split", "read_vocabulary": "root"},
         "folder": {"load": "directory"},
         "prepared": {"load": "directory split"},

@@ -1,0 +1,123 @@
+"""OpenMoji's drawings with their names as texts, in English and thirteen other languages; nothing is downloaded.
+
+    train = openmoji_texts.load("train", languages=("en", "de"), image_size=64)
+    train[0]    # those of openmoji, and {"captions": [2, 12], "captions_de": [2, 12]}
+
+Names come with the package `emoji`, which has them from the Unicode consortium; in English many drawings have further
+ones, as chats write them. A skin tone is part of the name. Drawings that are OpenMoji's own have no name, and are left
+out. The credit of `openmoji.CREDIT` goes wherever the drawings are shown.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gentoolkit.data import _captioned, columns, openmoji
+from gentoolkit.data.columns import Columns
+from gentoolkit.data.fields import Field
+from gentoolkit.data.text import Vocabulary
+
+_SELECTOR = "\ufe0f"  # asks for a picture instead of a letter; codes of drawings have it or not
+
+
+def load(
+    split: str,
+    *,
+    languages: Sequence[str] = ("en", "de"),
+    vocabularies: Mapping[str, Vocabulary] | None = None,
+    num_captions: int = 2,
+    max_words: int = 12,
+    image_size: int = 64,
+    flags: bool = False,
+    codes: Sequence[str] | None = None,
+    cache: str | os.PathLike[str] | None = "auto",
+) -> Columns:
+    """Loads drawings and their names, split as `openmoji.load` splits them.
+
+    Args:
+      split: "train", "test" or "all".
+      languages: of which to take names, such as "en", "de", "fr", "zh"; the first is the column `captions`.
+      vocabularies: numbers the words of each language; None makes those of `read_vocabulary(language)`.
+      num_captions: names of a drawing. More are left out, fewer are repeated in turn: both are said.
+      max_words: words of a name; longer ones are cut, which is said.
+      image_size: as in `openmoji.load`.
+      flags: as in `openmoji.load`.
+      codes: as in `openmoji.load`.
+      cache: as in `openmoji.load`.
+
+    Returns:
+      A data set with the columns of `openmoji.load`, `captions` `[num_captions, max_words]` of the first language, and
+      `captions_LANGUAGE` of each other.
+
+    Raises:
+      ImportError: the package `emoji`, or one that `openmoji.load` needs, is not installed.
+      ValueError: a language without names; no drawing with a name is left; or as in `openmoji.load`.
+    """
+    if not languages or len(set(languages)) != len(languages):
+        raise ValueError(f"languages must be given once each, got languages = {list(languages)}.")
+    names_of = {language: _names(language) for language in languages}
+    drawings, told = openmoji.load(split, image_size=image_size, flags=flags, codes=codes, cache=cache), list[str]()
+    plain = [_plain(code) for code in drawings.names]
+    rows = [row for row, one in enumerate(plain) if all(one in names for names in names_of.values())]
+    _captioned.count(told, len(plain) - len(rows), "drawings without a name, left out")
+    if not rows:
+        raise ValueError(f"OpenMoji: no drawing of {split!r} has a name in {', '.join(languages)}.")
+    fields: dict[str, Field] = dict(drawings.fields)
+    held: dict[str, Any] = drawings.take(rows)
+    for language, names in names_of.items():
+        name = "captions" if language == languages[0] else f"captions_{language}"
+        fields[name], held[name] = _captioned.column(
+            [names[plain[row]] for row in rows],
+            (vocabularies or {}).get(language) or read_vocabulary(language),
+            num_captions=num_captions,
+            max_words=max_words,
+            told=told,
+        )
+    _captioned.tell(f"OpenMoji, {split}", told)
+    description = f"OpenMoji with names, {split} ({len(rows)} drawings of {image_size} x {image_size})"
+    codes_left = [drawings.names[row] for row in rows]
+    return columns.from_values(fields, held, description=description, names=codes_left)
+
+
+def read_vocabulary(language: str, *, max_words: int | None = None, min_count: int = 1) -> Vocabulary:
+    """Collects the words of all names in a language, the most frequent first.
+
+    Args:
+      language: such as "en".
+      max_words: as in `Vocabulary.of`.
+      min_count: as in `Vocabulary.of`.
+
+    Returns:
+      The vocabulary; the same with the same version of `emoji`.
+
+    Raises:
+      ImportError: the package `emoji` is not installed.
+      ValueError: a language without names.
+    """
+    texts = (text for several in _names(language).values() for text in several)
+    return Vocabulary.of(texts, max_words=max_words, min_count=min_count)
+
+
+def _names(language: str) -> dict[str, list[str]]:
+    """The names of each symbol, that of Unicode first."""
+    try:
+        import emoji
+    except ImportError as error:
+        raise ImportError(
+            f'Names of drawings come with the package emoji: {error}. pip install "gentoolkit[experiments]"'
+        ) from error
+    if language not in emoji.LANGUAGES:
+        raise ValueError(f"languages: names are in {', '.join(emoji.LANGUAGES)}, got {language!r}.")
+    emoji.config.load_language(language)
+    names: dict[str, list[str]] = {}
+    for symbol, held in emoji.EMOJI_DATA.items():
+        if language in held:
+            written = [held[language], *(held.get("alias", ()) if language == "en" else ())]
+            words = [one.strip(":").replace("_", " ") for one in written]
+            names.setdefault(symbol.replace(_SELECTOR, ""), list(dict.fromkeys(words)))
+    return names
+
+
+def _plain(code: str) -> str:
+    """The symbol of a drawing's code."""
+    return "".join(chr(int(part, 16)) for part in code.split("-")).replace(_SELECTOR, "")
