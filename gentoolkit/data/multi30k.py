@@ -80,8 +80,8 @@ def load(
         names = _listed(places, split)
         counts["the pictures"] = len(names)
     if len(set(counts.values())) != 1:
-        said = ", ".join(f"{what} {number}" for what, number in counts.items())
-        raise ValueError(f"{_NAME}, {split}: files of different numbers of lines: {said}.")
+        shown = ", ".join(f"{what} {number}" for what, number in counts.items())
+        raise ValueError(f"{_NAME}, {split}: files of different numbers of lines: {shown}.")
     number = next(iter(counts.values()))
     # The published German texts have such a line, "@@".
     rows = [row for row in range(number) if all(several[row] for several in texts.values())]
@@ -92,10 +92,12 @@ def load(
     for language in languages:
         several = [texts[language][row] for row in rows]
         vocabulary = (vocabularies or {}).get(language) or read_vocabulary(root, language, task=task)
+        said = list[str]()
         name = "captions" if language == languages[0] else f"captions_{language}"
         fields[name], values[name] = _captioned.column(
-            several, vocabulary, num_captions=1 if task == 1 else _SEVERAL, max_words=max_words, told=told
+            several, vocabulary, num_captions=1 if task == 1 else _SEVERAL, max_words=max_words, told=said
         )
+        told += [f"{language}: {one}" for one in said]
     if pictures is not None:
         folder = pathlib.Path(pictures).expanduser()
         paths = [os.fspath(folder / name) for name in names]

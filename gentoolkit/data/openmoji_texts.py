@@ -65,14 +65,16 @@ def load(
     fields: dict[str, Field] = dict(drawings.fields)
     held: dict[str, Any] = drawings.take(rows)
     for language, names in names_of.items():
+        said = list[str]()
         name = "captions" if language == languages[0] else f"captions_{language}"
         fields[name], held[name] = _captioned.column(
             [names[plain[row]] for row in rows],
             (vocabularies or {}).get(language) or read_vocabulary(language),
             num_captions=num_captions,
             max_words=max_words,
-            told=told,
+            told=said,
         )
+        told += [f"{language}: {one}" for one in said]
     _captioned.tell(f"OpenMoji, {split}", told)
     description = f"OpenMoji with names, {split} ({len(rows)} drawings of {image_size} x {image_size})"
     codes_left = [drawings.names[row] for row in rows]
