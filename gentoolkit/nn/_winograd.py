@@ -34,10 +34,10 @@ def _matrices(kernel: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.array([*a, infinity[0]]), np.array([*g, infinity[1]]), np.array(b)
 
 
-def _both(matrix: np.ndarray, x: jax.Array) -> jax.Array:
+def _both(matrix: np.ndarray, x: jax.Array, precision: lax.PrecisionLike) -> jax.Array:
     """A matrix along the two axes that the first axis of x holds: `[i * i, ...]` to `[j * j, rest]`."""
     product = jnp.asarray(np.kron(matrix, matrix), x.dtype)
-    return jnp.matmul(product, x.reshape(product.shape[1], -1))
+    return jnp.matmul(product, x.reshape(product.shape[1], -1), precision=precision)
 
 
 def _tiles(x: jax.Array, size: int) -> jax.Array:
@@ -57,16 +57,17 @@ def _input_tiles(geometry: Geometry, x: jax.Array) -> jax.Array:
     ]
     x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
     size = _TILE + kernel - 1
-    return _both(_matrices(kernel)[2], _tiles(x, size)).reshape(size * size, -1, x.shape[3])
+    return _both(_matrices(kernel)[2], _tiles(x, size), geometry.precision).reshape(size * size, -1, x.shape[3])
 
 
 def _forward(geometry: Geometry, x: jax.Array, w: jax.Array) -> jax.Array:
     a, g, _ = _matrices(geometry.kernel[0])
     tiles = _input_tiles(geometry, x)
-    weights = _both(g, w).reshape(tiles.shape[0], *w.shape[2:])
+    weights = _both(g, w, geometry.precision).reshape(tiles.shape[0], *w.shape[2:])
     height, width = geometry.output
     rows, columns = -(-height // _TILE), -(-width // _TILE)
-    y = _both(a.T, _product(tiles, weights, 2, 1)).reshape(_TILE, _TILE, x.shape[0], rows, columns, -1)
+    y = _product(tiles, weights, 2, 1, geometry.precision)
+    y = _both(a.T, y, geometry.precision).reshape(_TILE, _TILE, x.shape[0], rows, columns, -1)
     y = y.transpose(2, 3, 0, 4, 1, 5).reshape(x.shape[0], _TILE * rows, _TILE * columns, -1)
     return y[:, :height, :width]
 
@@ -76,7 +77,7 @@ def _to_input(geometry: Geometry, g: jax.Array, w: jax.Array) -> jax.Array:
     vertical, horizontal = (
         (k - 1 - before, k - 1 - after) for k, (before, after) in zip(geometry.kernel, geometry.padding, strict=True)
     )
-    turned = Geometry(geometry.output, geometry.kernel, (1, 1), (vertical, horizontal))
+    turned = Geometry(geometry.output, geometry.kernel, (1, 1), (vertical, horizontal), geometry.precision)
     return _forward(turned, g, jnp.flip(w, (0, 1)).swapaxes(2, 3))
 
 
@@ -84,12 +85,13 @@ def _to_kernel(geometry: Geometry, x: jax.Array, g: jax.Array) -> jax.Array:
     a, to_weights, _ = _matrices(geometry.kernel[0])
     tiles = _input_tiles(geometry, x)
     g = jnp.pad(g, ((0, 0), *((0, -length % _TILE) for length in g.shape[1:3]), (0, 0)))
-    slopes = _both(a, _tiles(g, _TILE)).reshape(tiles.shape[0], tiles.shape[1], g.shape[3])
-    return _both(to_weights.T, _product(tiles, slopes, 1, 1)).reshape(*geometry.kernel, x.shape[3], g.shape[3])
+    slopes = _both(a, _tiles(g, _TILE), geometry.precision).reshape(tiles.shape[0], tiles.shape[1], g.shape[3])
+    products = _product(tiles, slopes, 1, 1, geometry.precision)
+    return _both(to_weights.T, products, geometry.precision).reshape(*geometry.kernel, x.shape[3], g.shape[3])
 
 
-def _product(first: jax.Array, second: jax.Array, axis: int, other: int) -> jax.Array:
-    return lax.dot_general(first, second, (((axis,), (other,)), ((0,), (0,))))
+def _product(first: jax.Array, second: jax.Array, axis: int, other: int, precision: lax.PrecisionLike) -> jax.Array:
+    return lax.dot_general(first, second, (((axis,), (other,)), ((0,), (0,))), precision=precision)
 
 
 FORM = _closed.on_cpu(_closed.Form(_forward, _to_input, _to_kernel))
