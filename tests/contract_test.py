@@ -396,7 +396,7 @@ CONTRACT = {
         "preparation": {"prepare": "sources directory"},
         "pipeline": {"Stream": "source", "EvaluationPass": "source", "scale": "fields batch image_range"},
         "pairs": {"Together": ""},
-        "text": {"Vocabulary": "words", "words": "text"},
+        "text": {"Vocabulary": "words", "words": "text", "of_attngan": "path"},
         "clip_tokens": {"Tokenizer": "vocabulary merges", "read": "path", "clean": "text", "numbered": "merges"},
         "captions": {"OneText": "several one which", "SomeWords": "max_length column"},
         "transform": {"horizontal_flip": "fields batch words", "RandomCrop": "size"},

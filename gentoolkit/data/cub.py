@@ -4,6 +4,13 @@
     train = cub.load("birds", "train", vocabulary=vocabulary, image_size=64)
     train[0]        # {"image": [64, 64, 3], "captions": [10, 32], "label": (), "boxes": [1, 4]}
 
+AttnGAN trains on windows of 64 pixels out of 76, mirrored or not, of one text of which 18 words are drawn::
+
+    words = captions.OneText(), captions.SomeWords(18)
+    windows = transform.RandomCrop((64, 64)), transform.horizontal_flip
+    train = cub.load("birds", "train", image_size=76)
+    stream = pipeline.Stream(train, seed=0, batch_size=20, transforms=(*words, *windows))
+
 What to put where (nothing is downloaded): `CUB_200_2011.tgz` unpacks to `CUB_200_2011/` (`images/CLASS/NAME.jpg`,
 `images.txt`, `bounding_boxes.txt`, `classes.txt`, `train_test_split.txt`); AttnGAN's `birds.zip` has `train/` and
 `test/` with `filenames.pickle` and `class_info.pickle`, and `text.zip`, which unpacks to `text/CLASS/NAME.txt` (in
@@ -116,6 +123,9 @@ def load(
     birds = _window.fractions(_window.clipped(birds, windows)[0], windows)
 
     number, class_names = place.classes()
+    strange = [name for name in names if _species(name) not in number]
+    if strange:
+        raise ValueError(f"{str(place.official / 'classes.txt')!r} has no species {_species(strange[0])!r}.")
     _captioned.tell(f"{_NAME}, {split}", told)
     return columns.from_values(
         {

@@ -11,6 +11,7 @@ A vocabulary is made once, of the texts to train on, and turns them into a colum
 
 import collections
 import dataclasses
+import os
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -18,6 +19,7 @@ from typing import Literal
 
 import numpy as np
 
+from gentoolkit.data import _pickled
 from gentoolkit.data.fields import Ragged
 
 PADDING, UNKNOWN = 0, 1
@@ -126,3 +128,27 @@ class Vocabulary:
             " ".join(self.words[number - 2] if number > UNKNOWN else "?" for number in row[:length])
             for row, length in zip(np.asarray(tokens.values), np.asarray(tokens.lengths), strict=True)
         ]
+
+
+def of_attngan(path: str | os.PathLike[str]) -> Vocabulary:
+    """Reads the vocabulary of AttnGAN's published encoders, beside whose weights a `captions.pickle` lies.
+
+    The authors' number of a word is one less than here: they have none for unknown words, which they leave out.
+
+    Args:
+      path: the file, read without running anything.
+
+    Returns:
+      The words in the authors' order.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is damaged, or holds something else.
+    """
+    held = _pickled.read(path)
+    words_of = held[2] if isinstance(held, list | tuple) and len(held) >= 4 else None
+    if not isinstance(words_of, dict) or sorted(words_of, key=str) != sorted(range(len(words_of)), key=str):
+        raise ValueError(
+            f"{os.fspath(path)!r} is no captions.pickle of AttnGAN: two lists of texts, words by number and back."
+        )
+    return Vocabulary(tuple(str(words_of[number]) for number in range(1, len(words_of))))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from gentoolkit.data import cub, oxford_flowers, pipeline, text
-from gentoolkit.data.captions import OneText
+from gentoolkit.data.captions import OneText, SomeWords
+from gentoolkit.data.transform import RandomCrop, horizontal_flip
 from tests.data.captioned import letters, quarters, write
 
 pytestmark = pytest.mark.fast
@@ -71,8 +72,9 @@ def test_texts_are_numbers_of_a_vocabulary_of_both_splits(birds, capsys):
     told = capsys.readouterr().err
     assert "1 pictures with more than 1 texts, of which the first stay" in told and "1 texts cut to 3 words" in told
     assert "2 words that the vocabulary lacks, 2 times (c, d)" in told
-    stream = pipeline.Stream(cub.load(birds, "train", image_size=4), seed=0, batch_size=2, transforms=(OneText(),))
-    assert stream[0]["caption"].values.shape == (2, 32) and set(stream[0]["caption"].lengths) <= {2, 3}
+    steps = OneText(), SomeWords(2), RandomCrop((3, 3)), horizontal_flip
+    stream = pipeline.Stream(cub.load(birds, "train", image_size=4), seed=0, batch_size=2, transforms=steps)
+    assert stream[0]["caption"].values.shape == (2, 2) and stream[0]["image"].shape == (2, 3, 3, 3)
 
 
 def test_birds_are_parted_by_the_data_sets_own_file_too(birds):
@@ -109,6 +111,10 @@ def test_what_is_damaged_is_named_with_its_line_or_entry(birds):
     write(official / "bounding_boxes.txt", boxes.replace("2 12.0", "2"))
     refused(ValueError, r"bounding_boxes.txt', line 2: expected 5 words", birds)
     write(official / "bounding_boxes.txt", boxes)
+    classes = (official / "classes.txt").read_text()
+    write(official / "classes.txt", "1 002.Laysan_Albatross\n")
+    refused(ValueError, "classes.txt' has no species '001.Black_footed_Albatross'", birds)
+    write(official / "classes.txt", classes)
     picture = official / "images" / f"{_BIRDS[0][1]}.jpg"
     picture.write_bytes(b"no picture")
     refused(ValueError, "One_0001_11.jpg' cannot be read as an image", birds)

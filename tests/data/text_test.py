@@ -1,5 +1,7 @@
 """Words to numbers and back, whatever the script; nothing is cut off unasked."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -63,3 +65,17 @@ def test_long_texts_are_refused_or_cut_as_told():
         vocabulary.encode(CAPTIONS, max_length=4, too_long="longest")
     with pytest.raises(ValueError, match="'red' twice"):
         text.Vocabulary(("red", "blue", "red"))
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_the_vocabulary_of_attngan_has_the_authors_order(tmp_path, protocol):
+    path, numbers = tmp_path / "captions.pickle", {"<end>": 0, "bird": 1, "a": 2, "red": 3}
+    held = [[[2, 3, 1]], [[2, 1]], {number: word for word, number in numbers.items()}, numbers]
+    path.write_bytes(pickle.dumps(held, protocol))
+    vocabulary = text.of_attngan(path)
+    assert vocabulary.words == ("bird", "a", "red")
+    assert (vocabulary.encode(["a red bird"], max_length=3).values - 1).tolist() == [[2, 3, 1]]
+    for wrong in ([1, 2], [[], [], {5: "a"}, {}], [[], [], {"a": 0}, {}]):
+        path.write_bytes(pickle.dumps(wrong))
+        with pytest.raises(ValueError, match="captions.pickle' is no captions.pickle of AttnGAN"):
+            text.of_attngan(path)
