@@ -23,6 +23,14 @@ def as_image_shape(image_shape: Sequence[int], *, multiple_of: int = 1) -> Image
     return shape[0], shape[1], shape[2]
 
 
+def num_halvings(image_size: int, *, to: int = 4) -> int:
+    """How often the side of a square image is halved down to `to` pixels, at least once (`ValueError`)."""
+    found = (image_size // to).bit_length() - 1
+    if found < 1 or image_size != to << found:
+        raise ValueError(f"image_size must be a power of two and at least {2 * to}, got image_size = {image_size}.")
+    return found
+
+
 def check_images(images: jax.Array, image_shape: ImageShape) -> None:
     """Refuses arrays that are not `[b, h, w, c]` of the network's shape (`ValueError`, says what differs)."""
     shape = jnp.shape(images)

@@ -27,7 +27,7 @@ Decoder = Callable[[jax.Array], jax.Array]
 
 
 class Posterior(NamedTuple):
-    """Independent normal laws of codes given images.
+    """Independent normal laws of codes, given images or texts.
 
     Attributes:
       mean: `[b, latent_dim]`.

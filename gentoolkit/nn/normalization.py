@@ -10,8 +10,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from flax.typing import Initializer
 
 _EPSILON = 1e-5
+_ONES = nnx.initializers.ones_init()
 
 
 def instance(num_features: int, *, affine: bool = False, rngs: nnx.Rngs) -> nnx.InstanceNorm:
@@ -32,18 +34,27 @@ def instance(num_features: int, *, affine: bool = False, rngs: nnx.Rngs) -> nnx.
     )
 
 
-def batch(num_features: int, *, affine: bool = True, rngs: nnx.Rngs) -> nnx.BatchNorm:
-    """Batch norm of `[b, h, w, c]` maps, as PyTorch's: running statistics move by a tenth.
+def batch(num_features: int, *, affine: bool = True, scale_init: Initializer = _ONES, rngs: nnx.Rngs) -> nnx.BatchNorm:
+    """Batch norm of `[b, h, w, c]` maps or `[b, c]` features, as PyTorch's: running statistics move by a tenth.
 
     Args:
       num_features: channels.
       affine: whether a scale and a shift are learned for each channel.
+      scale_init: of the scales, where they are learned.
       rngs: of the initial weights.
 
     References:
       Ioffe and Szegedy, "Batch normalization", ICML 2015.
     """
-    return nnx.BatchNorm(num_features, momentum=0.9, epsilon=_EPSILON, use_bias=affine, use_scale=affine, rngs=rngs)
+    return nnx.BatchNorm(
+        num_features,
+        momentum=0.9,
+        epsilon=_EPSILON,
+        use_bias=affine,
+        use_scale=affine,
+        scale_init=scale_init,
+        rngs=rngs,
+    )
 
 
 class LayerNorm(nnx.Module):

@@ -73,12 +73,14 @@ def max_pool(x: jax.Array, size: int, stride: int, *, padding: int = 0, ceil: bo
     return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, size, size, 1), (1, stride, stride, 1), pads)
 
 
-def mean_pool(x: jax.Array) -> jax.Array:
-    """The mean of each 3x3 neighbourhood, of those pixels that are there: what lies outside is not counted."""
+def mean_pool(x: jax.Array, *, outside: bool = False) -> jax.Array:
+    """The mean of each 3x3 neighbourhood: of those pixels that are there, or with zeros for those outside the image."""
     height, width = x.shape[1:3]
     around = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     rows = around[:, :height] + around[:, 1 : height + 1] + around[:, 2:]
     total = rows[:, :, :width] + rows[:, :, 1 : width + 1] + rows[:, :, 2:]
+    if outside:
+        return total / 9
     there = [np.minimum(np.arange(n), 1) + 1 + np.minimum(np.arange(n)[::-1], 1) for n in (height, width)]
     return total * jnp.asarray(1 / np.outer(*there), jnp.float32)[:, :, None]
 

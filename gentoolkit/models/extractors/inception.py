@@ -20,7 +20,59 @@ PUBLISHED = ("6726825d", "f58cb9b6ec323ed6")
 _LEAST = 75  # pixels; the last pool of strided layers has nothing to do below
 
 
-class InceptionV3(nnx.Module):
+class Trunk(nnx.Module):
+    """The convolutions of Inception v3: as the Fréchet Inception distance has it, of 2015, or as torchvision has it.
+
+    References:
+      Szegedy et al. (2016), "Rethinking the Inception architecture for computer vision".
+    """
+
+    def __init__(self, *, torchvision: bool = False):
+        """Makes the layers, with zeros for weights.
+
+        Args:
+          torchvision: whether mean pools count what lies outside the image as zeros, and the last block pools by means.
+        """
+        outside = {"outside": torchvision}
+        self.conv2d_1a_3x3 = Convolution(3, 32, 3, stride=2)
+        self.conv2d_2a_3x3 = Convolution(32, 32, 3)
+        self.conv2d_2b_3x3 = Convolution(32, 64, 3, padding=1)
+        self.conv2d_3b_1x1 = Convolution(64, 80, 1)
+        self.conv2d_4a_3x3 = Convolution(80, 192, 3)
+        self.mixed_5b = _BlockA(192, 32, **outside)
+        self.mixed_5c = _BlockA(256, 64, **outside)
+        self.mixed_5d = _BlockA(288, 64, **outside)
+        self.mixed_6a = _BlockB(288)
+        self.mixed_6b = _BlockC(768, 128, **outside)
+        self.mixed_6c = _BlockC(768, 160, **outside)
+        self.mixed_6d = _BlockC(768, 160, **outside)
+        self.mixed_6e = _BlockC(768, 192, **outside)
+        self.mixed_7a = _BlockD(768)
+        self.mixed_7b = _BlockE(1280, **outside)
+        self.mixed_7c = _BlockE(2048, by_maxima=not torchvision, **outside)
+
+    def stages(self, images: jax.Array) -> Iterator[tuple[str, jax.Array]]:
+        """Maps images to feature maps, one after the other, so that layers behind the last one wanted are not run.
+
+        Args:
+          images: `[b, h, w, 3]`, float32 RGB in [-1, 1].
+
+        Yields:
+          "64", "192", "768" and "2048", each with its map `[b, h', w', d]`: 73, 35, 17 and 8 pixels wide of 299.
+        """
+        x = images
+        for layer in (self.conv2d_1a_3x3, self.conv2d_2a_3x3, self.conv2d_2b_3x3):
+            x = nnx.relu(layer(x))
+        yield "64", (x := _layers.max_pool(x, 3, 2))
+        x = nnx.relu(self.conv2d_4a_3x3(nnx.relu(self.conv2d_3b_1x1(x))))
+        yield "192", (x := _layers.max_pool(x, 3, 2))
+        x = self.mixed_5d(self.mixed_5c(self.mixed_5b(x)))
+        x = self.mixed_6e(self.mixed_6d(self.mixed_6c(self.mixed_6b(self.mixed_6a(x)))))
+        yield "768", x
+        yield "2048", self.mixed_7c(self.mixed_7b(self.mixed_7a(x)))
+
+
+class InceptionV3(Trunk):
     """Inception v3 with the weights of the original Fréchet Inception distance, for images in [-1, 1], 299x299.
 
     It departs from torchvision's network in three ways: its mean pools leave what lies outside the image out of the
@@ -41,23 +93,8 @@ class InceptionV3(nnx.Module):
         Args:
           origin: which weights it will have.
         """
+        super().__init__()
         self.origin = origin
-        self.conv2d_1a_3x3 = Convolution(3, 32, 3, stride=2)
-        self.conv2d_2a_3x3 = Convolution(32, 32, 3)
-        self.conv2d_2b_3x3 = Convolution(32, 64, 3, padding=1)
-        self.conv2d_3b_1x1 = Convolution(64, 80, 1)
-        self.conv2d_4a_3x3 = Convolution(80, 192, 3)
-        self.mixed_5b = _BlockA(192, 32)
-        self.mixed_5c = _BlockA(256, 64)
-        self.mixed_5d = _BlockA(288, 64)
-        self.mixed_6a = _BlockB(288)
-        self.mixed_6b = _BlockC(768, 128)
-        self.mixed_6c = _BlockC(768, 160)
-        self.mixed_6d = _BlockC(768, 160)
-        self.mixed_6e = _BlockC(768, 192)
-        self.mixed_7a = _BlockD(768)
-        self.mixed_7b = _BlockE(1280)
-        self.mixed_7c = _BlockE(2048, by_maxima=True)
         self.fc = _layers.Linear(2048, 1008)
 
     @classmethod
@@ -113,20 +150,11 @@ class InceptionV3(nnx.Module):
         """
         wanted = _layers.check_taps(taps, TAPS)
         x = _layers.as_images(images, least=_LEAST, says="in [-1, 1]")
-        found: dict[str, jax.Array] = {}
-        for layer in (self.conv2d_1a_3x3, self.conv2d_2a_3x3, self.conv2d_2b_3x3):
-            x = nnx.relu(layer(x))
-        x = found["64"] = _layers.max_pool(x, 3, 2)
-        if set(wanted) - found.keys():
-            x = nnx.relu(self.conv2d_4a_3x3(nnx.relu(self.conv2d_3b_1x1(x))))
-            x = found["192"] = _layers.max_pool(x, 3, 2)
-        if set(wanted) - found.keys():
-            x = self.mixed_5d(self.mixed_5c(self.mixed_5b(x)))
-            x = self.mixed_6e(self.mixed_6d(self.mixed_6c(self.mixed_6b(self.mixed_6a(x)))))
-            found["768"] = x
-        if set(wanted) - found.keys():
-            found["2048"] = self.mixed_7c(self.mixed_7b(self.mixed_7a(x)))
-        means = {tap: jnp.mean(x, (1, 2)) for tap, x in found.items()}
+        means: dict[str, jax.Array] = {}
+        for tap, maps in self.stages(x):
+            means[tap] = jnp.mean(maps, (1, 2))
+            if means.keys() >= set(wanted):
+                break
         if "2048" in means:
             means["logits_unbiased"] = self.fc.without_bias(means["2048"])
             means["logits"] = means["logits_unbiased"] + self.fc.bias[...]
@@ -149,7 +177,8 @@ class _Block(nnx.Module):
 
 
 class _BlockA(_Block):
-    def __init__(self, inputs: int, pooled: int):
+    def __init__(self, inputs: int, pooled: int, *, outside: bool):
+        self.outside = outside
         super().__init__(
             {
                 "branch1x1": (inputs, 64, 1),
@@ -167,7 +196,7 @@ class _BlockA(_Block):
             self.run(x, "branch1x1"),
             self.run(x, "branch5x5_1", "branch5x5_2"),
             self.run(x, "branch3x3dbl_1", "branch3x3dbl_2", "branch3x3dbl_3"),
-            self.run(_layers.mean_pool(x), "branch_pool"),
+            self.run(_layers.mean_pool(x, outside=self.outside), "branch_pool"),
         ]
         return jnp.concatenate(parts, -1)
 
@@ -193,7 +222,8 @@ class _BlockB(_Block):
 
 
 class _BlockC(_Block):
-    def __init__(self, inputs: int, inner: int):
+    def __init__(self, inputs: int, inner: int, *, outside: bool):
+        self.outside = outside
         super().__init__(
             {
                 "branch1x1": (inputs, 192, 1),
@@ -214,7 +244,7 @@ class _BlockC(_Block):
             self.run(x, "branch1x1"),
             self.run(x, *(f"branch7x7_{i}" for i in (1, 2, 3))),
             self.run(x, *(f"branch7x7dbl_{i}" for i in (1, 2, 3, 4, 5))),
-            self.run(_layers.mean_pool(x), "branch_pool"),
+            self.run(_layers.mean_pool(x, outside=self.outside), "branch_pool"),
         ]
         return jnp.concatenate(parts, -1)
 
@@ -242,8 +272,8 @@ class _BlockD(_Block):
 
 
 class _BlockE(_Block):
-    def __init__(self, inputs: int, *, by_maxima: bool = False):
-        self.by_maxima = by_maxima  # as the network of 2015 has it in its last block
+    def __init__(self, inputs: int, *, by_maxima: bool = False, outside: bool):
+        self.by_maxima, self.outside = by_maxima, outside
         super().__init__(
             {
                 "branch1x1": (inputs, 320, 1),
@@ -261,7 +291,10 @@ class _BlockE(_Block):
     def __call__(self, x: jax.Array) -> jax.Array:
         short = self.run(x, "branch3x3_1")
         long = self.run(x, "branch3x3dbl_1", "branch3x3dbl_2")
-        pooled = _layers.max_pool(x, 3, 1, padding=1) if self.by_maxima else _layers.mean_pool(x)
+        if self.by_maxima:
+            pooled = _layers.max_pool(x, 3, 1, padding=1)
+        else:
+            pooled = _layers.mean_pool(x, outside=self.outside)
         parts = [
             self.run(x, "branch1x1"),
             self.run(short, "branch3x3_2a"),
@@ -318,7 +351,12 @@ def table_of(file: weights.Weights) -> weights.Table:
 
 def table() -> weights.Table:
     """Which tensors of pytorch-fid's file the network is made of."""
-    entries = {"fc/kernel": weights.linear("fc.weight"), "fc/bias": weights.same("fc.bias")}
+    return trunk_table() | weights.with_bias(weights.linear, "fc", "fc")
+
+
+def trunk_table() -> dict[str, weights.Entry]:
+    """Which tensors of torchvision's file, or of another with its names, a `Trunk` is made of."""
+    entries: dict[str, weights.Entry] = {}
     for path, _ in _convolutions():
         # The file begins the names of its layers with a capital: Mixed_5b.branch1x1.
         name = ".".join([path[0].capitalize(), *path[1:]])
@@ -344,7 +382,7 @@ _EPSILON = 1e-3
 
 def _convolutions() -> Iterator[tuple[tuple[str, ...], type[_Block]]]:
     """The path of each convolution, and the kind of its block (for those in none it does not matter)."""
-    network = nnx.eval_shape(InceptionV3)
+    network = nnx.eval_shape(Trunk)
     for path, layer in nnx.iter_graph(network):
         if isinstance(layer, Convolution):
             yield tuple(map(str, path)), type(getattr(network, str(path[0])))

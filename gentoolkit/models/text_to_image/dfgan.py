@@ -10,13 +10,12 @@ References:
 """
 
 import functools
-import math
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from gentoolkit.models import weights
+from gentoolkit.models import _images, weights
 from gentoolkit.nn import convolution
 from gentoolkit.nn.convolution import Convolution, ResizedConvolution
 from gentoolkit.nn.residual import leaky_relu, tile
@@ -276,7 +275,4 @@ def _of_first_layer(width: int) -> weights.Table:
 
 def _widths(image_size: int, width: int) -> list[int]:
     """Channels from the full size down to 4 x 4."""
-    levels = round(math.log2(max(image_size, 1)))
-    if image_size < 2 * _SMALLEST or 2**levels != image_size:
-        raise ValueError(f"image_size must be a power of two and at least 8, got image_size = {image_size}.")
-    return [width * min(2**level, 8) for level in range(levels - 1)]
+    return [width * min(2**level, 8) for level in range(_images.num_halvings(image_size, to=_SMALLEST) + 1)]

@@ -17,11 +17,13 @@ from gentoolkit.models.weights.reading import read as read
 from gentoolkit.models.weights.tables import Entry as Entry
 from gentoolkit.models.weights.tables import Table as Table
 from gentoolkit.models.weights.tables import assign as assign
+from gentoolkit.models.weights.tables import batch_norm as batch_norm
 from gentoolkit.models.weights.tables import convolution as convolution
 from gentoolkit.models.weights.tables import linear as linear
 from gentoolkit.models.weights.tables import linear_of_image as linear_of_image
 from gentoolkit.models.weights.tables import normalized_convolution as normalized_convolution
 from gentoolkit.models.weights.tables import permuted as permuted
+from gentoolkit.models.weights.tables import pixelwise as pixelwise
 from gentoolkit.models.weights.tables import problems as problems
 from gentoolkit.models.weights.tables import random as random
 from gentoolkit.models.weights.tables import same as same

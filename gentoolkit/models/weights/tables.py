@@ -101,6 +101,15 @@ def linear(name: str) -> Entry:
     return permuted(name, (1, 0))
 
 
+def pixelwise(name: str) -> Entry:
+    """The kernel of a linear map that stands in the file as a convolution of 1 x 1, `[out, in, 1, 1]`.
+
+    Args:
+      name: of the tensor.
+    """
+    return Entry((name,), lambda shape: ((*shape[::-1], 1, 1),), lambda tensor: tensor[:, :, 0, 0].T)
+
+
 def linear_of_image(name: str, image_shape: tuple[int, int, int]) -> Entry:
     """The kernel of a linear map of a flattened image: channels first in the file, last here.
 
@@ -147,6 +156,17 @@ def normalized_convolution(kernel: str, norm: str, *, epsilon: float) -> tuple[E
         Entry((kernel, *scale), kernel_shapes, make_kernel),
         Entry((f"{norm}bias", f"{norm}running_mean", *scale), lambda shape: (shape,) * 4, make_bias),
     )
+
+
+def batch_norm(path: str, name: str) -> dict[str, Entry]:
+    """The four entries of a batch norm with its running statistics, `scale`, `bias`, `mean` and `var` here.
+
+    Args:
+      path: of the norm.
+      name: of the norm in the file, to which PyTorch's `weight`, `bias`, `running_mean` and `running_var` are added.
+    """
+    names = {"scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
+    return {f"{path}/{ours}": same(f"{name}.{theirs}") for ours, theirs in names.items()}
 
 
 def under(prefix: str, table: Table) -> dict[str, Entry]:

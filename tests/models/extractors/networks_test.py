@@ -225,6 +225,8 @@ def test_random_networks_say_so():
 def test_pools_at_the_borders():
     ones = jnp.ones((1, 4, 5, 2))
     np.testing.assert_allclose(_layers.mean_pool(ones), ones, rtol=1e-6)  # what lies outside is not counted
+    counted = np.asarray(_layers.mean_pool(ones, outside=True))[0, ..., 0]  # as zeros: torchvision's
+    np.testing.assert_allclose(counted[[0, 0, 1], [0, 1, 1]], [4 / 9, 6 / 9, 1], rtol=1e-6)
     x = jnp.arange(36.0).reshape(1, 6, 6, 1)
     mean = np.asarray(_layers.mean_pool(x)).reshape(6, 6)
     assert mean[0, 0] == pytest.approx((0 + 1 + 6 + 7) / 4) and mean[2, 3] == pytest.approx(15)
