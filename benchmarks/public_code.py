@@ -6,7 +6,6 @@ file, as published ones do.
 """
 
 import contextlib
-import fnmatch
 import importlib.util
 import pathlib
 import sys
@@ -141,10 +140,10 @@ def moved(
     import torch
 
     state = {n: p for n, p in peer.state_dict().items() if n.startswith(parts)}
-    wanted = {n: p for n, p in state.items() if not any(fnmatch.fnmatch(n, pattern) for pattern in ignore)}
     with tempfile.TemporaryDirectory() as folder:
-        torch.save(wanted, path := pathlib.Path(folder) / "weights.pth")
-        module = weights.assign(nnx.eval_shape(lambda: make(rngs=nnx.Rngs(0))), table, weights.read(path))
+        torch.save(state, path := pathlib.Path(folder) / "weights.pth")
+        shapes = nnx.eval_shape(lambda: make(rngs=nnx.Rngs(0)))
+        module = weights.assign(shapes, table, weights.read(path), ignore=ignore)
     module.eval()
     count = sum(x.size for x in jax.tree.leaves(nnx.state(module, nnx.Param)))
     return module, count, sum(p.numel() for n, p in peer.named_parameters() if n.startswith(parts))

@@ -357,7 +357,7 @@ class Discriminator(nnx.Module):
         Raises:
           ValueError: another size.
         """
-        self.text_dim = text_dim
+        self.image_shape, self.text_dim = (image_size, image_size, channels), text_dim
         down, level = _trunk(image_size)
         trunk = _TRUNK * width
         self.first = _convolution(channels, width, 4, rngs, strides=2)
@@ -369,12 +369,13 @@ class Discriminator(nnx.Module):
         self.joint = Normed(trunk + text_dim, trunk, 3, rngs=rngs)
 
     def __call__(self, images: jax.Array, sentence: jax.Array) -> Logits:
-        """Maps pictures `[b, h, w, channels]` in [-1, 1] and sentences `[b, text_dim]` to logits."""
+        """Maps pictures `[b, image_size, image_size, channels]` in [-1, 1] and sentences `[b, text_dim]` to logits."""
         features = self.look(images)
         return Logits(self.judge_alone(features), self.judge(features, sentence))
 
     def look(self, images: jax.Array) -> jax.Array:
-        """Maps pictures to features `[b, 4, 4, 8 width]`."""
+        """Maps pictures to features `[b, 4, 4, 8 width]`; refuses those of another size (`ValueError`)."""
+        _images.check_images(images, self.image_shape)
         x = leaky_relu(self.first(images))
         for block in (*self.halve, *self.even):
             x = block(x)
@@ -386,6 +387,7 @@ class Discriminator(nnx.Module):
 
     def judge(self, features: jax.Array, sentence: jax.Array) -> jax.Array:
         """Maps features and sentences to logits `[b]`."""
+        _images.check_features(sentence, self.text_dim, "sentence")
         return self.matched(self.joint(tile(features, sentence)))[:, 0, 0, 0]
 
 

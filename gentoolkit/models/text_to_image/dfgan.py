@@ -184,7 +184,7 @@ class Discriminator(nnx.Module):
         self, *, image_size: int = 256, width: int = 32, sentence_dim: int = 256, channels: int = 3, rngs: nnx.Rngs
     ):
         """Makes the layers; arguments as those of `Generator`."""
-        self.sentence_dim = sentence_dim
+        self.image_shape, self.sentence_dim = (image_size, image_size, channels), sentence_dim
         features = _widths(image_size, width)
         without = functools.partial(Convolution, use_bias=False, kernel_init=_UNIFORM, rngs=rngs)
         self.first = Convolution(channels, features[0], 3, kernel_init=_UNIFORM, rngs=rngs)
@@ -197,7 +197,8 @@ class Discriminator(nnx.Module):
         return self.judge(self.look(images), sentence)
 
     def look(self, images: jax.Array) -> jax.Array:
-        """Maps pictures to features `[b, 4, 4, 8 width]`."""
+        """Maps pictures to features `[b, 4, 4, 8 width]`; refuses those of another size (`ValueError`)."""
+        _images.check_images(images, self.image_shape)
         x = self.first(images)
         for block in self.blocks:
             x = block(x)
@@ -205,6 +206,7 @@ class Discriminator(nnx.Module):
 
     def judge(self, features: jax.Array, sentence: jax.Array) -> jax.Array:
         """Maps features and sentences to logits `[b]`."""
+        _images.check_features(sentence, self.sentence_dim, "sentence")
         return self.last(leaky_relu(self.joint(tile(features, sentence))))[:, 0, 0, 0]
 
 

@@ -192,6 +192,10 @@ def test_bad_arguments(look):
         attngan.Discriminator(image_size=48, rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match="64, 128 or 256"):
         attngan.discriminator_table(32)
+    # Of four times as many pixels there would be logits of a corner.
+    judge = nnx.eval_shape(lambda: attngan.Discriminator(image_size=8, width=1, text_dim=2, rngs=nnx.Rngs(0)))
+    with pytest.raises(ValueError, match="images must be of size 8 x 8"):
+        judge(jnp.ones((1, 16, 16, 3)), jnp.ones((1, 2)))
     painter = nnx.eval_shape(lambda: attngan.Generator(image_size=8, num_stages=1, width=1, rngs=nnx.Rngs(0)))
     with pytest.raises(ValueError, match="noise must be"):
         painter(jnp.ones((1, 3)), jnp.ones((1, 100)), jnp.ones((1, 256)), jnp.ones((1, 2, 256)), jnp.ones((1, 2), bool))

@@ -91,3 +91,6 @@ def test_bad_arguments():
     painter = dfgan.Generator(image_size=8, width=1, noise_dim=3, sentence_dim=2, rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match="noise and sentence must be"):
         painter(jnp.ones((1, 3)), jnp.ones((1, 3)))
+    judge = nnx.eval_shape(lambda: dfgan.Discriminator(image_size=8, width=1, sentence_dim=2, rngs=nnx.Rngs(0)))
+    with pytest.raises(ValueError, match="images must be of size 8 x 8"):
+        judge(jnp.ones((1, 16, 16, 3)), jnp.ones((1, 2)))
