@@ -241,6 +241,7 @@ CONTRACT = {
             "discriminator": "form real",
             "generator": "form fake",
         },
+        "detection": {"on_grid": "presence classes boxes"},
         "penalties": {
             "r1": "critic real",
             "r2": "critic fake",
@@ -419,6 +420,12 @@ CONTRACT = {
         "class_score": {"inception_score": "logits"},
         "perceptual": {"lpips": "pairs", "diversity": "key inputs", "bootstrap": "values", "check_range": "images"},
         "caption_score": {"clip_score": "images texts", "cosines": "a b"},
+        "objects": {
+            "decode": "presence classes boxes",
+            "accuracy": "found asked",
+            "intersection_over_union": "one other",
+        },
+        "retrieval": {"r_precision": "images texts", "recall_at_one": "images texts"},
         "neighbors": {
             "precision_recall": "real generated",
             "density_coverage": "real generated",

@@ -5,13 +5,13 @@ attributes, boxes and masks, how they lie to one another, an outline. Example i 
 nothing is kept in memory, and at 32 pixels a core draws some thousands a second.
 
     train = scenes.load("train", 50_000, image_size=32)
-    train[0]["captions"]                       # [5, 48] numbers of words; scenes.VOCABULARY has them
+    train[0]["captions"]                       # [5, 36] numbers of words; scenes.VOCABULARY has them
     scenes.texts("train", 0)                   # ("a small red circle above a blue square", ...)
 
 | column | one example |
 |---|---|
 | `image` | `[s, s, 3]` bytes |
-| `captions` | `[5, 48]` words' numbers, zeros behind the last one: five texts that all say the truth |
+| `captions` | `[5, 36]` words' numbers, zeros behind the last one: five texts that all say the truth |
 | `shapes`, `colours`, `sizes`, `textures` | a class for each object, up to four, the first ones named first |
 | `boxes`, `masks` | of each object, exact to the pixel |
 | `relations` | `[3]` for each relation that holds clearly: subject, relation (`RELATIONS`), object |
@@ -32,5 +32,7 @@ from gentoolkit.data.scenes.law import SIZES as SIZES
 from gentoolkit.data.scenes.law import SPLITS as SPLITS
 from gentoolkit.data.scenes.law import TEXTURES as TEXTURES
 from gentoolkit.data.scenes.law import held_out as held_out
+from gentoolkit.data.scenes.reading import Asked as Asked
+from gentoolkit.data.scenes.reading import read as read
 from gentoolkit.data.scenes.source import load as load
 from gentoolkit.data.scenes.source import texts as texts

@@ -6,7 +6,7 @@ from gentoolkit.data import text
 from gentoolkit.data.scenes import law
 from gentoolkit.data.scenes.law import COLOURS, RELATIONS, SHAPES, SIZES, TEXTURES, Scenes
 
-NUM_TEXTS, MAX_WORDS = 5, 48
+NUM_TEXTS, MAX_WORDS = 5, 36
 _COUNTS = ("one", "two", "three", "four")
 _PLURALS = {"cross": "crosses"}
 _OPENINGS = ("", "a picture of ", "we see ", "this shows ", "an image with ")

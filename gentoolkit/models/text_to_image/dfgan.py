@@ -118,9 +118,10 @@ class Generator(nnx.Module):
         Raises:
           ValueError: another size.
         """
-        self.noise_dim, self.sentence_dim, self.width = noise_dim, sentence_dim, width
+        self.noise_dim, self.sentence_dim = noise_dim, sentence_dim
         features = _widths(image_size, width)[::-1]
-        self.begin = nnx.Linear(noise_dim, 8 * width * _SMALLEST**2, kernel_init=_UNIFORM, rngs=rngs)
+        self.features = features[0]
+        self.begin = nnx.Linear(noise_dim, features[0] * _SMALLEST**2, kernel_init=_UNIFORM, rngs=rngs)
         self.blocks = nnx.List(
             Up(noise_dim + sentence_dim, a, b, rngs=rngs) for a, b in zip(features[:-1], features[1:], strict=True)
         )
@@ -143,7 +144,7 @@ class Generator(nnx.Module):
                 f"got {noise.shape} and {sentence.shape}."
             )
         condition = jnp.concatenate([noise, sentence], axis=1)
-        x = self.begin(noise).reshape(-1, _SMALLEST, _SMALLEST, 8 * self.width)
+        x = self.begin(noise).reshape(-1, _SMALLEST, _SMALLEST, self.features)
         for block in self.blocks:
             x = block(x, condition)
         return jnp.tanh(self.last(leaky_relu(x)))
@@ -222,7 +223,7 @@ def generator_table(image_size: int = 256, width: int = 32) -> weights.Table:
     """
     features = _widths(image_size, width)[::-1]
     # Numbers of the first layer stand channel by channel there, pixel by pixel here.
-    entries = dict(_of_first_layer(width))
+    entries = dict(_of_first_layer(features[0]))
     for block, (a, b) in enumerate(zip(features[:-1], features[1:], strict=True)):
         here, there = f"blocks/{block}", f"GBlocks.{block}"
         for number in (1, 2):
@@ -260,8 +261,8 @@ def discriminator_table(image_size: int = 256, width: int = 32) -> weights.Table
     return entries | {"last/kernel": weights.convolution("joint_conv.2.weight")}
 
 
-def _of_first_layer(width: int) -> weights.Table:
-    shape = (8 * width, _SMALLEST, _SMALLEST)
+def _of_first_layer(features: int) -> weights.Table:
+    shape = (features, _SMALLEST, _SMALLEST)
 
     def kernel(tensor):
         return tensor.reshape(*shape, -1).transpose(3, 1, 2, 0).reshape(tensor.shape[::-1])

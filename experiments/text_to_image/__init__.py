@@ -1,0 +1,1 @@
+"""Text to picture: encoders, systems, and what their pictures show of what was asked."""

@@ -1,0 +1,161 @@
+r"""Every trained system on the same held-out texts: one table, one sheet with a column for each system.
+
+    python -m experiments.text_to_image.compare --runs=runs/vae,runs/dfgan,runs/attngan \
+        --detector=runs/detector --clip=runs/clip --workdir=runs/compare
+
+Measures what `results.jsonl` in the workdir lacks, so an interrupted comparison goes on where it stopped. Writes
+`compare.md` and `compare.html`. Rows of real pictures and of pictures whose texts were exchanged are what a system can
+reach at best and at worst. Several runs of one system (seeds) become one row, mean ± standard deviation.
+"""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from absl import app, flags
+
+from experiments.text_to_image import data, encoders, measures, painters, runs
+from experiments.text_to_image.measures import Judges
+from experiments.text_to_image.painters import Painter
+from gentoolkit import report, study
+from gentoolkit.data import scenes
+from gentoolkit.data.columns import Columns
+from gentoolkit.models.text.recurrent import Encoded
+from gentoolkit.training import launch
+
+_RUNS = flags.DEFINE_list("runs", None, "Folders of runs that paint.", required=True)
+_DETECTOR = flags.DEFINE_string("detector", "", "Folder of a detector's run; without it no objects are counted.")
+_CLIP = flags.DEFINE_string("clip", "", "Folder of a mini-CLIP's run, an encoder that no system was told by.")
+_ENCODER = flags.DEFINE_string("encoder", "", "Folder of the damsm run that measures; that of the first run if empty.")
+_TEXTS = flags.DEFINE_integer("texts", 1000, "Held-out texts, of as many pictures.", lower_bound=2)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the results.", required=True)
+_ROWS, _TWICE = 12, 200
+_COLUMNS = {
+    "objects": "objects with shape and colour",
+    "size": "their size",
+    "texture": "their texture",
+    "relations": "relations",
+    "count": "number of objects",
+    "soa_c": "SOA-C",
+    "soa_i": "SOA-I",
+    "r_precision": "R-precision, own encoder",
+    "r_precision_clip": "R-precision, mini-CLIP",
+    "frechet_detector": "Fréchet, detector's features",
+    "diversity": "diversity, pixels",
+}
+
+
+class Texts:
+    """The texts of one split, with the pictures that they were written of."""
+
+    def __init__(self, name: str, source: Columns, encoder, num: int):
+        """Takes the first text of each of the first pictures."""
+        self.name, num = name, min(num, len(source))
+        self.tokens, self.lengths = data.first_texts(source, num)
+        self.images = measures.signed(source.select("image").take(np.arange(num))["image"])
+        self.said = [scenes.texts(name, row)[0] for row in range(num)] if "scenes" in source.description else []
+        self.encoded = encoders.encode_texts(encoder, self.tokens, self.lengths)
+
+    def first(self, num: int) -> Encoded:
+        """The first texts, encoded."""
+        return Encoded(*(column[:num] for column in self.encoded))
+
+    def measured(self, images: np.ndarray, again: np.ndarray, judges: Judges) -> dict[str, float]:
+        """All figures of pictures of these texts."""
+        return measures.of_pictures(
+            images, again, self.images, judges, texts=self.said, tokens=self.tokens, lengths=self.lengths,
+            encoded=self.encoded,
+        )  # fmt: skip
+
+
+def table(rows: Mapping[str, Sequence[Mapping[str, float]]], *, caption: str) -> report.Table:
+    """A row for each system, with mean and standard deviation over seeds, or the error of one run's own figure."""
+    shown = [name for name in _COLUMNS if any(name in one for found in rows.values() for one in found)]
+    lines: list[list[Any]] = []
+    for name, found in rows.items():
+        line: list[Any] = [name]
+        for metric in shown:
+            values = [one[metric] for one in found if one.get(metric) is not None]
+            if not values:
+                line.append("")
+            elif len(values) == 1:
+                error = found[0].get(f"{metric}_error")
+                line.append(f"{values[0]:.3f}" + (f" ± {error:.3f}" if error is not None else ""))
+            else:
+                line.append(f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}")
+        lines.append(line)
+    return report.Table(["", *(_COLUMNS[name] for name in shown)], lines, caption=caption)
+
+
+def main() -> None:
+    """Measures, and writes table and page."""
+    chosen = [painters.load(run) for run in _RUNS.value]
+    first = chosen[0]
+    for painter in chosen[1:]:
+        if (painter.config.dataset, painter.config.image_size) != (first.config.dataset, first.config.image_size):
+            raise app.UsageError(f"{painter.name} paints other pictures than {first.name}.")
+    where = _ENCODER.value or first.config.encoder
+    own = encoders.load(where, runs.read_config(where, systems=("damsm",)))
+    judges = measures.load_judges(own, detector_run=_DETECTOR.value, clip_run=_CLIP.value)
+    captioned = data.load(first.config)
+    splits = {"seen": captioned.test} | ({"held out": captioned.held_out} if captioned.held_out is not None else {})
+    names = {"seen": "test", "held out": "held_out"}
+    texts = {split: Texts(names[split], source, own.text, _TEXTS.value) for split, source in splits.items()}
+    by_name = {painter.name: painter for painter in chosen}
+
+    def measure(key: Mapping[str, Any]) -> dict[str, float]:
+        of = texts[key["texts"]]
+        if key["run"] == "real pictures":
+            return of.measured(of.images, of.images[:_TWICE], judges)
+        if key["run"] == "texts exchanged":
+            turned = np.roll(of.images, 1, axis=0)
+            return of.measured(turned, turned[:_TWICE], judges)
+        painter = by_name[key["run"]]
+        return of.measured(*_pictures(painter, of), judges)
+
+    keys = [{"run": run, "texts": split} for split in texts for run in ("real pictures", "texts exchanged", *by_name)]
+    settings = {"encoder": where, "detector": _DETECTOR.value, "clip": _CLIP.value, "num_texts": _TEXTS.value}
+    folder = pathlib.Path(_WORKDIR.value)
+    cells = study.complete(folder / "results.jsonl", keys, measure, config=settings)
+    blocks: list[report.Block] = []
+    for split in texts:
+        rows: dict[str, list[Mapping[str, float]]] = {}
+        for cell in cells:
+            if cell["texts"] == split:
+                name = by_name[cell["run"]].config.system if cell["run"] in by_name else cell["run"]
+                rows.setdefault(name, []).append(cell)
+        caption = f"{len(texts[split].tokens)} texts, {split}; one run: ± its standard error, several: ± deviation"
+        made = table(rows, caption=caption)
+        print(f"\n{made.markdown()}")
+        blocks += [made]
+        blocks.append(_sheet(chosen, texts[split]))
+    report.write_text(folder / "compare.md", "\n".join(b.markdown() for b in blocks if isinstance(b, report.Table)))
+    page = report.write_page(
+        folder / "compare.html", *blocks, report.provenance(report.command()), title="Systems on the same texts"
+    )
+    print(f"Page: {page}")
+
+
+def _pictures(painter: Painter, of: Texts) -> tuple[np.ndarray, np.ndarray]:
+    encoded = encoders.encode_texts(painter.text, of.tokens, of.lengths)
+    images = measures.paint(painter.system, painter.models, encoded, seed=0)
+    few = Encoded(*(column[:_TWICE] for column in encoded))
+    return images, measures.paint(painter.system, painter.models, few, seed=1)
+
+
+def _sheet(chosen: Sequence[Painter], of: Texts) -> report.Block:
+    num = min(_ROWS, len(of.tokens))
+    columns = [measures.unit(of.images[:num])]
+    for painter in chosen:
+        encoded = encoders.encode_texts(painter.text, of.tokens[:num], of.lengths[:num])
+        columns.append(measures.unit(measures.paint(painter.system, painter.models, encoded, seed=0)))
+    heads = ["real", *(f"{painter.config.system}: {pathlib.Path(painter.name).name}" for painter in chosen)]
+    return report.sheet(
+        list(zip(*columns, strict=True)), columns=heads, labels=of.said[:num] or [""] * num,
+        caption=f"The first {num} texts ({of.name})",
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    launch.start(study.script(main), expected=(OSError, ValueError))

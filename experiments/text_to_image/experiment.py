@@ -1,0 +1,147 @@
+"""One run: pictures with texts, system, training, measurements, a sheet, a page."""
+
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from experiments.text_to_image import config as config_lib
+from experiments.text_to_image import data, encoders, measures, runs
+from experiments.text_to_image.data import Captioned
+from experiments.text_to_image.encoders import Pretrained
+from experiments.text_to_image.systems import build, clip
+from experiments.text_to_image.systems.system import System
+from gentoolkit import report, study, training
+from gentoolkit.data import pipeline
+
+_MEASURED, _TWICE = 1000, 200  # texts that are painted to be measured, and how many of them twice
+_ROWS, _NOISES = 8, 4  # texts and pictures of each on a sheet
+_DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
+
+
+def run(config: ConfigDict, workdir: str | pathlib.Path, mesh: jax.sharding.Mesh) -> dict[str, float]:
+    """Trains a system (or goes on with it), measures it, and writes the page of the run.
+
+    Args:
+      config: as from `config.get_config`.
+      workdir: folder of the run.
+      mesh: devices, from `training.make_mesh`.
+
+    Returns:
+      The latest metrics by name; those of held-out texts begin with `test/`.
+
+    Raises:
+      ValueError: options that cannot be, or an encoder that does not fit.
+    """
+    workdir = pathlib.Path(workdir)
+    dtype = study.choose("config.compute_dtype", config.compute_dtype, _DTYPES)
+    captioned = data.load(config)
+    told = encoder_of(config, captioned) if config.system in config_lib.PAINTERS else None
+    system = build.build(config, captioned, told)
+    part = {"process_index": jax.process_index(), "process_count": jax.process_count()}
+    stream = data.stream(config, captioned.train, *system.columns, **part)
+    fields = stream.fields
+    result = training.train(
+        system.models,
+        system.players,
+        iter(stream),
+        workdir=workdir,
+        num_steps=config.num_steps,
+        seed=config.seed,
+        config=config,
+        frozen=system.frozen or None,
+        prepare=lambda batch: pipeline.scale(fields, batch, (-1.0, 1.0)),
+        evaluators={"test": _kept(_measurements(config, system, captioned, told, workdir), captioned, workdir)},
+        compute_dtype=dtype,
+        ema_decay=dict.fromkeys(system.averaged, config.ema_decay) if config.ema_decay and system.averaged else None,
+        mesh=mesh,
+        **config.train,
+    )
+    if jax.process_index() == 0:
+        report.write_summary(
+            workdir,
+            title=f"{config.system} on {captioned.train.description}",
+            command=report.command(),
+            pictures=[("samples.png", "Painted pictures of each text, and the real one on the right")]
+            if system.draw
+            else [],
+            notes=[captioned.credit] if captioned.credit else [],
+        )
+        report.write_run(workdir)
+    return result.metrics
+
+
+def _kept(measure, captioned: Captioned, workdir: pathlib.Path):
+    """An evaluator that also keeps the words of the run, without which its checkpoints cannot be used."""
+
+    def kept(models, step: int) -> dict[str, float]:
+        if jax.process_index() == 0:
+            encoders.save_vocabulary(workdir, captioned.vocabulary, captioned.max_words)
+        return measure(models, step)
+
+    return kept
+
+
+def encoder_of(config: ConfigDict, captioned: Captioned) -> Pretrained:
+    """The frozen encoder that a painter is told by.
+
+    Raises:
+      ValueError: none is named, or it is of other words or sizes.
+    """
+    if not config.encoder:
+        raise ValueError(f"config.encoder must be the folder of a damsm run; {encoders.HOW}.")
+    found = encoders.load(config.encoder, runs.read_config(config.encoder, systems=("damsm",)))
+    encoders.check(found, captioned.vocabulary, image_size=config.image_size, source=config.encoder)
+    return found
+
+
+def _measurements(
+    config: ConfigDict, system: System, captioned: Captioned, told: Pretrained | None, workdir: pathlib.Path
+):
+    """Held-out measurements at every evaluation."""
+    test = captioned.test
+    num = min(_MEASURED, len(test))
+    if config.system == "detector":
+        return lambda models, step: measures.of_detector(models, test, num)
+    tokens, lengths = data.first_texts(test, num)
+    images = measures.signed(test.select("image").take(np.arange(num))["image"])
+    if config.system == "damsm":
+
+        def of_damsm(models, step: int) -> dict[str, float]:
+            texts = encoders.encode_texts(models["text"], tokens, lengths)
+            seen = encoders.encode_images(models["images"], images)
+            return measures.of_embeddings(seen.picture, texts.sentence, measures.groups_of(tokens))
+
+        return of_damsm
+    if config.system == "clip":
+        return lambda models, step: measures.of_embeddings(
+            *clip.embed(models, images, tokens, lengths), measures.groups_of(tokens)
+        )
+    judges = measures.Judges(told)
+    encoded = encoders.encode_texts(told.text, tokens, lengths)
+
+    def of_painter(models, step: int) -> dict[str, float]:
+        painted = measures.paint(system, models, encoded, seed=0)
+        first = type(encoded)(*(column[:_TWICE] for column in encoded))
+        again = measures.paint(system, models, first, seed=1)
+        if jax.process_index() == 0:
+            _save_sheet(system, models, encoded, images, workdir)
+        values = measures.of_pictures(
+            painted, again, images, judges, texts=(), tokens=tokens, lengths=lengths, encoded=encoded
+        )
+        values.pop("num")
+        return values
+
+    return of_painter
+
+
+def _save_sheet(system: System, models, encoded, images: np.ndarray, workdir: pathlib.Path) -> None:
+    rows = [np.repeat(column[:_ROWS], _NOISES, axis=0) for column in encoded]
+    painted = measures.paint(system, models, type(encoded)(*rows), seed=2)
+    painted = painted.reshape(_ROWS, _NOISES, *painted.shape[1:])
+    shown = np.concatenate([painted, images[:_ROWS, None]], axis=1)
+    report.save_grid(
+        workdir / "pictures" / "samples.png", measures.unit(shown.reshape(-1, *shown.shape[2:])), columns=_NOISES + 1
+    )

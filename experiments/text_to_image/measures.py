@@ -1,0 +1,237 @@
+"""What is measured of encoders, of detectors, and of painted pictures."""
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from experiments.text_to_image import encoders as encoders_lib
+from experiments.text_to_image import runs
+from experiments.text_to_image.encoders import Pretrained
+from experiments.text_to_image.systems import clip, detector
+from experiments.text_to_image.systems.system import System
+from gentoolkit import evaluation, training
+from gentoolkit.data import scenes
+from gentoolkit.data.columns import Columns
+from gentoolkit.evaluation import objects, retrieval, statistics
+from gentoolkit.models.text.recurrent import Encoded
+
+_SETS = (64, 1000)  # sizes of the sets in which a text looks for its picture
+_BATCH = 100
+
+
+class Judges(NamedTuple):
+    """Trained networks that measure what others paint.
+
+    Attributes:
+      encoders: those by which painters are told of texts.
+      detector: models of a detector's run; None where objects are not counted.
+      clip: models of a mini-CLIP, which no painter was told by; None for none.
+    """
+
+    encoders: Pretrained
+    detector: dict[str, Any] | None = None
+    clip: dict[str, Any] | None = None
+
+
+def load_judges(encoders: Pretrained, *, detector_run: str = "", clip_run: str = "") -> Judges:
+    """Loads judges from the folders of their runs; an empty name leaves one out.
+
+    Args:
+      encoders: loaded.
+      detector_run: of a detector.
+      clip_run: of a mini-CLIP of the same words.
+    """
+    found, own = None, None
+    if detector_run:
+        config = runs.read_config(detector_run, systems=("detector",))
+        _check_size(config, encoders.image_size, detector_run)
+        found = training.load(detector_run, lambda rngs: detector.network(config, rngs))
+    if clip_run:
+        of_clip = runs.read_config(clip_run, systems=("clip",))
+        _check_size(of_clip, encoders.image_size, clip_run)
+        vocabulary, length = encoders_lib.read_vocabulary(pathlib.Path(clip_run))
+        if vocabulary != encoders.vocabulary:
+            raise ValueError(f"The network in {clip_run} was trained on another vocabulary than the encoder.")
+        own = training.load(clip_run, lambda rngs: clip.network(of_clip, vocabulary, length, rngs))
+    return Judges(encoders, found, own)
+
+
+def signed(pixels: np.ndarray) -> np.ndarray:
+    """Bytes to [-1, 1]."""
+    return np.asarray(pixels, np.float32) / 127.5 - 1
+
+
+def unit(images: np.ndarray) -> np.ndarray:
+    """[-1, 1] to [0, 1]."""
+    return np.clip((np.asarray(images, np.float32) + 1) / 2, 0, 1)
+
+
+def of_embeddings(images: np.ndarray, texts: np.ndarray, groups: np.ndarray) -> dict[str, float]:
+    """Held-out retrieval; texts that say the same in the same words are no negatives of each other."""
+    values = {}
+    for size in _SETS:
+        if size <= len(images):
+            found = retrieval.recall_at_one(images, texts, size=size, groups=groups)
+            values[f"recall_of_{size}"], values[f"recall_of_{size}_error"] = found.value, found.standard_error
+            values[f"recall_of_{size}_chance"] = found.chance
+    return values
+
+
+def groups_of(tokens: np.ndarray) -> np.ndarray:
+    """A number for each text, equal where all words are."""
+    return np.unique(tokens, axis=0, return_inverse=True)[1].reshape(-1)
+
+
+def of_detector(models, test: Columns, num: int) -> dict[str, float]:
+    """What a detector sees of real scenes, beside all that is in them."""
+    part = test.select("image", "boxes", *(column for column, _ in detector.KINDS.values())).take(np.arange(num))
+    seen = detector.look(models, signed(part["image"]))
+    asked, boxes = [], []
+    for row in range(num):
+        there = int(part["boxes"].lengths[row])
+        names = {name: part[column].values[row] for name, (column, _) in detector.KINDS.items()}
+        every = tuple({name: int(of[place]) for name, of in names.items()} for place in range(there))
+        asked.append(scenes.Asked(every, ()))
+        boxes.append(part["boxes"].values[row, :there])
+    return _shares(_accuracy(seen, asked, boxes))
+
+
+def of_texts(found: Sequence[objects.Found], texts: Sequence[str]) -> dict[str, objects.Share]:
+    """What pictures of scenes show of what their texts say."""
+    return _accuracy(found, [scenes.read(text) for text in texts], None)
+
+
+def _accuracy(found, asked, boxes):
+    return objects.accuracy(
+        found, asked, kind="shape", num_classes=len(scenes.SHAPES), bound=("shape", "colour"),
+        directions=detector.DIRECTIONS, boxes=boxes,
+    )  # fmt: skip
+
+
+def _shares(scores: dict[str, objects.Share]) -> dict[str, float]:
+    values = {}
+    for name, share in scores.items():
+        values[name], values[f"{name}_error"] = share.value, share.standard_error
+    return values
+
+
+def paint(
+    system: System,
+    models,
+    texts: Encoded,
+    *,
+    seed: int = 0,
+    noise: np.ndarray | None = None,
+    batch_size: int = _BATCH,
+) -> np.ndarray:
+    """Paints one picture of each text, `[n, h, w, 3]` in [-1, 1].
+
+    Args:
+      system: of the painter.
+      models: what paints.
+      texts: `n` of them.
+      seed: text i gets the i-th noise of it, where none is given.
+      noise: `[n, noise_dim]`.
+      batch_size: of the compiled program.
+    """
+    draw = _drawing(system)
+    if noise is None:
+        noise = np.random.default_rng(seed).standard_normal((len(texts.sentence), system.noise_dim), np.float32)
+    painted = []
+    for start in range(0, len(noise), batch_size):
+        rows = np.minimum(np.arange(start, start + batch_size), len(noise) - 1)
+        part = Encoded(*(np.asarray(column)[rows] for column in texts))
+        painted.append(np.asarray(draw(models, part, noise[rows])))
+    return np.concatenate(painted)[: len(noise)]
+
+
+def of_pictures(
+    images: np.ndarray,
+    again: np.ndarray,
+    real: np.ndarray,
+    judges: Judges,
+    *,
+    texts: Sequence[str],
+    tokens: np.ndarray,
+    lengths: np.ndarray,
+    encoded: Encoded,
+) -> dict[str, float]:
+    """All that is measured of painted pictures.
+
+    Args:
+      images: `[n, h, w, 3]` in [-1, 1], one of each text.
+      again: `[m, h, w, 3]`, another one of each of the first m texts.
+      real: `[n, h, w, 3]`, those that the texts were written of.
+      judges: what measures.
+      texts: `n` texts.
+      tokens: `[n, t]` their words.
+      lengths: `[n]`.
+      encoded: what the encoder makes of them.
+
+    Returns:
+      Figures by name, each with its `_error`.
+    """
+    groups, num = groups_of(tokens), len(images)
+    others = min(99, len(np.unique(groups)) - 1)
+    whole = encoders_lib.encode_images(judges.encoders.images, images).picture
+    values: dict[str, float] = {}
+    if others >= 1:
+        own = retrieval.r_precision(whole, encoded.sentence, num_others=others, groups=groups)
+        values |= {"r_precision": own.value, "r_precision_error": own.standard_error}
+        if judges.clip is not None:
+            other = retrieval.r_precision(
+                *clip.embed(judges.clip, images, tokens, lengths), num_others=others, groups=groups
+            )
+            values |= {"r_precision_clip": other.value, "r_precision_clip_error": other.standard_error}
+    if judges.detector is not None:
+        values |= _shares(of_texts(detector.look(judges.detector, images), texts))
+        values |= _distance(_features(judges.detector, images), _features(judges.detector, real))
+    apart = np.abs(unit(images[: len(again)]) - unit(again)).mean((1, 2, 3))
+    values |= {"diversity": float(apart.mean()), "diversity_error": float(apart.std() / np.sqrt(len(apart)))}
+    return values | {"num": float(num)}
+
+
+def _distance(images: np.ndarray, real: np.ndarray) -> dict[str, float]:
+    """Fréchet distance of the detector's features, between as many painted as real pictures."""
+    moments = [_moments(rows) for rows in (images, real)]
+    found = evaluation.frechet_distance(*moments, features_name="detector")
+    return {"frechet_detector": found["frechet_detector"]}
+
+
+def _moments(rows: np.ndarray):
+    batches = [{"features": rows}]
+    return evaluation.measure(
+        batches, extract=lambda batch: batch, statistics={"moments": statistics.moments("features")}
+    )["moments"]
+
+
+def _features(models, images: np.ndarray, *, batch_size: int = 200) -> np.ndarray:
+    found = []
+    for start in range(0, len(images), batch_size):
+        part = images[start : start + batch_size]
+        filled = np.concatenate([part, np.repeat(part[:1], batch_size - len(part), axis=0)])
+        found.append(np.asarray(_mean_features(models, filled))[: len(part)])
+    return np.concatenate(found)
+
+
+_mean_features = training.jit(lambda models, images: jnp.mean(models["detector"].look(images), axis=(1, 2)))
+_DRAWING: dict[Any, Any] = {}
+
+
+def _drawing(system: System):
+    """The compiled function that paints, one for each system."""
+    if system.draw not in _DRAWING:
+        draw = system.draw
+        _DRAWING[draw] = training.jit(
+            lambda models, texts, noise: draw(models, Encoded(*map(jnp.asarray, texts)), noise)
+        )
+    return _DRAWING[system.draw]
+
+
+def _check_size(config: ConfigDict, image_size: int, run: str) -> None:
+    if config.image_size != image_size:
+        raise ValueError(f"The network in {run} is of pictures of {config.image_size} pixels, not {image_size}.")

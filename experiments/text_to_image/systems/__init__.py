@@ -1,0 +1,1 @@
+"""Each system: who trains what, and what is done with it afterwards."""

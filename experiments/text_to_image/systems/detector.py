@@ -1,0 +1,88 @@
+"""The detector of objects by which pictures are measured: trained on drawn scenes, whose objects are known."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from ml_collections import ConfigDict
+
+from experiments.text_to_image.systems.system import Models, System, mean
+from gentoolkit import training
+from gentoolkit.data import scenes
+from gentoolkit.evaluation import objects
+from gentoolkit.models.detector import Detector
+from gentoolkit.objectives import detection
+from gentoolkit.training import Player
+
+# Kinds of classes, the columns that have them, and how many there are.
+KINDS = {
+    "shape": ("shapes", scenes.SHAPES),
+    "colour": ("colours", scenes.COLOURS),
+    "size": ("sizes", scenes.SIZES),
+    "texture": ("textures", scenes.TEXTURES),
+}
+DIRECTIONS = ((-1, 0), (1, 0), (0, -1), (0, 1))  # of scenes.RELATIONS: across, down
+_BOX_WEIGHT = 5.0
+
+
+def network(config: ConfigDict, rngs: nnx.Rngs) -> dict[str, nnx.Module]:
+    """Builds the detector of a configuration."""
+    options = config.detector
+    counts = {name: len(known) for name, (_, known) in KINDS.items()}
+    return {
+        "detector": Detector(
+            counts, image_size=config.image_size, width=options.width, num_blocks=options.num_blocks, rngs=rngs
+        )
+    }
+
+
+def system(config: ConfigDict) -> System:
+    """Builds the system of a configuration.
+
+    Raises:
+      ValueError: the data set does not say where its objects are.
+    """
+    if config.dataset != "scenes":
+        raise ValueError(f"A detector is trained on scenes, whose objects are known; got {config.dataset!r}.")
+    rate = training.learning_rate(config.detector.peak, num_steps=config.num_steps, decay="cosine")
+    return System(
+        models=functools.partial(network, config),
+        players={"detector": Player(detecting, optax.adam(rate))},
+        columns=("boxes", *(column for column, _ in KINDS.values())),
+    )
+
+
+def detecting(models: Models, batch, turn):
+    """Objective: where objects are, what they are, and their boxes."""
+    # Noise and a change of contrast, so that what a painter blurs a little is still told.
+    key_noise, key_scale = jax.random.split(turn.key)
+    images = batch["image"]
+    scale = jax.random.uniform(key_scale, (len(images), 1, 1, 1), minval=0.8, maxval=1.1)
+    images = jnp.clip(images * scale + 0.06 * jax.random.normal(key_noise, images.shape), -1.0, 1.0)
+    grid = models["detector"](images)
+    found = detection.on_grid(
+        *grid,
+        true_classes={name: batch[column].values for name, (column, _) in KINDS.items()},
+        true_boxes=batch["boxes"].values,
+        valid=batch["boxes"].valid,
+    )
+    terms = {"presence": mean(found.presence), "boxes": mean(found.boxes)}
+    terms |= {name: mean(rows) for name, rows in found.classes.items()}
+    return sum(terms.values()) + (_BOX_WEIGHT - 1) * terms["boxes"], terms
+
+
+def look(models: Models, images: np.ndarray, *, batch_size: int = 200) -> list[objects.Found]:
+    """What a trained detector finds in pictures `[n, h, w, 3]` in [-1, 1]."""
+    found: list[objects.Found] = []
+    for start in range(0, len(images), batch_size):
+        part = images[start : start + batch_size]
+        filled = np.concatenate([part, np.repeat(part[:1], batch_size - len(part), axis=0)])
+        grid = jax.tree.map(np.asarray, _look(models, filled))
+        found += objects.decode(*grid)[: len(part)]
+    return found
+
+
+_look = training.jit(lambda models, images: models["detector"](images))

@@ -1,0 +1,77 @@
+"""DF-GAN: one generator, one discriminator of pictures with their sentence, a penalty on its slope at true pairs."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from ml_collections import ConfigDict
+
+from experiments.text_to_image.encoders import Pretrained
+from experiments.text_to_image.systems.system import Models, System, encode, mean, next_rows
+from gentoolkit import training
+from gentoolkit.models.text.recurrent import Encoded
+from gentoolkit.models.text_to_image import dfgan
+from gentoolkit.objectives import adversarial, penalties
+from gentoolkit.training import Player
+
+
+def system(config: ConfigDict, encoders: Pretrained) -> System:
+    """Builds the system of a configuration."""
+    options = config.dfgan
+    sizes = {"image_size": config.image_size, "width": options.width, "sentence_dim": encoders.features}
+
+    def models(rngs: nnx.Rngs) -> dict[str, nnx.Module]:
+        return {
+            "generator": dfgan.Generator(**sizes, noise_dim=options.noise_dim, rngs=rngs),
+            "discriminator": dfgan.Discriminator(**sizes, rngs=rngs),
+        }
+
+    adam = functools.partial(optax.adam, b1=options.b1, b2=options.b2)
+    return System(
+        models=models,
+        players={
+            "generator": Player(painting, adam(options.peak_generator), ("generator",)),
+            "discriminator": Player(
+                functools.partial(judging, options=options), adam(options.peak_discriminator), ("discriminator",)
+            ),
+        },
+        frozen={"text": encoders.text},
+        averaged=("generator",),
+        draw=draw,
+        noise_dim=options.noise_dim,
+    )
+
+
+def draw(models: Models, texts: Encoded, noise: jax.Array) -> jax.Array:
+    """Paints a picture of each text."""
+    return models["generator"](noise, texts.sentence)
+
+
+def painting(models: Models, batch, turn):
+    """Objective: painted pictures pass for real ones that belong to their text."""
+    texts = encode(models, batch)
+    noise = jax.random.normal(turn.key, (len(texts.sentence), models["generator"].noise_dim))
+    fake = draw(models, texts, noise)
+    logits = models["discriminator"](fake, texts.sentence)
+    return mean(adversarial.generator(adversarial.hinge(), logits)), {}, {"fake": fake, "sentence": texts.sentence}
+
+
+def judging(models: Models, batch, turn, *, options):
+    """Objective: real pictures with their own text are told from painted ones and from those with another's."""
+    del turn
+    judge, sentence = models["discriminator"], batch["generator/sentence"]
+    seen = judge.look(batch["image"])
+    real = judge.judge(seen, sentence)
+    other = judge.judge(seen, next_rows(sentence))
+    fake = judge(batch["generator/fake"], sentence)
+    weight = options.mismatched
+    loss = mean(adversarial.discriminator(adversarial.hinge(), real, fake, other, weights=(weight, weight)))
+    metrics = {"real": jnp.mean(real), "fake": jnp.mean(fake), "mismatched": jnp.mean(other)}
+    if options.gradient_penalty:
+        slopes = penalties.matching_aware(
+            training.pure(judge), batch["image"], sentence, strength=options.gradient_penalty, power=options.power
+        )
+        loss, metrics = loss + mean(slopes), metrics | {"penalty": mean(slopes)}
+    return loss, metrics

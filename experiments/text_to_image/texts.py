@@ -1,0 +1,64 @@
+"""Texts of users as numbers of words: what cannot be drawn is refused, what is not understood is said."""
+
+import pathlib
+import unicodedata
+from collections.abc import Sequence
+
+import numpy as np
+
+from gentoolkit.data.text import Vocabulary
+from gentoolkit.data.text import words as words_of
+
+
+def read_file(path: str | pathlib.Path) -> list[str]:
+    """Reads texts, one a line; empty lines are passed over.
+
+    Raises:
+      OSError: it cannot be read.
+      ValueError: it is not text in UTF-8, or holds none.
+    """
+    path = pathlib.Path(path)
+    try:
+        found = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} must be text in UTF-8: {error}") from error
+    found = [line for line in found if line]
+    if not found:
+        raise ValueError(f"{path} holds no text.")
+    return found
+
+
+def encode(texts: Sequence[str], vocabulary: Vocabulary, *, max_words: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Turns texts into numbers of words.
+
+    Args:
+      texts: at least one.
+      vocabulary: of the encoder.
+      max_words: with which it was trained.
+
+    Returns:
+      `[n, t]` numbers, `[n]` lengths, and a line for each text with words that are not known.
+
+    Raises:
+      ValueError: no text, or one that is empty, has control characters, too many words, or no known word.
+    """
+    if not texts:
+        raise ValueError("A text is needed.")
+    told = []
+    for text in texts:
+        shown = repr(text if len(text) <= 80 else text[:77] + "...")
+        if bad := sorted({f"U+{ord(c):04X}" for c in text if unicodedata.category(c) == "Cc" and not c.isspace()}):
+            raise ValueError(f"The text {shown} has control characters: {', '.join(bad)}.")
+        count = len(words_of(text))
+        if not count:
+            raise ValueError(f"The text {shown} has no words.")
+        if count > max_words:
+            raise ValueError(f"The text {shown} has {count} words; the encoder reads at most {max_words}.")
+        unknown = vocabulary.unknown(text)
+        if len(unknown) == count:
+            known = ", ".join(vocabulary.words[:12])
+            raise ValueError(f"The text {shown} has no word that the encoder knows; it knows {known}, ...")
+        if unknown:
+            told.append(f"{shown}: not known, and read as any other word: {', '.join(dict.fromkeys(unknown))}")
+    tokens = vocabulary.encode(texts, max_length=max_words)
+    return tokens.values, tokens.lengths, told

@@ -1,0 +1,217 @@
+"""Whether pictures show what their texts ask for: objects found by a detector beside objects that were named.
+
+    seen = objects.decode(grid.presence, grid.classes, grid.boxes)          # of a detector that is handed in
+    scores = objects.accuracy(seen, asked, classes="shape", names=SHAPES, directions=((-1, 0), (1, 0), (0, -1), (0, 1)))
+    scores["soa_c"].value, scores["soa_c"].standard_error
+
+Everything here runs on the host. The detector's own recall on real pictures is the ceiling: print it beside.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from gentoolkit.evaluation.result import jackknife_error
+
+_BLOCKS = 50  # of the jackknife: whole pictures are left out, since objects of one are not independent
+_CLEAR = 1.2  # how many times further along the asked axis than across it
+
+
+class Asked(Protocol):
+    """What a text asks for, such as `gentoolkit.data.scenes.read` gives it."""
+
+    @property
+    def objects(self) -> Sequence[Mapping[str, int]]:
+        """Classes of each object by kind, as far as they are said."""
+        ...
+
+    @property
+    def relations(self) -> Sequence[tuple[int, int, int]]:
+        """`(object, relation, object)`."""
+        ...
+
+
+class Found(NamedTuple):
+    """Objects that were seen in one picture, the surest first.
+
+    Attributes:
+      classes: `[m]` by kind.
+      boxes: `[m, 4]` left, top, right, bottom as shares of the side.
+      scores: `[m]` probabilities.
+    """
+
+    classes: dict[str, np.ndarray]
+    boxes: np.ndarray
+    scores: np.ndarray
+
+
+class Share(NamedTuple):
+    """A share with its doubt.
+
+    Attributes:
+      value: from 0 to 1; NaN where nothing asked for it.
+      standard_error: by leaving out a part of the pictures at a time.
+      num: how many things were asked for.
+    """
+
+    value: float
+    standard_error: float
+    num: int
+
+
+def decode(
+    presence: np.ndarray,
+    classes: Mapping[str, np.ndarray],
+    boxes: np.ndarray,
+    *,
+    threshold: float = 0.5,
+    overlap: float = 0.4,
+) -> list[Found]:
+    """Takes objects from what a detector says of the cells of a grid.
+
+    Args:
+      presence: `[b, n]` logits.
+      classes: `[b, n, k]` logits by kind.
+      boxes: `[b, n, 4]`.
+      threshold: least probability of an object.
+      overlap: of two boxes whose intersection is a greater share of their union, the surer one stays.
+
+    Returns:
+      What is found in each picture.
+    """
+    probability = 1.0 / (1.0 + np.exp(-np.asarray(presence, np.float64)))
+    best = {name: np.asarray(logits).argmax(-1) for name, logits in classes.items()}
+    boxes, found = np.asarray(boxes, np.float64), []
+    for row, scores in enumerate(probability):
+        kept: list[int] = []
+        for place in np.argsort(-scores, kind="stable"):
+            if scores[place] < threshold:
+                break
+            if all(intersection_over_union(boxes[row, place], boxes[row, other]) <= overlap for other in kept):
+                kept.append(int(place))
+        found.append(Found({name: of[row, kept] for name, of in best.items()}, boxes[row, kept], scores[kept]))
+    return found
+
+
+def intersection_over_union(one: np.ndarray, other: np.ndarray) -> float:
+    """The area that two boxes have in common, as a share of the area of both; 0 for a box without area."""
+    sides = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
+    common = float(np.prod(np.maximum(sides, 0.0)))
+    both = sum(float(np.prod(np.maximum(box[2:] - box[:2], 0.0))) for box in (one, other)) - common
+    return common / both if both > 0 else 0.0
+
+
+def accuracy(
+    found: Sequence[Found],
+    asked: Sequence[Asked],
+    *,
+    kind: str,
+    num_classes: int,
+    bound: Sequence[str],
+    directions: Sequence[tuple[int, int]],
+    boxes: Sequence[Sequence[np.ndarray]] | None = None,
+) -> dict[str, Share]:
+    """Shares of what was asked for that is seen.
+
+    Args:
+      found: what a detector sees in each picture.
+      asked: what the text of each picture asks for.
+      kind: of classes by which objects are counted for Semantic Object Accuracy.
+      num_classes: of that kind.
+      bound: kinds that must be right together in one object for it to be the one that was named ("shape", "colour").
+      directions: for each relation the direction, across and down, in which the first object lies from the second.
+      boxes: for pictures painted from a layout, the boxes of each picture's objects, in the order of `asked`.
+
+    Returns:
+      By name: `soa_c` and `soa_i` (Semantic Object Accuracy, mean over classes and over all), `objects` (named objects
+      that are there with all of `bound`, each found object standing for one), further kinds that are said of objects
+      so found, `relations` (both objects there and clearly on the asked sides), `count` (as many objects as named), and
+      with `boxes` `soa_iou`, the overlap with the asked box of the best found object of its class.
+
+    Raises:
+      ValueError: unequal numbers of pictures, or no picture.
+
+    References:
+      Hinz, Heinrich, Wermter, Semantic object accuracy for generative text-to-image synthesis, 2019, section 4.
+    """
+    if not found or len(found) != len(asked) or (boxes is not None and len(boxes) != len(found)):
+        raise ValueError(f"found and asked must be of the same pictures, got {len(found)} and {len(asked)}.")
+    parts: dict[str, list[Any]] = {}
+    hits = np.zeros((len(found), num_classes))
+    wanted = np.zeros((len(found), num_classes))
+    for row, (seen, text) in enumerate(zip(found, asked, strict=True)):
+        for value in {one[kind] for one in text.objects if kind in one}:
+            wanted[row, value] = 1
+            hits[row, value] = value in seen.classes[kind]
+        match = _matched(seen, text.objects, bound)
+        scores = {"objects": [place is not None for place in match]}
+        for name in {name for one in text.objects for name in one} - set(bound):
+            scores[name] = [
+                bool(seen.classes[name][place] == one[name])
+                for place, one in zip(match, text.objects, strict=True)
+                if place is not None and name in one
+            ]
+        middle = (seen.boxes[:, :2] + seen.boxes[:, 2:]) / 2 if len(seen.boxes) else np.zeros((0, 2))
+        scores["relations"] = [
+            match[i] is not None and match[j] is not None and _lies(middle[match[i]] - middle[match[j]], directions[r])
+            for i, r, j in text.relations
+        ]
+        scores["count"] = [len(seen.scores) == len(text.objects)]
+        if boxes is not None:
+            scores["soa_iou"] = [
+                max(
+                    (intersection_over_union(box, b) for b, c in zip(seen.boxes, seen.classes[kind], strict=True)
+                     if c == one.get(kind)),
+                    default=0.0,
+                )
+                for one, box in zip(text.objects, boxes[row], strict=True)
+            ]  # fmt: skip
+        for name, values in scores.items():
+            parts.setdefault(name, [(0.0, 0)] * len(found))[row] = (float(np.sum(values)), len(values))
+    shares = {name: _pooled(np.array(rows, np.float64)) for name, rows in parts.items()}
+    each = _jackknife(lambda keep: _mean_of_classes(hits[keep], wanted[keep]), len(found))
+    shares["soa_c"] = Share(_mean_of_classes(hits, wanted), each, int(wanted.sum()))
+    shares["soa_i"] = _pooled(np.stack([hits.sum(1), wanted.sum(1)], axis=1))
+    return shares
+
+
+def _matched(seen: Found, objects: Sequence[Mapping[str, int]], bound: Sequence[str]) -> list[int | None]:
+    """For each object that is named the place of one that was found and has all of `bound`, each at most once.
+
+    Of several that would do, the one that has most of what else is said is taken.
+    """
+    free, match = set(range(len(seen.scores))), []
+    for one in objects:
+        fitting = [p for p in free if all(seen.classes[n][p] == one[n] for n in bound if n in one)]
+        best = max(fitting, key=lambda p: (sum(seen.classes[n][p] == v for n, v in one.items()), -p), default=None)
+        free.discard(best)
+        match.append(best)
+    return match
+
+
+def _lies(offset: np.ndarray, direction: tuple[int, int]) -> bool:
+    along = float(offset @ np.array(direction))
+    across = float(abs(offset @ np.array(direction[::-1])))
+    return along > 0 and along >= _CLEAR * across
+
+
+def _pooled(rows: np.ndarray) -> Share:
+    """`[n, 2]` hits and numbers of each picture to the share of all."""
+
+    def share(keep: Any) -> float:
+        hits, num = rows[keep].sum(0)
+        return hits / num if num else float("nan")
+
+    everything = np.ones(len(rows), bool)
+    return Share(share(everything), _jackknife(share, len(rows)), int(rows[:, 1].sum()))
+
+
+def _mean_of_classes(hits: np.ndarray, wanted: np.ndarray) -> float:
+    num = wanted.sum(0)
+    return float(np.mean(hits.sum(0)[num > 0] / num[num > 0])) if num.any() else float("nan")
+
+
+def _jackknife(function: Any, num: int) -> float:
+    blocks = np.arange(num) % min(_BLOCKS, num)
+    return jackknife_error(np.array([function(blocks != block) for block in range(blocks.max() + 1)]))

@@ -1,0 +1,96 @@
+"""Pictures beside what was asked for: shares on tables made by hand, and boxes taken from a grid."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from gentoolkit.evaluation import objects
+
+pytestmark = pytest.mark.fast
+_SIDES = ((-1, 0), (1, 0), (0, -1), (0, 1))
+
+
+class Text(NamedTuple):
+    objects: tuple
+    relations: tuple = ()
+
+
+def _found(*seen):
+    """`(shape, colour, size, x, y)` each."""
+    rows = np.array(seen, float).reshape(-1, 5)
+    boxes = np.stack([rows[:, 3] - 0.1, rows[:, 4] - 0.1, rows[:, 3] + 0.1, rows[:, 4] + 0.1], axis=1)
+    classes = {name: rows[:, place].astype(int) for place, name in enumerate(("shape", "colour", "size"))}
+    return objects.Found(classes, boxes, np.ones(len(rows)))
+
+
+def _accuracy(found, asked, **options):
+    return objects.accuracy(
+        found, asked, kind="shape", num_classes=3, bound=("shape", "colour"), directions=_SIDES, **options
+    )
+
+
+def test_shares_of_a_table_made_by_hand():
+    red_0, blue_1 = {"shape": 0, "colour": 0}, {"shape": 1, "colour": 1, "size": 2}
+    asked = [
+        Text((red_0, blue_1), ((0, 0, 1),)),  # red 0 to the left of blue 1
+        Text((red_0, red_0)),
+        Text((blue_1,)),
+        Text((red_0, blue_1), ((0, 2, 1),)),
+    ]
+    found = [
+        _found((0, 0, 0, 0.2, 0.5), (1, 1, 2, 0.8, 0.5)),  # all as asked
+        _found((0, 0, 0, 0.2, 0.2)),  # one is missing
+        _found((1, 0, 2, 0.5, 0.5), (2, 1, 0, 0.1, 0.1)),  # attributes bound to the wrong objects
+        _found((0, 0, 1, 0.5, 0.8), (1, 1, 1, 0.5, 0.2)),  # below instead of above, another size
+    ]
+    scores = _accuracy(found, asked)
+    assert scores["objects"].value == pytest.approx((2 + 1 + 0 + 2) / 7) and scores["objects"].num == 7
+    assert scores["relations"].value == 0.5 and scores["relations"].num == 2
+    assert scores["count"].value == pytest.approx(2 / 4)
+    assert scores["size"].value == 0.5 and scores["size"].num == 2
+    # Shape 0 is there in all three pictures that name it, shape 1 in all three too; the mean is not by pictures.
+    assert scores["soa_c"].value == scores["soa_i"].value == 1.0
+    found[3] = _found((0, 0, 1, 0.5, 0.8))
+    scores = _accuracy(found, asked)
+    assert scores["soa_c"].value == pytest.approx((1 + 2 / 3) / 2) and scores["soa_i"].value == pytest.approx(5 / 6)
+    assert scores["relations"].value == 0.5  # what is not there is on no side
+    # Leaving out one of four pictures at a time: 1, 1, 1 and 1/2 ... of the two that ask for a side.
+    parts = np.array([0.0, 0.5, 0.5, 1.0])
+    assert scores["relations"].standard_error == pytest.approx(np.sqrt(3 / 4 * np.sum((parts - parts.mean()) ** 2)))
+
+
+def test_relations_must_be_clear():
+    asked = [Text(({"shape": 0, "colour": 0}, {"shape": 1, "colour": 0}), ((0, 1, 1),))]
+    for x, y, want in ((0.9, 0.5, 1.0), (0.82, 0.75, 1.0), (0.75, 0.8, 0.0), (0.1, 0.5, 0.0)):
+        scores = _accuracy([_found((0, 0, 0, x, y), (1, 0, 0, 0.5, 0.5))], asked)
+        assert scores["relations"].value == want, (x, y)
+
+
+def test_asked_boxes_are_met_by_the_best_of_their_class():
+    asked = [Text(({"shape": 0, "colour": 0},))]
+    found = [_found((0, 1, 0, 0.5, 0.5), (0, 0, 0, 0.6, 0.5), (1, 0, 0, 0.4, 0.5))]
+    scores = _accuracy(found, asked, boxes=[np.array([[0.3, 0.4, 0.5, 0.6]])])
+    assert scores["soa_iou"].value == pytest.approx(0.01 * 2 / (0.04 * 2 - 0.02))  # half of each box in common
+
+
+def test_a_grid_gives_each_object_once():
+    presence = np.full((2, 4), -9.0)
+    presence[0, :3] = [3.0, 2.0, 1.0]
+    boxes = np.zeros((2, 4, 4))
+    boxes[0, :3] = [[0.0, 0.0, 0.5, 0.5], [0.02, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0]]
+    shape = np.zeros((2, 4, 3))
+    shape[0, 0, 2] = shape[0, 2, 1] = 5.0
+    one, none = objects.decode(presence, {"shape": shape}, boxes)
+    assert one.classes["shape"].tolist() == [2, 1] and one.scores[0] > one.scores[1] > 0.5
+    np.testing.assert_array_equal(one.boxes, boxes[0, [0, 2]])
+    assert len(none.scores) == 0 and none.boxes.shape == (0, 4)
+    assert len(objects.decode(presence, {"shape": shape}, boxes, overlap=1.0)[0].scores) == 3
+    assert len(objects.decode(presence, {"shape": shape}, boxes, threshold=0.8)[0].scores) == 1
+
+
+def test_what_cannot_be():
+    with pytest.raises(ValueError, match="of the same pictures, got 1 and 0"):
+        _accuracy([_found()], [])
+    nothing = _accuracy([_found()], [Text(({"shape": 0, "colour": 0},))])
+    assert np.isnan(nothing["relations"].value) and nothing["objects"].value == 0.0

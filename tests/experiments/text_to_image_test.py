@@ -1,0 +1,298 @@
+"""Text to picture: losses at known logits, texts of users, and one tiny run from captions to pictures in a folder."""
+
+import json
+import math
+import pathlib
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from PIL import Image
+
+from experiments.text_to_image import config as config_lib
+from experiments.text_to_image import encoders, experiment, measures, painters, runs, texts
+from experiments.text_to_image.systems import attngan, build, clip, damsm, dfgan, system
+from gentoolkit import training
+from gentoolkit.data.fields import Ragged
+from gentoolkit.data.text import Vocabulary
+from gentoolkit.models.text.recurrent import Encoded
+from gentoolkit.models.text_to_image.damsm import Seen
+
+_ROOT = pathlib.Path(__file__).parents[2]
+_LOG_2 = math.log(2)
+
+
+class Judge:
+    """A discriminator whose logits are given: alone, with a text; those of a shifted text one more."""
+
+    def __init__(self, alone, matched):
+        self.alone, self.matched = alone, matched
+
+    def look(self, images):
+        return images
+
+    def judge_alone(self, seen):
+        return jnp.full(len(seen), self.alone)
+
+    def judge(self, seen, sentence):
+        return jnp.full(len(seen), self.matched) + 0.0 * sentence[:, 0]
+
+    def __call__(self, images, sentence):
+        return self.judge_alone(images), self.judge(images, sentence)
+
+
+def _batch(num=4):
+    return {
+        "image": jnp.zeros((num, 8, 8, 3)),
+        "painters/sentence": jnp.arange(2.0 * num).reshape(num, 2),
+        "painters/fake_4": jnp.zeros((num, 4, 4, 3)),
+        "painters/fake_8": jnp.zeros((num, 8, 8, 3)),
+    }
+
+
+@pytest.mark.fast
+def test_discriminators_of_attngan_that_know_nothing_lose_twice_log_2_a_size():
+    """Two truths in the mean, three untruths in the mean; at any logits each by its own weight."""
+    loss, metrics = attngan.judging(
+        {"judge_4": Judge(0.0, 0.0), "judge_8": Judge(0.0, 0.0)}, _batch(), None, sizes=[4, 8]
+    )
+    assert float(loss) == pytest.approx(4 * _LOG_2) and float(metrics["loss_4"]) == pytest.approx(2 * _LOG_2)
+    loss, _ = attngan.judging({"judge_4": Judge(1.0, -2.0)}, _batch(), None, sizes=[4])
+    up, down = (lambda x: math.log1p(math.exp(-x))), (lambda x: math.log1p(math.exp(x)))
+    want = (up(1) + up(-2)) / 2 + (down(1) + 2 * down(-2)) / 3
+    assert float(loss) == pytest.approx(want, rel=1e-6)
+
+
+@pytest.mark.fast
+def test_smaller_pictures_are_means_of_squares():
+    images = jnp.arange(16.0).reshape(1, 4, 4, 1)
+    np.testing.assert_array_equal(attngan.smaller(images, [2, 4])[2][0, :, :, 0], [[2.5, 4.5], [10.5, 12.5]])
+    np.testing.assert_array_equal(attngan.smaller(images, [2, 4])[4], images)
+
+
+@pytest.mark.fast
+def test_discriminator_of_dfgan_takes_mismatched_pairs_of_the_same_pictures():
+    class Told(Judge):
+        def judge(self, seen, sentence):
+            # The text that was written of the picture has its number: 3 for it, -0.5 for another's, 0 for painted ones.
+            real = seen[:, 0, 0, 0] > 0
+            own = seen[:, 0, 0, 0] == sentence[:, 0]
+            return jnp.where(real, jnp.where(own, 3.0, -0.5), 0.25)
+
+    batch = {
+        "image": jnp.arange(1.0, 5.0)[:, None, None, None] * jnp.ones((4, 2, 2, 3)),
+        "generator/sentence": jnp.arange(1.0, 5.0)[:, None] * jnp.ones((4, 2)),
+        "generator/fake": jnp.zeros((4, 2, 2, 3)),
+    }
+    judge = Told(None, None)
+    judge.__class__.__call__ = lambda self, images, sentence: self.judge(images, sentence)
+    options = config_lib.get_config().dfgan
+    options.gradient_penalty = 0.0
+    loss, metrics = dfgan.judging({"discriminator": judge}, batch, None, options=options)
+    assert float(loss) == pytest.approx(0.5 * 1.25 + 0.5 * 0.5)  # nothing for true pairs beyond the margin
+    assert float(metrics["mismatched"]) == -0.5 and float(metrics["real"]) == 3.0
+
+
+@pytest.mark.fast
+def test_damsm_loses_log_b_four_times_where_nothing_is_known():
+    words, picture = jnp.ones((3, 5, 4)), jnp.ones((3, 4))
+    valid = jnp.arange(5) < jnp.array([5, 2, 1])[:, None]
+    # Sentences are alike; texts of different length have different sums over words, so those are of one length here.
+    same = Encoded(words, picture, valid[:1].repeat(3, 0))
+    options, seen = config_lib.get_config().damsm, Seen(jnp.ones((3, 6, 4)), picture)
+    terms, total = jax.jit(lambda: (damsm.scores(seen, same, options), damsm.loss(seen, same, options)))()
+    for both in terms.values():
+        for rows in both:
+            np.testing.assert_allclose(rows, math.log(3), rtol=1e-5)
+    assert float(total) == pytest.approx(4 * math.log(3), rel=1e-5)
+
+
+@pytest.mark.fast
+def test_the_end_of_a_text_stands_behind_its_last_word():
+    class Sized:
+        class architecture:
+            vocabulary_size = 9
+
+    tokens = jnp.array([[2, 3, 0], [4, 5, 6]])
+    np.testing.assert_array_equal(clip.ended(tokens, jnp.array([2, 3]), Sized), [[2, 3, 8, 0], [4, 5, 6, 8]])
+
+
+@pytest.mark.fast
+def test_what_users_write():
+    vocabulary = Vocabulary(("a", "red", "circle"))
+    tokens, lengths, told = texts.encode(["A red circle", "a red zebra"], vocabulary, max_words=4)
+    np.testing.assert_array_equal(tokens, [[2, 3, 4, 0], [2, 3, 1, 0]])
+    assert lengths.tolist() == [3, 3] and len(told) == 1 and "zebra" in told[0] and "'a red zebra'" in told[0]
+    for text, message in (
+        ("", "has no words"),
+        (" ,.! ", "has no words"),
+        ("zebras gallop", "no word that the encoder knows; it knows a, red, circle"),
+        ("красный круг", "no word that the encoder knows"),
+        ("a red\x00circle", r"control characters: U\+0000"),
+        ("a " * 500, "has 500 words; the encoder reads at most 4"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            texts.encode(["a red circle", text], vocabulary, max_words=4)
+    with pytest.raises(ValueError, match="A text is needed"):
+        texts.encode([], vocabulary, max_words=4)
+
+
+@pytest.mark.fast
+def test_files_of_texts(tmp_path):
+    path = tmp_path / "texts.txt"
+    path.write_bytes("\ufeffa red circle\n\n a blue square \n".encode())
+    assert texts.read_file(path) == ["a red circle", "a blue square"]
+    path.write_text("\n")
+    with pytest.raises(ValueError, match="holds no text"):
+        texts.read_file(path)
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match="texts.txt must be text in UTF-8"):
+        texts.read_file(path)
+
+
+@pytest.mark.fast
+def test_folders_that_are_no_runs(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        runs.read_config(tmp_path / "missing")
+    with pytest.raises(ValueError, match="has no config.json"):
+        runs.read_config(tmp_path)
+    path = tmp_path / "config.json"
+    for stored, message in (
+        ("{", "cannot be read"),
+        ('{"system": "bigan"}', "not the folder of a run of text to picture"),
+        (config_lib.get_config("damsm_scenes32").to_json(), "is a run of damsm; one of vae, dfgan, attngan is needed"),
+    ):
+        path.write_text(stored)
+        with pytest.raises(ValueError, match=message):
+            runs.read_config(tmp_path, systems=config_lib.PAINTERS)
+    stored = config_lib.get_config("vae_scenes32").to_dict() | {"more": 1}
+    path.write_text(json.dumps(stored))
+    with pytest.raises(ValueError, match="does not know: config.more"):
+        runs.read_config(tmp_path)
+    config = config_lib.get_config("dfgan_scenes32")
+    with pytest.raises(ValueError, match="config.encoder must be the folder of a damsm run; train one by"):
+        experiment.run(config, tmp_path / "new", training.make_mesh(num_devices=1))
+
+
+def _tiny(preset, **changes):
+    config = config_lib.get_config(preset)
+    config.update_from_flattened_dict(
+        {
+            "image_size": 16,
+            "num_train": 64,
+            "num_test": 12,
+            "num_steps": 2,
+            "batch_size": 4,
+            "text.features": 8,
+            "text.embedding": 6,
+            "damsm.width": 4,
+            "dfgan.width": 4,
+            "dfgan.noise_dim": 5,
+            "train.log_every": 1,
+            "train.checkpoint_every": 2,
+            "train.evaluate_every": 2,
+        }
+        | changes
+    )
+    return config
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A tiny encoder, and a painter that was told by it."""
+    folder = tmp_path_factory.mktemp("text_to_image")
+    mesh = training.make_mesh(num_devices=1)
+    encoder = experiment.run(_tiny("damsm_scenes32"), folder / "damsm", mesh)
+    config = _tiny("dfgan_scenes32", encoder=str(folder / "damsm"))
+    return folder, encoder, experiment.run(config, folder / "dfgan", mesh)
+
+
+def test_a_run_from_captions_to_pictures(trained):
+    folder, encoder, painter = trained
+    assert np.isfinite(encoder["encoders/loss"]) and np.isfinite(painter["discriminator/penalty"])
+    assert {"test/r_precision", "test/diversity"} <= set(painter)
+    with Image.open(folder / "dfgan" / "pictures" / "samples.png") as sheet:
+        assert sheet.width > sheet.height / 2
+    assert "Painted pictures of each text" in (folder / "dfgan" / "report.html").read_text()
+    assert not list((folder / "dfgan" / "checkpoints").rglob("*text*"))
+
+
+def test_a_painter_in_one_file_paints_as_its_run_does(trained, tmp_path):
+    painter = painters.load(trained[0] / "dfgan")
+    painters.save(tmp_path / "small.npz", painter)
+    again = painters.load(tmp_path / "small.npz")
+    said = ["a small red circle above a blue square", "two green stars"]
+    pictures = []
+    for one in (painter, again):
+        encoded, told = one.read(said)
+        assert not told
+        pictures.append(measures.paint(one.system, one.models, encoded, noise=painters.noise(one, 2, seed=3)))
+    assert pictures[0].shape == (2, 16, 16, 3)
+    np.testing.assert_allclose(*pictures, atol=5e-3)  # weights of half precision
+    assert np.abs(pictures[0][0] - pictures[0][1]).max() > 1e-4
+    np.testing.assert_array_equal(painters.noise(painter, 3, seed=3)[:2], painters.noise(painter, 2, seed=3))
+    assert np.abs(painters.noise(painter, 200, seed=0, truncation=0.5)).max() <= 1.0
+    with pytest.raises(ValueError, match="truncation must be from 0 to 1"):
+        painters.noise(painter, 1, seed=0, truncation=2.0)
+    (tmp_path / "other.npz").write_bytes(b"no file of arrays")
+    with pytest.raises(ValueError, match=r"other.npz is not a painter that .export. wrote"):
+        painters.load(tmp_path / "other.npz")
+
+
+def test_an_encoder_that_is_missing_or_another(trained, tmp_path):
+    run = trained[0] / "dfgan"
+    with pytest.raises(ValueError, match="cannot be loaded .--encoder=FOLDER if it has moved.: There"):
+        painters.load(run, encoder=str(tmp_path / "gone"))
+    told = encoders.load(trained[0] / "damsm", runs.read_config(trained[0] / "damsm"))
+    with pytest.raises(ValueError, match="trained on another vocabulary than that of the data: it lacks zebra"):
+        encoders.check(told, Vocabulary((*told.vocabulary.words, "zebra")), image_size=16, source="runs/x")
+    with pytest.raises(ValueError, match="of pictures of 16 pixels, those here have 32"):
+        encoders.check(told, told.vocabulary, image_size=32, source="runs/x")
+
+
+def test_the_command_that_samples(trained, tmp_path):
+    output = tmp_path / "pictures"
+    command = [sys.executable, "-m", "experiments.text_to_image.sample", f"--run={trained[0] / 'dfgan'}"]
+    done = subprocess.run(
+        [*command, "--text=a red circle", "--text=a frobnicated blue star", "--num_seeds=2", f"--output={output}"],
+        cwd=_ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "frobnicated" in done.stderr and "4 pictures of 2 text(s)" in done.stdout
+    assert sorted(p.name for p in output.iterdir()) == [
+        "0000.png", "0001.png", "0002.png", "0003.png", "index.html", "sample.json", "sheet.png",
+    ]  # fmt: skip
+    with Image.open(output / "0003.png") as picture:
+        assert picture.size == (16, 16)
+    assert "a frobnicated blue star" in (output / "index.html").read_text()
+
+
+@pytest.mark.fast
+def test_objectives_of_the_other_systems_have_finite_slopes():
+    """By shapes alone: what compiles them whole are the tests marked slow."""
+    config = _tiny("attngan_scenes32", **{"attngan.width": 4, "attngan.judge_width": 4, "vae.width": 4})
+    vocabulary = Vocabulary(("a", "b"))
+    made = encoders.networks(config, vocabulary, nnx.Rngs(0))
+    for module in made.values():
+        module.eval()
+    told = encoders.Pretrained(made["text"], made["images"], vocabulary, 6, 8, 16)
+    batch = {"image": jnp.zeros((4, 16, 16, 3)), "caption": Ragged(jnp.ones((4, 6), jnp.int32), jnp.full(4, 3))}
+    for name in ("attngan", "vae"):
+        config.system = name
+        built: system.System = build.painter(config, told)
+
+        def whole(key, built=built):
+            models = built.models(nnx.Rngs(0)) | dict(built.frozen)
+            found = dict(batch)
+            for player, one in built.players.items():
+                loss, _, *handed = one.objective(models, found, training.Turn(key, 0, {}))
+                assert loss.shape == () and loss.dtype == jnp.float32
+                found |= {f"{player}/{k}": v for k, v in (handed[0] if handed else {}).items()}
+            texts_ = system.encode(models, batch)
+            return built.draw(models, texts_, jnp.zeros((4, built.noise_dim)))
+
+        assert jax.eval_shape(whole, jax.random.key(0)).shape == (4, 16, 16, 3)
