@@ -49,12 +49,16 @@ _COLUMNS = {
 class Texts:
     """The texts of one split, with the pictures that they were written of."""
 
-    def __init__(self, name: str, source: Columns, encoder, num: int):
+    def __init__(self, name: str, source: Columns, encoder, num: int, *, max_objects: int):
         """Takes the first text of each of the first pictures."""
         self.name, num = name, min(num, len(source))
         self.tokens, self.lengths = data.first_texts(source, num)
         self.images = measures.signed(source.select("image").take(np.arange(num))["image"])
-        self.said = [scenes.texts(name, row)[0] for row in range(num)] if "scenes" in source.description else []
+        self.said = (
+            [scenes.texts(name, row, max_objects=max_objects)[0] for row in range(num)]
+            if "scenes" in source.description
+            else []
+        )
         self.encoded = encoders.encode_texts(encoder, self.tokens, self.lengths)
 
     def first(self, num: int) -> Encoded:
@@ -93,7 +97,7 @@ def main() -> None:
     chosen = [painters.load(run) for run in _RUNS.value]
     first = chosen[0]
     for painter in chosen[1:]:
-        if (painter.config.dataset, painter.config.image_size) != (first.config.dataset, first.config.image_size):
+        if any(painter.config[name] != first.config[name] for name in ("dataset", "image_size", "max_objects")):
             raise app.UsageError(f"{painter.name} paints other pictures than {first.name}.")
     where = _ENCODER.value or first.config.encoder
     own = encoders.load(where, runs.read_config(where, systems=("damsm",)))
@@ -101,7 +105,10 @@ def main() -> None:
     captioned = data.load(first.config)
     splits = {"seen": captioned.test} | ({"held out": captioned.held_out} if captioned.held_out is not None else {})
     names = {"seen": "test", "held out": "held_out"}
-    texts = {split: Texts(names[split], source, own.text, _TEXTS.value) for split, source in splits.items()}
+    texts = {
+        split: Texts(names[split], source, own.text, _TEXTS.value, max_objects=first.config.max_objects)
+        for split, source in splits.items()
+    }
     by_name = {painter.name: painter for painter in chosen}
 
     def measure(key: Mapping[str, Any]) -> dict[str, float]:

@@ -34,6 +34,7 @@ def get_config(preset: str = "dfgan_scenes32") -> ConfigDict:
             "data_dir": "",  # of data sets that are not drawn
             "num_train": 50000,  # scenes
             "num_test": 2000,
+            "max_objects": 4,  # of a scene
             "seed": 0,
             "num_steps": _STEPS[system],
             "batch_size": 48 if system == "damsm" else 64,

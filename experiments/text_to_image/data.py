@@ -65,8 +65,9 @@ def first_texts(source: Columns, num: int, *, which: int = 0) -> tuple[np.ndarra
 def _scenes(config: ConfigDict) -> Captioned:
     size = config.image_size
     # Splits differ in what is drawn from one seed; the run's own seed is of the networks.
-    train = scenes.load("train", config.num_train, image_size=size)
-    test, held_out = (scenes.load(split, config.num_test, image_size=size) for split in ("test", "held_out"))
+    options = {"image_size": size, "max_objects": config.max_objects}
+    train = scenes.load("train", config.num_train, **options)
+    test, held_out = (scenes.load(split, config.num_test, **options) for split in ("test", "held_out"))
     return Captioned(train, test, held_out, scenes.VOCABULARY)
 
 

@@ -165,12 +165,20 @@ def test_distances_have_slope_one_at_the_border(shape):
     assert edge.min() > 0  # whole within 1.2 radii
 
 
+def test_fewer_objects_are_the_first_ones_of_the_same_scenes():
+    few, whole = (scenes.load("train", 40, image_size=16, max_objects=most).take(np.arange(40)) for most in (1, 4))
+    np.testing.assert_array_equal(few["boxes"].values[:, 0], whole["boxes"].values[:, 0])
+    assert (few["boxes"].lengths == 1).all() and whole["boxes"].lengths.max() > 2
+    assert all(len(scenes.read(scenes.texts("train", row, max_objects=1)[0]).objects) == 1 for row in range(40))
+
+
 def test_options_that_cannot_be(monkeypatch):
     for options, message in (
         ({"split": "valid"}, "valid"),
         ({"num": 0}, "num must be"),
         ({"image_size": 8}, "image_size"),
         ({"seed": -1}, "seed"),
+        ({"max_objects": 5}, "max_objects must be from 1 to 4"),
     ):
         with pytest.raises(ValueError, match=message):
             scenes.load(**{"split": "train", "num": 1} | options)

@@ -14,7 +14,7 @@ from gentoolkit.data.scenes import captions, law, render
 _RELATIONS_AT_MOST = law.MOST * (law.MOST - 1) // 2
 
 
-def load(split: str, num: int, *, image_size: int = 32, seed: int = 0) -> Columns:
+def load(split: str, num: int, *, image_size: int = 32, seed: int = 0, max_objects: int = law.MOST) -> Columns:
     """Makes a data set of scenes; nothing is drawn before it is read.
 
     Args:
@@ -23,6 +23,7 @@ def load(split: str, num: int, *, image_size: int = 32, seed: int = 0) -> Column
       num: how many; the first ones of a longer data set are the same.
       image_size: height and width in pixels, 16 or more.
       seed: non-negative; another seed draws others.
+      max_objects: of a scene, 1 to 4; with fewer the same scenes lack their last ones, and texts say so.
 
     Returns:
       The data set, with the columns that the module lists.
@@ -36,6 +37,7 @@ def load(split: str, num: int, *, image_size: int = 32, seed: int = 0) -> Column
             "num must be >= 1, image_size >= 16 and seed >= 0, "
             f"got num = {num}, image_size = {image_size}, seed = {seed}."
         )
+    _check_most(max_objects)
     size, most = (image_size, image_size), law.MOST
     classes = {"shapes": law.SHAPES, "colours": law.COLOURS, "sizes": law.SIZES, "textures": law.TEXTURES}
     return Columns(
@@ -49,24 +51,36 @@ def load(split: str, num: int, *, image_size: int = 32, seed: int = 0) -> Column
             "relations": Field(shape=(3,), dtype=np.int32, max_length=_RELATIONS_AT_MOST),
             "outline": Image(shape=(*size, 1)),
         },
-        _Read(split, seed, image_size),
+        _Read(split, seed, image_size, max_objects),
         description=f"Captioned scenes ({split}, {num} of {image_size} x {image_size}, drawn with seed {seed})",
     )
 
 
-def texts(split: str, index: int, *, seed: int = 0) -> tuple[str, ...]:
+def texts(split: str, index: int, *, seed: int = 0, max_objects: int = law.MOST) -> tuple[str, ...]:
     """The texts of one scene, as words.
 
     Args:
       split: as in `load`.
       index: of the scene.
       seed: as in `load`.
+      max_objects: as in `load`.
 
     Returns:
       `NUM_TEXTS` texts.
     """
     _locate.check_split("scenes", split, law.SPLITS)
-    return captions.write(law.draw(split, seed, np.array([index])), 0)
+    _check_most(max_objects)
+    return captions.write(_drawn(split, seed, np.array([index]), max_objects), 0)
+
+
+def _check_most(max_objects: int) -> None:
+    if not 1 <= max_objects <= law.MOST:
+        raise ValueError(f"max_objects must be from 1 to {law.MOST}, got max_objects = {max_objects}.")
+
+
+def _drawn(split: str, seed: int, indices: np.ndarray, most: int) -> law.Scenes:
+    scenes = law.draw(split, seed, indices)
+    return scenes._replace(num=np.minimum(scenes.num, most))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,9 +88,10 @@ class _Read:
     split: str
     seed: int
     image_size: int
+    most: int
 
     def __call__(self, indices: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
-        scenes = law.draw(self.split, self.seed, indices)
+        scenes = _drawn(self.split, self.seed, indices, self.most)
         wanted = {
             "image": "image" in names,
             "masks": bool({"masks", "boxes"} & set(names)),
