@@ -21,6 +21,7 @@ from gentoolkit.data.fields import Ragged
 from gentoolkit.data.text import Vocabulary
 from gentoolkit.models.text.recurrent import Encoded
 from gentoolkit.models.text_to_image.damsm import Seen
+from tests.training import interruption, scale
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _LOG_2 = math.log(2)
@@ -296,3 +297,54 @@ def test_objectives_of_the_other_systems_have_finite_slopes():
             return built.draw(models, texts_, jnp.zeros((4, built.noise_dim)))
 
         assert jax.eval_shape(whole, jax.random.key(0)).shape == (4, 16, 16, 3)
+
+
+_SMALL = [
+    "--config.image_size=16", "--config.num_train=64", "--config.num_test=12", "--config.batch_size=8",
+    "--config.text.features=8", "--config.text.embedding=6", "--config.damsm.width=4", "--config.train.log_every=2",
+]  # fmt: skip
+
+
+def _main(preset, *options):
+    return [
+        sys.executable, "-m", "experiments.text_to_image.main",
+        f"--config=experiments/text_to_image/config.py:{preset}_scenes32", *_SMALL, *options,
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def attngan_command(tmp_path_factory):
+    """A command that trains a tiny AttnGAN: a frozen encoder, two discriminators, batch norm, averages."""
+    run = tmp_path_factory.mktemp("encoder") / "damsm"
+    done = subprocess.run(
+        [*_main("damsm", "--config.num_steps=2"), f"--workdir={run}"], cwd=_ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return _main(
+        "attngan", f"--config.encoder={run}", "--config.attngan.width=4", "--config.attngan.judge_width=4",
+        "--config.attngan.num_residual=1",
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_kills_leave_the_same_attngan_bit_for_bit(attngan_command, tmp_path, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=1")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    options = ["--config.num_steps=30", "--config.train.checkpoint_every=6", "--config.train.evaluate_every=30"]
+    assert interruption.check([*attngan_command, *options], tmp_path, kills=2, seed=0) == 0
+
+
+@pytest.mark.slow
+def test_devices_and_processes_do_not_change_the_metrics_of_attngan(attngan_command, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert scale.check([*attngan_command, "--config.num_steps=4"], tmp_path, tolerance=1e-5) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["vae", "clip", "detector"])
+def test_every_other_system_trains_and_is_measured(preset, trained, tmp_path):
+    options = {"vae.width": 4, "clip.width": 8, "clip.num_layers": 1, "clip.num_heads": 2, "detector.width": 4}
+    config = _tiny(f"{preset}_scenes32", **options, encoder=str(trained[0] / "damsm") if preset == "vae" else "")
+    found = experiment.run(config, tmp_path / preset, training.make_mesh(num_devices=1))
+    wanted = {"vae": "test/r_precision", "clip": "clip/loss", "detector": "test/soa_c"}
+    assert np.isfinite(found[wanted[preset]])
