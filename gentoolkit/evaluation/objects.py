@@ -145,7 +145,7 @@ def accuracy(
             wanted[row, value] = 1
             hits[row, value] = value in seen.classes[kind]
         match = _matched(seen, text.objects, bound)
-        scores = {"objects": [place is not None for place in match]}
+        scores: dict[str, list[float]] = {"objects": [place is not None for place in match]}
         for name in {name for one in text.objects for name in one} - set(bound):
             scores[name] = [
                 bool(seen.classes[name][place] == one[name])
