@@ -456,7 +456,7 @@ def generator_table(*, image_size: int = 256, num_stages: int = 3, num_residual:
       The table; `IGNORED` is what newer files have beside it.
     """
     sizes = _sizes(image_size, num_stages)
-    entries = dict(weights.with_bias(weights.linear, "augment/linear", "ca_net.fc")) | _of_first_layer()
+    entries = {**weights.with_bias(weights.linear, "augment/linear", "ca_net.fc"), **_of_first_layer()}
     for block in range(_images.num_halvings(sizes[0])):
         entries |= _normed(f"first/blocks/{block}", f"h_net1.upsample{block + 1}", 1)
     for stage in range(num_stages):

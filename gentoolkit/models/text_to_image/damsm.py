@@ -122,7 +122,7 @@ class InceptionEncoder(nnx.Module):
         Raises:
           ValueError: pictures of another shape.
         """
-        _images.check_images(images, (*images.shape[1:3], 3))
+        _images.check_images(images, (images.shape[1], images.shape[2], 3))
         images = jax.image.resize(images, (images.shape[0], _INCEPTION, _INCEPTION, 3), "bilinear", antialias=False)
         maps = dict(self.trunk.stages(images))
         regions = maps["768"].reshape(images.shape[0], -1, 768)
