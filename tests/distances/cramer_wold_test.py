@@ -91,12 +91,11 @@ def test_sphere_average_known_values(x64):
     np.testing.assert_allclose(asymptotic, (1 + 4 * s / 37) ** -0.5, rtol=1e-14)
 
 
-@pytest.mark.parametrize("dim", [1, 3, 64])
-def test_to_normal_equals_the_closed_form(x64, dim):
+@pytest.mark.parametrize(("dim", "bandwidth"), [(1, None), (3, 0.3), (64, None)])
+def test_to_normal_equals_the_closed_form(x64, dim, bandwidth):
     x = 0.9 * draw(0, 23, dim) + 0.2
     f = jax.jit(functools.partial(cramer_wold.to_normal, block_size=10))
-    np.testing.assert_allclose(f(x), reference(x, silverman(23)), rtol=1e-9)
-    np.testing.assert_allclose(f(x, bandwidth=0.3), reference(x, 0.3), rtol=1e-9)
+    np.testing.assert_allclose(f(x, bandwidth=bandwidth), reference(x, bandwidth or silverman(23)), rtol=1e-9)
 
 
 def test_to_normal_in_one_dimension_is_an_integral_over_frequencies(x64):
@@ -116,7 +115,8 @@ def test_one_sample_in_closed_form(x64, dim):
     x, g = draw(0, 1, dim), 0.25
     expected = (4 * np.pi * g) ** -0.5 + (4 * np.pi * (1 + g)) ** -0.5
     expected -= 2 * (2 * np.pi * (1 + 2 * g)) ** -0.5 * hyp1f1(dim, (x**2).sum() / (2 + 4 * g))
-    np.testing.assert_allclose(cramer_wold.to_normal(x, bandwidth=g), expected, rtol=1e-10)
+    to_normal = cramer_wold.to_normal if dim == 1 else jax.jit(cramer_wold.to_normal)  # once untraced
+    np.testing.assert_allclose(to_normal(x, bandwidth=g), expected, rtol=1e-10)
 
 
 @pytest.mark.parametrize("dim", [20])
@@ -137,7 +137,7 @@ def test_the_average_over_directions_of_the_one_dimensional_distance_is_this(x64
     assert abs(np.mean(sliced) - between) < 4.5 * np.std(sliced) / np.sqrt(len(v))
 
 
-@pytest.mark.parametrize(("n", "dim"), [(64, 3), (32, 20)])
+@pytest.mark.parametrize(("n", "dim"), [(32, 20)])
 def test_mean_under_the_normal_law(n, dim):
     g = silverman(n)
     expected = ((4 * np.pi * g) ** -0.5 - (4 * np.pi * (1 + g)) ** -0.5) / n
@@ -158,14 +158,15 @@ def test_leaving_out_the_pairs_with_itself(x64):
     np.testing.assert_allclose(rest + (1 - 1 / n) * off + at_zero / n, once, rtol=1e-9)
 
 
-@pytest.mark.parametrize("dim", [1, 2])
-def test_between_equals_the_definition(x64, dim):
+@pytest.mark.parametrize(("dim", "bandwidth"), [(1, None), (2, 0.4)])
+def test_between_equals_the_definition(x64, dim, bandwidth):
     x, z = draw(0, 21, dim), draw(1, 14, dim) * 1.2
     f = jax.jit(functools.partial(cramer_wold.between, block_size=8))
-    for bandwidth, g in ((None, silverman(14)), (0.4, 0.4)):
-        expected = mean_kernel(x, x, dim, g) + mean_kernel(z, z, dim, g) - 2 * mean_kernel(x, z, dim, g)
-        np.testing.assert_allclose(f(x, z, bandwidth=bandwidth), expected, rtol=1e-9)
-    np.testing.assert_allclose(f(x, x), 0.0, atol=1e-14)
+    g = bandwidth or silverman(14)
+    expected = mean_kernel(x, x, dim, g) + mean_kernel(z, z, dim, g) - 2 * mean_kernel(x, z, dim, g)
+    np.testing.assert_allclose(f(x, z, bandwidth=bandwidth), expected, rtol=1e-9)
+    if dim == 1:
+        np.testing.assert_allclose(f(x, x), 0.0, atol=1e-14)
 
 
 def test_invariance_to_rotation_and_order(x64):
@@ -197,9 +198,9 @@ def test_asymptotic_kernel_is_the_published_approximation(x64):
     np.testing.assert_allclose(close / between, 1.0, atol=0.05)
 
 
-@pytest.mark.parametrize("dim", [1, 3])
-def test_gradients_by_central_differences(x64, dim):
-    x, z, v = (draw(seed, 9, dim) for seed in range(3))
+def test_gradients_by_central_differences(x64):
+    # In three dimensions: the slope of the average over the sphere is tested above, in all of them.
+    x, z, v = (draw(seed, 9, 3) for seed in range(3))
     h = 1e-6
 
     def to_normal(x, z, g):
@@ -218,14 +219,14 @@ def test_gradients_by_central_differences(x64, dim):
         np.testing.assert_allclose([np.sum(by_x * v), np.sum(by_z * v), by_g], expected, rtol=1e-6, atol=1e-11)
 
 
-@pytest.mark.parametrize(("dim", "gradient"), [(1, True), (3, False), (64, True)])
-def test_float32_keeps_the_small_difference(dim, gradient):
+@pytest.mark.parametrize("dim", [1, 64])
+def test_float32_keeps_the_small_difference(dim):
     """At n = 500 the distance is 1 / 300 of its terms; 2e-5 at d = 1, where the terms vary most, 1e-5 elsewhere."""
     x = jnp.asarray(draw(0, 500, dim), jnp.float32)
-    f = jax.value_and_grad(cramer_wold.to_normal) if gradient else lambda x: (cramer_wold.to_normal(x), x)
-    value, slope = jax.jit(f)(x)
+    f = jax.jit(jax.value_and_grad(cramer_wold.to_normal))
+    value, slope = f(x)
     with jax.enable_x64(True):
-        expected, exact = jax.jit(f)(x.astype(jnp.float64))
+        expected, exact = f(x.astype(jnp.float64))
     assert value.dtype == jnp.float32
     np.testing.assert_allclose(value, expected, rtol=2e-5 if dim == 1 else 1e-5)
     np.testing.assert_allclose(slope, exact, rtol=1e-3, atol=1e-5 * np.abs(exact).max())
@@ -233,30 +234,26 @@ def test_float32_keeps_the_small_difference(dim, gradient):
 
 @pytest.mark.parametrize("dim", [1, 64])
 def test_float32_with_outliers(dim):
-    x, z = np.float32(draw(0, 60, dim)), np.float32(draw(1, 50, dim))
+    x, z = np.float32(draw(0, 17, dim)), np.float32(draw(1, 8, dim))
     x[3], x[7, 0] = 1e4, -1e4
-
-    def both(x, z):
-        return cramer_wold.to_normal(x) + cramer_wold.between(x, z)
-
-    value, slope = jax.jit(jax.value_and_grad(both))(x, z)
+    values, (slope, _) = _both(x, z)
     with jax.enable_x64(True):
-        expected, exact = jax.jit(jax.value_and_grad(both))(np.float64(x), np.float64(z))
-    np.testing.assert_allclose(value, expected, rtol=1e-5)
+        expected, (exact, _) = _both(np.float64(x), np.float64(z))
+    np.testing.assert_allclose(values, expected, rtol=1e-5)
     np.testing.assert_allclose(slope, exact, rtol=1e-3, atol=1e-5 * np.abs(exact).max())
     # The pull on an outlier falls as 1 / distance^2, far below that of the others: it is right by itself. (d = 1: 0.)
     np.testing.assert_allclose(slope[3], exact[3], rtol=1e-4, atol=1e-20)
 
 
 def test_bfloat16_is_computed_in_float32():
-    x = jnp.asarray(draw(0, 12, 3), jnp.bfloat16)
+    x = jnp.asarray(draw(0, 12, 1), jnp.bfloat16)
     value, slope = jax.jit(jax.value_and_grad(cramer_wold.to_normal))(x)
     assert value.dtype == jnp.float32 and slope.dtype == jnp.bfloat16
     np.testing.assert_allclose(value, jax.jit(cramer_wold.to_normal)(x.astype(jnp.float32)), rtol=1e-6)
 
 
 def test_leading_axes_equal_vmap_and_a_single_problem():
-    x, z = (np.float32(draw(seed, 2, 9, 10)) for seed in range(2))
+    x, z = (np.float32(draw(seed, 2, 9, 1)) for seed in range(2))
     close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-8)
 
     def f(x, z):
@@ -271,7 +268,7 @@ def test_leading_axes_equal_vmap_and_a_single_problem():
 def test_samples_spread_over_devices():
     mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Explicit,))
     x = jnp.asarray(draw(0, 32, 12), jnp.float32)
-    f = functools.partial(cramer_wold.to_normal, block_size=10)
+    f = functools.partial(cramer_wold.to_normal, block_size=10, kernel="asymptotic")  # quick to compile
     expected = jax.jit(jax.value_and_grad(f))(x)
 
     def loss(x):
@@ -295,7 +292,7 @@ def _both(x, z):
     return values, gradients
 
 
-@pytest.mark.parametrize(("n", "dim"), [(1, 3), (3, 1), (17, 64)])
+@pytest.mark.parametrize(("n", "dim"), [(1, 3), (17, 1), (17, 64)])
 @hypothesis.given(st.integers(0, 2**32 - 1), st.sampled_from(["normal", "constant", "ties", "outliers"]))
 @hypothesis.settings(max_examples=12)
 def test_finite_and_at_least_zero(n, dim, seed, kind):
@@ -345,10 +342,9 @@ def test_bad_arguments_are_refused(call, told):
         jax.eval_shape(call)
 
 
-@pytest.mark.parametrize("samples", [1, 2])
-def test_value_and_gradient_of_16384_samples_fit_in_a_gibibyte(samples):
-    f = cramer_wold.to_normal if samples == 1 else cramer_wold.between
-    shapes = [jax.ShapeDtypeStruct((16384, 64), jnp.float32)] * samples
-    compiled = jax.jit(jax.value_and_grad(f, tuple(range(samples)))).lower(*shapes).compile()
+def test_value_and_gradient_of_16384_samples_fit_in_a_gibibyte():
+    # Of two samples: the sum over pairs of one is a part of it.
+    shapes = [jax.ShapeDtypeStruct((16384, 64), jnp.float32)] * 2
+    compiled = jax.jit(jax.value_and_grad(cramer_wold.between, (0, 1))).lower(*shapes).compile()
     analysis = compiled.memory_analysis()
     assert analysis.temp_size_in_bytes + analysis.output_size_in_bytes < 2**27

@@ -204,7 +204,7 @@ def test_sharded_equals_single():
     stacked = [np.stack([np.float32(laws(seed, 4)[i]) for seed in range(8)]) for i in range(4)]
     placed = [jax.device_put(a, sharding) for a in stacked]
     for divergence in (gaussian.frechet, gaussian.kl_divergence):
-        want = divergence(*stacked)
+        want = jax.jit(divergence)(*stacked)
         np.testing.assert_allclose(jax.jit(divergence)(*placed), want, rtol=1e-5)
         inside = jax.shard_map(
             divergence, mesh=mesh, in_specs=jax.sharding.PartitionSpec("problems"), out_specs=sharding.spec
@@ -253,7 +253,7 @@ def distance_and_gradient(x, z):
 
 
 @hypothesis.given(
-    shape=st.sampled_from([(2, 1), (3, 2), (17, 3), (17, 64), (256, 64)]),
+    shape=st.sampled_from([(2, 1), (3, 2), (17, 64)]),
     kind=st.sampled_from(["normal", "ties", "constant", "outliers"]),
     seed=st.integers(0, 1000),
 )

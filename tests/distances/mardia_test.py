@@ -31,9 +31,8 @@ def sample(n, d, seed=0):
     return rng.gamma(3.0, size=(n, d)) @ rng.normal(size=(d, d)) / 3.0
 
 
-@FORMS
-@pytest.mark.parametrize(("n", "d"), [(5, 1), (40, 3), (12, 9)])  # both sides of d^2 < n
-def test_statistics_are_their_definitions(x64, affine_invariant, n, d):
+@pytest.mark.parametrize(("n", "d", "affine_invariant"), [(50, 1, False), (60, 4, True), (60, 4, False), (12, 9, True)])
+def test_statistics_are_their_definitions(x64, affine_invariant, n, d):  # both sides of d^2 < n
     x = sample(n, d)
     got = statistics(x, affine_invariant=affine_invariant)
     want = by_definition(x, affine_invariant)
@@ -43,7 +42,7 @@ def test_statistics_are_their_definitions(x64, affine_invariant, n, d):
 
 @FORMS
 def test_float32_keeps_five_digits(affine_invariant):
-    for n, d in [(300, 4), (60, 20)]:
+    for n, d in [(300, 4)] if affine_invariant else [(60, 20)]:
         x = np.float32(sample(n, d))
         got = statistics(x, affine_invariant=affine_invariant)
         assert all(value.dtype == jnp.float32 for value in got)
@@ -51,7 +50,6 @@ def test_float32_keeps_five_digits(affine_invariant):
         np.testing.assert_allclose([got.skewness, got.kurtosis], want, rtol=1e-5 if not affine_invariant else 1e-4)
 
 
-@pytest.mark.fast
 def test_one_dimension_is_the_usual_skewness_and_kurtosis(x64):
     x = sample(50, 1)
     got = statistics(x, affine_invariant=True)
@@ -145,8 +143,7 @@ def test_chi_square_tail_equals_scipy(dof):
     np.testing.assert_allclose(got, scipy.stats.chi2.sf(np.float64(value), dof), rtol=5e-4)
 
 
-@pytest.mark.parametrize(("n", "d"), [(5, 2), (9, 3)])
-@FORMS
+@pytest.mark.parametrize(("n", "d", "affine_invariant"), [(9, 2, True), (9, 2, False), (8, 3, False)])
 def test_gradient_agrees_with_central_differences(x64, affine_invariant, n, d):
     x = sample(n, d)
 
@@ -172,9 +169,9 @@ def test_second_derivative_of_the_affine_form(x64):
 
 
 def test_equal_eigenvalues_and_singular_covariances_have_finite_gradients():
-    cross = np.float32([[1, 0], [-1, 0], [0, 1], [0, -1]])  # covariance a multiple of the identity
-    plane = np.float32(sample(30, 2) @ np.random.default_rng(3).normal(size=(2, 5)))  # rank 2 in R^5
-    few = np.float32(sample(4, 6))
+    cross = np.float32(np.concatenate([np.eye(6), -np.eye(6)]))  # covariance a multiple of the identity
+    plane = np.float32(sample(12, 2) @ np.random.default_rng(3).normal(size=(2, 6)))  # rank 2 in R^6
+    few = np.float32(np.repeat(sample(4, 6), 3, axis=0))
     for x in (cross, plane, few):
         (_, forms), gradients = values_and_gradients(x)
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((forms, gradients)))
@@ -191,26 +188,27 @@ def test_a_singular_sample_is_measured_within_its_span():
     assert one.kurtosis == 0 and one.kurtosis_p_value == 1
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
 @FORMS
-def test_non_finite_entries_give_nan_in_their_own_problem_only(affine_invariant, bad):
-    x = np.float32(np.stack([sample(20, 3)] * 2))
-    x[1, 3, 1] = bad
+def test_non_finite_entries_give_nan_in_their_own_problem_only(affine_invariant):
+    x = np.float32(np.stack([sample(45, 3)] * 3))
+    x[1, 3, 1], x[2, 3, 1] = np.nan, np.inf
     got = statistics(x, affine_invariant=affine_invariant)
     for value in (*got[:3], *got[-2:]):
-        assert np.isfinite(value[0]) and np.isnan(value[1])
+        assert np.isfinite(value[0]) and np.isnan(value[1]) and np.isnan(value[2])
 
 
 @FORMS
-def test_eager_jit_vmap_and_dtype(affine_invariant):
+def test_leading_axes_vmap_and_dtype(affine_invariant):
     x = np.float32(np.stack([sample(45, 3, seed) for seed in range(3)]))
     want = statistics(x, affine_invariant=affine_invariant)
-    eager = want if affine_invariant else gaussian.mardia(x)  # a hundred small programs: once is enough
-    one_by_one = [statistics(one, affine_invariant=affine_invariant) for one in x]
-    mapped = jax.jit(jax.vmap(lambda x: gaussian.mardia(x, affine_invariant=affine_invariant)))(x)
-    for field, value in zip(want._fields, want, strict=True):
-        for other in (getattr(eager, field), getattr(mapped, field), [getattr(o, field) for o in one_by_one]):
-            np.testing.assert_allclose(other, value, rtol=1e-4, atol=1e-5)
+    # Mapped where the form has most to do, untraced where it has least; that is a hundred small programs.
+    other = (
+        jax.jit(jax.vmap(lambda x: gaussian.mardia(x, affine_invariant=True)))(x)
+        if affine_invariant
+        else jax.tree.map(lambda value: value[None], gaussian.mardia(x[0]))
+    )
+    for ours, expected in zip(want, other, strict=True):
+        np.testing.assert_allclose(ours[: len(expected)], expected, rtol=1e-4, atol=1e-5)
     narrow = jax.eval_shape(lambda x: gaussian.mardia(x, affine_invariant=affine_invariant), jnp.bfloat16(x))
     assert all(field.dtype == jnp.float32 for field in narrow)
 
@@ -240,7 +238,7 @@ def test_sharded_equals_single():
     mesh = jax.make_mesh((8,), ("samples",), axis_types=(jax.sharding.AxisType.Auto,))
     sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("samples"))
     x = np.float32(sample(64, 3))
-    want = statistics(x, affine_invariant=True)
+    want = statistics(x, affine_invariant=True)  # with the covariance; sums alone are the raw form
     for a, b in zip(statistics(jax.device_put(x, sharding), affine_invariant=True), want, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
@@ -262,7 +260,7 @@ def values_and_gradients(x):
 
 
 @hypothesis.given(
-    shape=st.sampled_from([(1, 1), (17, 64), (256, 3)]),
+    shape=st.sampled_from([(1, 1), (17, 64), (12, 6)]),
     kind=st.sampled_from(["normal", "ties", "constant", "outliers"]),
     seed=st.integers(0, 1000),
 )
@@ -278,8 +276,7 @@ def test_any_finite_sample_gives_finite_values_and_gradients(shape, kind, seed):
     assert np.isfinite(gradient).all()
 
 
-@FORMS
-def test_many_rows_under_jit(affine_invariant):
+def test_many_rows_under_jit():
     period = np.float32(sample(7, 2))
-    got = statistics(np.tile(period, (2**19, 1)), affine_invariant=affine_invariant)
-    np.testing.assert_allclose([got.skewness, got.kurtosis], by_definition(period, affine_invariant), rtol=2e-5)
+    got = statistics(np.tile(period, (2**19, 1)), affine_invariant=True)
+    np.testing.assert_allclose([got.skewness, got.kurtosis], by_definition(period, True), rtol=2e-5)

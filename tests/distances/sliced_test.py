@@ -23,15 +23,12 @@ def unit(num, dim, seed=0):
     return v / np.linalg.norm(v, axis=-1, keepdims=True)
 
 
-def distances(x, z, v, **options):
+@functools.partial(jax.jit, static_argnames="reduction")
+def distances(x, z, v, reduction="mean"):
     """All statistics in one compiled function; the last axis runs over them."""
-
-    def every(x, z, v):
-        values = [sliced.distance(statistic, x, directions=v, **options) for statistic in ONE]
-        values += [sliced.distance(statistic, x, z, directions=v, **options) for statistic in TWO]
-        return jnp.stack(values, axis=-1)
-
-    return jax.jit(every)(x, z, v)
+    values = [sliced.distance(statistic, x, directions=v, reduction=reduction) for statistic in ONE]
+    values += [sliced.distance(statistic, x, z, directions=v, reduction=reduction) for statistic in TWO]
+    return jnp.stack(values, axis=-1)
 
 
 @pytest.mark.fast
@@ -62,10 +59,9 @@ def test_a_slice_is_a_one_dimensional_problem(x64):
     v = unit(3, 4)
     each = distances(x, z, v, reduction=None)
     assert each.shape == (3, 5)
+    one = jax.jit(lambda y, w: [statistic(y) for statistic in ONE] + [statistic(y, w) for statistic in TWO])
     for j in range(3):
-        y, w = x @ v[j], z @ v[j]
-        one = [statistic(y) for statistic in ONE] + [statistic(y, w) for statistic in TWO]
-        np.testing.assert_allclose(each[j], one, rtol=1e-12)
+        np.testing.assert_allclose(each[j], one(x @ v[j], z @ v[j]), rtol=1e-12)
     np.testing.assert_allclose(distances(x, z, v), np.mean(each, axis=0), rtol=1e-12)
     np.testing.assert_allclose(distances(x, z, v, reduction="max"), np.max(each, axis=0), rtol=1e-12)
 
@@ -91,8 +87,10 @@ def test_rotation_and_sign_of_the_directions(x64):
     np.testing.assert_allclose(distances(x[::-1], z[::-1], v), distances(x, z, v), rtol=1e-11)
 
 
-@pytest.mark.parametrize("statistic", [normality.wasserstein, two_sample.wasserstein, two_sample.energy])
-@pytest.mark.parametrize("reduction", ["mean", "max"])
+@pytest.mark.parametrize(
+    ("statistic", "reduction"),
+    [(normality.wasserstein, "max"), (two_sample.wasserstein, "mean"), (two_sample.energy, "max")],
+)
 def test_gradient_against_central_differences(statistic, reduction, x64):
     x, z = samples(5, 5, dim=3)
     sample = (x,) if statistic is normality.wasserstein else (x, z)
@@ -107,23 +105,22 @@ def test_gradient_against_central_differences(statistic, reduction, x64):
             np.testing.assert_allclose(gradient[index], (loss(*up) - loss(*down)) / 2e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("block_size", [1, 3, 8, 20])
-def test_blocks_change_nothing(block_size, x64):
+@functools.partial(jax.jit, static_argnames=("reduction", "block_size"))
+def _slopes(x, z, v, reduction, block_size=None):
+    def loss(x, z, v):
+        options = {"directions": v, "reduction": reduction, "block_size": block_size}
+        return jnp.sum(sliced.distance(two_sample.wasserstein, x, z, **options))
+
+    return jax.value_and_grad(loss, (0, 1, 2))(x, z, v)
+
+
+@pytest.mark.parametrize(("block_size", "reduction"), [(1, "mean"), (3, "mean"), (3, None), (20, "mean")])
+def test_blocks_change_nothing(block_size, reduction, x64):
     x, z = samples(5, 6)
     v = unit(8, 4)
-
-    def loss(x, z, v, **options):
-        return jnp.sum(sliced.distance(two_sample.wasserstein, x, z, directions=v, **options))
-
-    for reduction in ("mean", None):
-        whole = jax.jit(jax.value_and_grad(functools.partial(loss, reduction=reduction), (0, 1, 2)))
-        blocks = functools.partial(loss, reduction=reduction, block_size=block_size)
-        for a, b in zip(
-            jax.tree.leaves(whole(x, z, v)),
-            jax.tree.leaves(jax.jit(jax.value_and_grad(blocks, (0, 1, 2)))(x, z, v)),
-            strict=True,
-        ):
-            np.testing.assert_allclose(b, a, rtol=1e-12, atol=1e-15)
+    whole, blocks = _slopes(x, z, v, reduction), _slopes(x, z, v, reduction, block_size)
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(blocks), strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-12, atol=1e-15)
 
 
 def test_blocks_of_own_directions(x64):
@@ -169,7 +166,10 @@ def stretched(dim, n=256, seed=0):
     return jnp.float32(rng.normal(size=(n, dim)) * np.r_[3, np.ones(dim - 1)] @ q), q[0]
 
 
-@pytest.mark.parametrize("statistic", [normality.wasserstein, two_sample.wasserstein, two_sample.energy])
+@pytest.mark.parametrize(
+    "statistic",
+    [normality.wasserstein, two_sample.wasserstein, pytest.param(two_sample.energy, marks=pytest.mark.slow)],
+)
 def test_maximal_finds_the_stretched_axis(statistic):
     x, axis = stretched(8)
     sample = (x,) if statistic is normality.wasserstein else (x, stretched(8, seed=3)[0] * np.float32(0.3))
@@ -181,8 +181,10 @@ def test_maximal_finds_the_stretched_axis(statistic):
     assert worst.value > sliced.distance(statistic, *sample, directions=many, reduction="max")
 
 
-@pytest.mark.parametrize("num_steps", [0, 1, 7])
-@pytest.mark.parametrize("statistic", [normality.cramer_von_mises, normality.kolmogorov_smirnov])
+@pytest.mark.parametrize(
+    ("statistic", "num_steps"),
+    [(normality.cramer_von_mises, 0), (normality.cramer_von_mises, 7), (normality.kolmogorov_smirnov, 7)],
+)
 def test_maximal_never_falls_below_its_starts(num_steps, statistic):
     (x,) = map(jnp.float32, samples(32, dim=5))
     worst = jax.jit(lambda key: sliced.maximal(key, statistic, x, num_steps=num_steps, num_starts=4))

@@ -11,7 +11,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from gentoolkit.distances import gaussian, normality, sorting
 
 METHODS = [None, "host", "network", "xla"]
-LENGTHS = [1, 2, 3, 7, 8, 9, 17, 100, 300]
+LENGTHS = [1, 2, 3, 8, 9, 17, 300]
 
 
 def _sample(shape, seed=0, dtype=np.float32):
@@ -117,7 +117,6 @@ def test_second_derivative(x64):
     np.testing.assert_allclose(hessian, np.diag(6 * (place + 1) * y), rtol=1e-12)
 
 
-@pytest.mark.fast
 def test_jit_and_vmap_agree():
     y = _sample((4, 3, 30), 8)
     place = np.argsort(np.argsort(y, axis=-1), axis=-1)
@@ -137,7 +136,6 @@ def test_jit_and_vmap_agree():
                 np.testing.assert_array_equal(way, expected[name], err_msg=f"{method} {name}")
 
 
-@pytest.mark.fast
 @pytest.mark.parametrize("method", METHODS)
 def test_outside_jit(method):
     y = jnp.float32([[2.0, -1.0, 0.5], [0.0, 3.0, -2.0]])
@@ -216,7 +214,6 @@ def test_a_second_call_outside_jit_compiles_nothing(function, caplog):
             assert [record for record in caplog.records if "ompiling" in record.getMessage()]
 
 
-@pytest.mark.fast
 @pytest.mark.parametrize("shape", [(2, 12), (64, 1024)])  # sorted on one thread of XLA's, and on several of ours
 def test_methods_agree_on_subnormals_ties_and_what_is_not_finite(shape):
     tiny = float(np.finfo(np.float32).tiny)

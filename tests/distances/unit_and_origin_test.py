@@ -117,15 +117,13 @@ def test_float64_samples_far_from_zero_are_those_next_to_it(name):
     far = [sample + FAR for sample in near]
 
     def evaluate():
-        return [function(*given, 1.0) for given in (near, far, [sample.tolist() for sample in far])]
+        return [function(*given, 1.0) for given in (near, far)]
 
     # Data of the host are data of the host within jit too, where all is one program; but there a mean is of float32.
-    here, there, listed = evaluate() if name in ("frechet", "kl_divergence") else jax.jit(evaluate)()
+    here, there = evaluate() if name in ("frechet", "kl_divergence") else jax.jit(evaluate)()
     np.testing.assert_allclose(there, here, rtol=1e-5)
-    np.testing.assert_allclose(listed, here, rtol=1e-5)
 
 
-@pytest.mark.fast
 def test_one_sample_far_away_in_float64_the_other_in_float32_with_a_gradient():
     y, w = (np.round(np.float64(sample) * 2.0**13) / 2.0**13 for sample in ROWS)
     far = np.float32(2.0**10)  # float32 holds such numbers there
@@ -146,7 +144,6 @@ def test_moments_of_far_float64_samples():
     np.testing.assert_allclose(jax.jit(lambda: gaussian.moments(x + 100.0).mean)(), x.mean(0) + 100.0, rtol=1e-6)
 
 
-@pytest.mark.fast
 def test_divergence_of_float64_laws_whose_variances_float32_does_not_hold():
     mean, cov = np.ones(2), np.array([[2.0, 0.5], [0.5, 1.0]])
     here = gaussian.kl_divergence(mean, cov, 2 * mean, np.eye(2))
@@ -186,7 +183,6 @@ def test_one_far_sample_leaves_a_kernel_of_the_others(kernel):
         np.testing.assert_allclose(its_gradient, gradient, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.fast
 def test_many_tiles_lose_nothing():
     # Half a million tiles whose sums are added one after the other: to one float32 number that is 1e-3 off.
     x = jnp.zeros((2048, 1))

@@ -13,7 +13,7 @@ from jax.sharding import PartitionSpec as P
 
 from gentoolkit.distances.normality.characteristic import cramer_wold, epps_pulley
 
-SIZES = (1, 2, 3, 17, 256)
+SIZES = (1, 3, 17, 256)
 
 
 def silverman(n):
@@ -95,7 +95,7 @@ def test_float32_is_within_1e_5_at_any_scale(n):
     np.testing.assert_allclose(gradient, expected_gradient, rtol=0, atol=1e-6 * gradient_scale(n, silverman(n)))
 
 
-@pytest.mark.parametrize("n", (17, 256, 2048))
+@pytest.mark.parametrize("n", (17, 256, pytest.param(2048, marks=pytest.mark.slow)))
 def test_float32_is_within_1e_5_near_the_optimum(n):
     # Mean order statistics, in any order: at n = 256 a distance 700 times below that of a normal sample, and 1e5 below
     # the terms of the pairwise form.
@@ -212,8 +212,8 @@ def test_null_mean():
 
 
 def test_leading_axes_vmap_jit_and_loop_agree():
-    y = hard_samples(3, 1.0).astype(np.float32).reshape(2, 3, 3)
-    flat_value, flat_gradient = value_and_gradient(y.reshape(6, 3))
+    y = hard_samples(17, 1.0).astype(np.float32).reshape(2, 3, 17)
+    flat_value, flat_gradient = value_and_gradient(y.reshape(6, 17))
     tight = dict(rtol=1e-6)  # XLA fuses each program in its own way
     np.testing.assert_allclose(cramer_wold(y), flat_value.reshape(2, 3), **tight)
     value, gradient = jax.jit(jax.vmap(jax.vmap(jax.value_and_grad(cramer_wold))))(y)
@@ -250,7 +250,7 @@ def test_memory_is_linear_in_the_sample():
 
 @pytest.mark.parametrize("dtype", (jnp.bfloat16, jnp.int32))
 def test_narrow_types_are_computed_in_float32(dtype):
-    y = jnp.asarray([[-2, 0, 1]], dtype)
+    y = jnp.asarray([np.arange(17) % 5 - 2], dtype)
     value = jax.jit(cramer_wold)(y)
     assert value.dtype == jnp.float32
     np.testing.assert_allclose(value, value_and_gradient(np.asarray(y, np.float32))[0], rtol=1e-6)
@@ -281,7 +281,7 @@ def test_a_row_that_is_not_finite_is_nan_and_alone(bad):
 
 @pytest.mark.parametrize("bandwidth", (0.0, -1.0, np.nan, np.inf))
 def test_a_bandwidth_that_is_not_positive(bandwidth):
-    y = np.zeros((2, 3), np.float32)
+    y = np.zeros((2, 17), np.float32)
     with pytest.raises(ValueError, match="bandwidth"):
         jax.jit(lambda y: cramer_wold(y, bandwidth=bandwidth))(y)
     value, gradient = value_and_gradient(y, bandwidth)  # traced: cannot be refused
