@@ -23,7 +23,6 @@ def test_a_positive_definite_matrix_is_factorized_as_it_is(x64):
     np.testing.assert_allclose(cholesky.log_det(lower), np.linalg.slogdet(matrix)[1], rtol=1e-12)
 
 
-@pytest.mark.fast
 @pytest.mark.parametrize("matrix", [np.ones((5, 5)), np.diag([1.0, 1.0, 0.0]), 7e-9 * np.ones((3, 3))])
 def test_a_singular_matrix_takes_the_jitter_it_reports(matrix):
     lower, jitter = cholesky.factorize(jnp.asarray(matrix, jnp.float32))
@@ -186,7 +185,6 @@ def test_bad_shapes_are_named():
         cholesky.factorize(np.ones((2, 3)))
 
 
-@pytest.mark.fast
 @pytest.mark.parametrize(("n", "batch"), [(1, ()), (31, ()), (33, (2,)), (65, ()), (130, (2, 1)), (530, ())])
 def test_the_inverse_by_halves_is_the_inverse(x64, n, batch):
     matrix = positive(6, n, batch=batch)
@@ -195,7 +193,6 @@ def test_the_inverse_by_halves_is_the_inverse(x64, n, batch):
     np.testing.assert_array_equal(inverse, np.swapaxes(inverse, -1, -2))
 
 
-@pytest.mark.fast
 @pytest.mark.parametrize("n", [1, 7, 32, 33, 100, 700])
 def test_solver_for_many_columns_solves(x64, n):
     rng = np.random.default_rng(n)
@@ -207,7 +204,6 @@ def test_solver_for_many_columns_solves(x64, n):
     np.testing.assert_allclose(2 * second(b), got, rtol=1e-12)
 
 
-@pytest.mark.fast
 @pytest.mark.parametrize(("n", "noise"), [(10, 1e-4), (60, 1e-2), (60, 1e-6)])
 def test_solver_for_many_columns_loses_no_more_digits_than_a_solve(n, noise):
     # Points close to one another: products with inverted blocks alone leave errors of up to 1e-2.

@@ -46,7 +46,6 @@ def test_the_bound_is_that_of_its_definition(x64):
     np.testing.assert_allclose(value, expected, rtol=1e-9)
 
 
-@pytest.mark.fast
 def test_the_bound_rises_with_inducing_points_to_the_evidence(x64):
     x, y = data()
     bounds = [float(elbo(MODEL, x, y, inducing=x[:num], noise=0.05)) for num in (1, 10, 20)]
@@ -96,7 +95,6 @@ def test_gradients_by_points_values_and_noise_are_those_of_the_plain_formula(x64
     jax.tree.map(close, derivatives(ours)(*at), derivatives(plain)(*at))
 
 
-@pytest.mark.fast
 def test_leave_one_out_is_refitting_without_each(x64):
     x, y = data(n=8)
     noise = np.linspace(0.01, 0.2, 8)

@@ -43,7 +43,7 @@ def test_labels_are_the_nearest_centres_in_any_block():
 
 # Differences at once, products at once, scores in registers; groups of which the last is filled up; elsewhere than on
 # CPU. The last block is filled up.
-WAYS = [(1, 3, True), (9, 3, True), (131, 3, True), (270, 14, True), (9, 14, True), (131, 3, False), (9, 14, False)]
+WAYS = [(1, 3, True), (9, 3, True), (131, 3, True), (270, 14, True), (9, 14, False)]
 
 
 @pytest.mark.parametrize(("num", "dim", "tournament"), WAYS)
@@ -77,8 +77,7 @@ def several_scales(dim, seed=0):
     return x.astype(np.float32), centers
 
 
-@pytest.mark.parametrize("dim", [1, 14])
-@pytest.mark.parametrize("tournament", [True, False])
+@pytest.mark.parametrize(("dim", "tournament"), [(1, True), (14, True), (14, False)])
 def test_labels_are_right_to_the_rounding_of_differences_at_every_scale(dim, tournament):
     x, centers = several_scales(dim)
     squared = ((x[:, None].astype(np.float64) - centers[None]) ** 2).sum(-1)
@@ -91,12 +90,13 @@ def test_labels_are_right_to_the_rounding_of_differences_at_every_scale(dim, tou
 
     for labels in found(x, centers):
         assert (squared[np.arange(len(x)), labels] <= least * (1 + 1e-5)).all()
-    labels, distance = assign(x, centers)
-    np.testing.assert_allclose(distance, least, rtol=1e-5)
-    assert (squared[np.arange(len(x)), labels] <= least * (1 + 1e-5)).all()
+    if tournament:
+        labels, distance = assign(x, centers)
+        np.testing.assert_allclose(distance, least, rtol=1e-5)
+        assert (squared[np.arange(len(x)), labels] <= least * (1 + 1e-5)).all()
 
 
-@pytest.mark.parametrize("dim", [1, 14])
+@pytest.mark.parametrize("dim", [pytest.param(1, marks=pytest.mark.slow), 14])
 def test_lloyd_stays_at_the_optimum_at_every_scale(dim):
     x, centers = several_scales(dim)
     start = float(((x[:, None].astype(np.float64) - centers[None]) ** 2).sum(-1).min(1).sum())
@@ -123,7 +123,6 @@ def test_near_duplicate_centres_and_many_features():
     assert len(np.unique(np.asarray(labels)[:4])) == 4 and not np.asarray(distance)[:4].any()
 
 
-@pytest.mark.fast
 @pytest.mark.parametrize("init", room.INITS)
 def test_nothing_depends_on_the_unit(init):
     x = apart((1, 3, 6, 10, 15)).astype(np.float32)
@@ -155,7 +154,6 @@ def test_wide_host_data_of_any_size_and_offset(size):
         np.testing.assert_array_equal(found.counts, 13)
 
 
-@pytest.mark.fast
 def test_timestamps_lose_their_origin_before_float32_rounds_it():
     stamps = 1.7e9 + apart((0, 10, 20, 30, 40), spread=0.5)
     near = stamps - 1.7e9  # as float64 has them
@@ -191,7 +189,6 @@ def test_weights_have_no_unit_either(weight):
     np.testing.assert_allclose(kmeans(KEY, x, 5, weights=mixed, init=x[::13]).centers, means, rtol=3e-6)
 
 
-@pytest.mark.fast
 def test_weights_of_zero_are_named_or_nan():
     x = blobs(n=60, dim=2)
     for function in (kmeans, minibatch, kmeans_plus_plus):
@@ -211,7 +208,6 @@ def test_sums_of_many_points_lose_nothing():
     np.testing.assert_allclose(total[:, 0], [0.7 * 2**22, 0.0], rtol=2e-5)
 
 
-@pytest.mark.fast
 def test_one_point_is_its_own_cluster_and_as_many_clusters_as_points():
     x = blobs(n=65, dim=2)
     alone = kmeans(KEY, x[:1], 1)
@@ -369,7 +365,10 @@ def test_seeds_in_parallel_know_weights(x64):
 
 
 # At once; blocks, and more draws than a table has room for; groups.
-@pytest.mark.parametrize(("num", "block_size", "table"), [(1, None, 1024), (5, 64, 8), (300, None, 1024)])
+@pytest.mark.parametrize(
+    ("num", "block_size", "table"),
+    [pytest.param(1, None, 1024, marks=pytest.mark.slow), (5, 64, 8), (300, None, 1024)],
+)
 def test_seeds_in_parallel_of_any_number_spread_over_the_points(monkeypatch, num, block_size, table):
     monkeypatch.setattr(_seeding, "_MOST_IN_TABLE", table)
     x = jnp.asarray(blobs(13, 700, 2, 30))
@@ -403,7 +402,6 @@ def test_ends_where_a_step_gains_too_little():
     assert kmeans(KEY, x, 12, init=init, tolerance=0.0).num_iterations > expected
 
 
-@pytest.mark.fast
 def test_restarts_keep_the_best():
     x = blobs(6, 65, 2, 15)
     once = [float(kmeans(key, x, 5, init="plain").inertia) for key in jax.random.split(KEY, 4)]
@@ -431,7 +429,7 @@ def test_minibatch_comes_near_the_whole():
     # Means of the last batch alone, 43 points each, would be 2 % above.
     assert whole * 0.999 <= found.inertia < 1.01 * whole
     assert found.counts.sum() == 2000 and found.num_iterations == 60
-    given = minibatch(KEY, x, 6, init=x[:6], batch_size=64, num_steps=5)
+    given = minibatch(KEY, x, 6, init=x[:6], batch_size=256, num_steps=60)
     assert np.isfinite(given.centers).all() and given.inertia < float(np.sum(assign(x, x[:6])[1]))
     x[7, 1] = np.nan
     broken = minibatch(KEY, x, 6, batch_size=256, num_steps=60)

@@ -73,13 +73,12 @@ def test_interpolates_without_noise_and_knows_nothing_far_away(x64):
 @pytest.mark.fast
 def test_one_datum_is_shrunk_by_the_ratio_of_variances(x64):
     for noise in (0.1, 10.0, 1e6):
-        p = posterior.condition(covariance.squared_exponential(1.0, 2.0), np.zeros((1, 1)), np.ones(1), noise=noise)
-        mean, variance = posterior.mean_and_variance(p, np.zeros((1, 1)))
+        p = condition(covariance.squared_exponential(1.0, 2.0), np.zeros((1, 1)), np.ones(1), noise=noise)
+        mean, variance = mean_and_variance(p, np.zeros((1, 1)))
         np.testing.assert_allclose(mean, 2.0 / (2.0 + noise), rtol=1e-12)
         np.testing.assert_allclose(variance, 2.0 * noise / (2.0 + noise), rtol=1e-9)
 
 
-@pytest.mark.fast
 def test_replicates_are_one_mean_with_less_noise(x64):
     x, y, new = data(1, 6)
     times = np.array([1, 3, 2, 5, 1, 4])
@@ -91,7 +90,6 @@ def test_replicates_are_one_mean_with_less_noise(x64):
     np.testing.assert_allclose(short, whole, atol=1e-10)
 
 
-@pytest.mark.fast
 def test_does_not_depend_on_order_or_padding(x64):
     x, y, new = data()
     p = mean_and_variance(condition(MODEL, x, y, noise=0.01), new)
@@ -103,11 +101,11 @@ def test_does_not_depend_on_order_or_padding(x64):
     noise = np.concatenate([np.full(len(x), 0.01), np.full(4, np.inf)])
     padded = condition(MODEL, padded_x, padded_y, noise=noise)
     np.testing.assert_allclose(mean_and_variance(padded, new), p, atol=1e-12)
-    value = evidence.log_marginal_likelihood(MODEL, padded_x, padded_y, noise=noise)
-    np.testing.assert_allclose(value, evidence.log_marginal_likelihood(MODEL, x, y, noise=0.01), rtol=1e-12)
+    log_marginal_likelihood = jax.jit(evidence.log_marginal_likelihood)
+    value = log_marginal_likelihood(MODEL, padded_x, padded_y, noise=noise)
+    np.testing.assert_allclose(value, log_marginal_likelihood(MODEL, x, y, noise=0.01), rtol=1e-12)
 
 
-@pytest.mark.fast
 def test_several_targets_are_each_on_its_own(x64):
     x, y, new = data(outputs=3)
     p = condition(MODEL, x, y, noise=0.01, mean=np.array([0.0, 1.0, -1.0]))
@@ -128,12 +126,11 @@ def test_the_prior_mean_may_be_a_function(x64):
         posterior.condition(MODEL, x, y, noise=0.01, mean=lambda x: x)
 
 
-@pytest.mark.fast
 def test_blocks_change_nothing(x64):
     x, y, new = data(outputs=2)
     p = condition(MODEL, x, y, noise=0.01)
     whole = mean_and_variance(p, new)
-    for block_size in (1, 4, 11, 100):
+    for block_size in (1, 4, 100):
         for ours, expected in zip(mean_and_variance(p, new, block_size=block_size), whole, strict=True):
             np.testing.assert_allclose(ours, expected, atol=1e-13)
     slope = jax.jit(
@@ -142,7 +139,7 @@ def test_blocks_change_nothing(x64):
     np.testing.assert_allclose(slope(new, size=4), slope(new, size=11), atol=1e-12)
 
 
-@pytest.mark.parametrize("num", [1, 7, 25])  # in two passes with a datum repeated, evenly, in three passes
+@pytest.mark.parametrize("num", [1, 25])  # in two passes with a datum repeated, in three passes
 def test_the_mean_at_very_many_points_is_the_same(num, x64):
     x, y, _ = data(n=num)
     noise = np.where(np.arange(num) == num // 2, np.inf, 0.05) if num > 1 else 0.05  # one left out
@@ -155,7 +152,7 @@ def test_the_mean_at_very_many_points_is_the_same(num, x64):
 
     slopes = jax.jit(jax.grad(total, argnums=(0, 1), allow_int=True, has_aux=True))
     (slope, of_new), mean = slopes(p, jnp.asarray(new))
-    parts, means = zip(*(slopes(p, jnp.asarray(part)) for part in np.split(new, 4)), strict=True)
+    parts, means = zip(*(slopes(p, part) for part in np.split(new, 4)), strict=True)
     np.testing.assert_allclose(mean, np.concatenate(means), rtol=1e-12, atol=1e-13)
     np.testing.assert_allclose(of_new, np.concatenate([part[1] for part in parts]), rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(slope.weights, sum(part[0].weights for part in parts), rtol=1e-9, atol=1e-9)
@@ -220,14 +217,17 @@ def test_float32_stays_within_the_documented_bounds(noise, bound):
     np.testing.assert_allclose(deviation, exact_deviation, atol=bound)
 
 
-@pytest.mark.parametrize("form", ["exact", "vfe", "fitc", "sor", "joint"])
+@pytest.mark.parametrize(
+    "form", ["exact", "vfe", *(pytest.param(form, marks=pytest.mark.slow) for form in ("fitc", "sor")), "joint"]
+)
 def test_samples_have_the_moments_of_the_posterior(form):
     x, y, new = data(5, 12, dtype=np.float32)
     new = new[:4]
     if form in ("exact", "joint"):
         p = condition(MODEL, x, y, noise=0.05, mean=0.5)
     else:
-        p = sparse.condition(MODEL, x, y, inducing=x[:6], noise=0.05, method=form, mean=0.5)
+        fit = jax.jit(functools.partial(sparse.condition, method=form))
+        p = fit(MODEL, x, y, inducing=x[:6], noise=0.05, mean=0.5)
     method = "joint" if form == "joint" else "pathwise"
     draw = functools.partial(posterior.sample, num_samples=4000, num_features=4000, method=method)
     draws = np.asarray(jax.jit(draw)(jax.random.key(0), p, new), np.float64)
@@ -240,18 +240,19 @@ def test_samples_have_the_moments_of_the_posterior(form):
     np.testing.assert_allclose(np.cov(draws.T), full, atol=5 * 1.5 * np.diag(full).max() / 4000**0.5 + waves)
 
 
-@pytest.mark.fast
 def test_a_sample_is_one_function(x64):
     x, y, new = data(6, 7, outputs=2)
     p = condition(MODEL, x, y, noise=0.0)
     key = jax.random.key(3)
+    new = new[:7]
     whole = sample(key, p, new, num_samples=3, num_features=64)
-    assert whole.shape == (3, 11, 2)
+    assert whole.shape == (3, 7, 2)
     part = sample(key, p, new[2:5], num_samples=3, num_features=64, block_size=2)
     np.testing.assert_allclose(part, whole[:, 2:5], atol=1e-10)
     at_data = sample(key, p, x, num_samples=3, num_features=64)
     np.testing.assert_allclose(at_data, np.broadcast_to(y, (3, 7, 2)), atol=1e-5)
-    assert sample(key, condition(MODEL, x, y[:, 0], noise=0.1), new).shape == (1, 11)
+    one = jax.eval_shape(lambda y: posterior.sample(key, posterior.condition(MODEL, x, y, noise=0.1), new), y[:, 0])
+    assert one.shape == (1, 7)
 
 
 @pytest.mark.fast
@@ -276,7 +277,6 @@ class _Indefinite(covariance.Covariance):
         return -jnp.sum(x * x, axis=1)
 
 
-@pytest.mark.fast
 def test_an_indefinite_covariance_and_nan_are_nan():
     x, y, new = data(dtype=np.float32)
     bad_model = condition(_Indefinite(), x, y, noise=0.01)

@@ -14,6 +14,7 @@ mean_of, variance_of, mean_and_variance = map(
 )
 sparsely = jax.jit(sparse.condition, static_argnames=("method", "block_size"))
 elbo, log_marginal_likelihood = map(jax.jit, (evidence.elbo, evidence.log_marginal_likelihood))
+gram_of = jax.jit(MODEL.gram)
 
 
 def data(seed=0, n=30, dtype=np.float64):
@@ -25,7 +26,7 @@ def data(seed=0, n=30, dtype=np.float64):
 
 def dense(method, x, y, new, inducing, noise):
     """Mean and covariance by the definition, with whole matrices."""
-    gram = lambda a, b: np.asarray(MODEL.gram(a, b))  # noqa: E731
+    gram = lambda a, b: np.asarray(gram_of(a, b))  # noqa: E731
     inverse = np.linalg.inv(gram(inducing, inducing))
     low = lambda a, b: gram(a, inducing) @ inverse @ gram(inducing, b)  # noqa: E731
     seen = low(x, x) + np.diag(np.broadcast_to(noise, len(x)))
@@ -36,7 +37,6 @@ def dense(method, x, y, new, inducing, noise):
     return gain @ y, prior - gain @ low(x, new), seen
 
 
-@pytest.mark.fast
 @pytest.mark.parametrize("method", LOW_RANK)
 def test_equals_the_definition(x64, method):
     x, y, new = data()
@@ -46,7 +46,7 @@ def test_equals_the_definition(x64, method):
         p = sparse.condition(MODEL, x, y, inducing=x[:8], noise=noise, method=method, block_size=7)
         return posterior.mean(p, new), posterior.covariance(p, new), posterior.variance(p, new, block_size=3)
 
-    for noise in (np.full(30, 0.01), np.linspace(0.005, 0.1, 30), np.where(np.arange(30) < 27, 0.02, np.inf)):
+    for noise in (np.linspace(0.005, 0.1, 30), np.where(np.arange(30) < 27, 0.02, np.inf)):
         used = np.isfinite(noise)  # what has infinite noise fills up, whatever its value
         mean, full, _ = dense(method, x[used], y[used], new, x[:8], noise[used])
         got = results(np.where(used, y, np.where(np.arange(30) == 28, np.nan, 1e8)), noise)
@@ -54,7 +54,6 @@ def test_equals_the_definition(x64, method):
             np.testing.assert_allclose(ours, expected, atol=1e-9)
 
 
-@pytest.mark.fast
 @pytest.mark.parametrize("method", ["dtc", "fitc", "vfe", "subset"])
 def test_all_data_as_inducing_points_are_the_exact_process(x64, method):
     x, y, new = data()
@@ -74,7 +73,6 @@ def test_subset_discards_the_rest(x64):
     np.testing.assert_allclose(mean_and_variance(p, new), mean_and_variance(alone, new), atol=1e-12)
 
 
-@pytest.mark.fast
 def test_dtc_has_the_mean_of_sor_and_more_variance(x64):
     x, y, new = data()
     sor, dtc = (sparsely(MODEL, x, y, inducing=x[:8], noise=0.01, method=m) for m in ("sor", "dtc"))
@@ -83,7 +81,6 @@ def test_dtc_has_the_mean_of_sor_and_more_variance(x64):
     assert variance_of(sor, np.full((1, 2), 1e3))[0] < 1e-12
 
 
-@pytest.mark.fast
 def test_padding_does_not_change_the_bound(x64):
     x, y, new = data()
     padded_x, padded_y = np.concatenate([x, new[:3]]), np.concatenate([y, [np.nan, 1.0, 1e8]])
@@ -110,7 +107,7 @@ def test_gradients_are_those_of_finite_differences(x64, method):
         np.testing.assert_allclose(slope[place], (ours(*ways[0]) - ours(*ways[1])) / 2e-5, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("method", LOW_RANK)
+@pytest.mark.parametrize("method", ["fitc", "vfe"])  # sor and dtc take the same factors
 def test_float32_stays_within_the_documented_bounds(method):
     x, y, new = data(1, 400)
     results = []
@@ -144,7 +141,6 @@ def test_problems_at_once_are_a_loop(x64):
             np.testing.assert_allclose(ours[place], expected, atol=1e-10)
 
 
-@pytest.mark.fast
 def test_duplicate_inducing_points_are_one():
     x, y, new = data(dtype=np.float32)
     twice = sparsely(MODEL, x, y, inducing=np.concatenate([x[:8], x[:8]]), noise=0.01)
@@ -167,5 +163,4 @@ def test_bad_input_is_named_or_nan():
         with pytest.raises(ValueError, match=told):
             sparse.condition(MODEL, x, y, **options)
     y[4] = np.nan
-    p = sparse.condition(MODEL, x, y, inducing=x[:8], noise=0.1)
-    assert np.isnan(posterior.mean(p, new)).all()
+    assert np.isnan(mean_of(sparsely(MODEL, x, y, inducing=x[:8], noise=0.1), new)).all()
