@@ -79,18 +79,19 @@ def parse_vocabulary(text: str) -> tuple[Vocabulary, int]:
     return Vocabulary(tuple(str(word) for word in stored["words"])), int(stored["max_words"])
 
 
-def load(run: str | pathlib.Path, config: ConfigDict) -> Pretrained:
+def load(run: str | pathlib.Path, config: ConfigDict, *, mesh: jax.sharding.Mesh | None = None) -> Pretrained:
     """Loads the encoders of a damsm run.
 
     Args:
       run: its folder.
       config: of that run.
+      mesh: where to put them; None uses the first device, which is refused where there are several processes.
 
     Returns:
       The encoders, in evaluation mode.
     """
     vocabulary, max_words = read_vocabulary(pathlib.Path(run))
-    made = training.load(run, lambda rngs: networks(config, vocabulary, rngs))
+    made = training.load(run, lambda rngs: networks(config, vocabulary, rngs), mesh=mesh)
     return Pretrained(made["text"], made["images"], vocabulary, max_words, config.text.features, config.image_size)
 
 

@@ -38,7 +38,7 @@ def run(config: ConfigDict, workdir: str | pathlib.Path, mesh: jax.sharding.Mesh
     workdir = pathlib.Path(workdir)
     dtype = study.choose("config.compute_dtype", config.compute_dtype, _DTYPES)
     captioned = data.load(config)
-    told = encoder_of(config, captioned) if config.system in config_lib.PAINTERS else None
+    told = encoder_of(config, captioned, mesh) if config.system in config_lib.PAINTERS else None
     system = build.build(config, captioned, told)
     part = {"process_index": jax.process_index(), "process_count": jax.process_count()}
     stream = data.stream(config, captioned.train, *system.columns, **part)
@@ -84,7 +84,7 @@ def _kept(measure, captioned: Captioned, workdir: pathlib.Path):
     return kept
 
 
-def encoder_of(config: ConfigDict, captioned: Captioned) -> Pretrained:
+def encoder_of(config: ConfigDict, captioned: Captioned, mesh: jax.sharding.Mesh) -> Pretrained:
     """The frozen encoder that a painter is told by.
 
     Raises:
@@ -92,7 +92,7 @@ def encoder_of(config: ConfigDict, captioned: Captioned) -> Pretrained:
     """
     if not config.encoder:
         raise ValueError(f"config.encoder must be the folder of a damsm run; {encoders.HOW}.")
-    found = encoders.load(config.encoder, runs.read_config(config.encoder, systems=("damsm",)))
+    found = encoders.load(config.encoder, runs.read_config(config.encoder, systems=("damsm",)), mesh=mesh)
     encoders.check(found, captioned.vocabulary, image_size=config.image_size, source=config.encoder)
     return found
 
