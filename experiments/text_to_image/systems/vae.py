@@ -51,6 +51,7 @@ def bound(models: Models, batch, turn, *, scale: float):
     law = models["encoder"](batch["image"], sentence)
     code = variational.sample(turn.key, law.mean, law.log_variance)
     painted = models["generator"](code, sentence)
-    misfit = mean(variational.laplace_nll(batch["image"], painted, scale=scale))
+    # The loss of a row is a mean over its numbers, the bound has their sum: else codes would say nothing.
+    misfit = batch["image"][0].size * mean(variational.laplace_nll(batch["image"], painted, scale=scale))
     divergence = mean(variational.kl_to_standard(law.mean, law.log_variance))
     return (misfit + divergence) / 1000.0, {"misfit": misfit, "divergence": divergence}
