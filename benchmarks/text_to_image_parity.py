@@ -55,7 +55,8 @@ def main(argv: list[str]) -> None:
 def _dfgan(path: pathlib.Path) -> Iterator[Found]:
     theirs = public_code.imported(path)
     noise, sentence = _normal(3, 100), _normal(3, 256, seed=1)
-    peer = _calmed(theirs.NetG(32, 100, 256, 256, 3), {"linear2.weight": 0.1, "to_rgb.1.weight": 0.01})
+    smaller = {"linear2.weight": 0.1, "to_rgb.1.weight": 0.01}
+    peer = _calmed(theirs.NetG(32, 100, 256, 256, 3), smaller, around_one="fc_gamma.linear2.bias")
     ours, *counts = public_code.moved(peer, dfgan.Generator, dfgan.generator_table())
     yield Found("generator, 256", public_code.run(ours, noise, sentence), _called(peer, noise, sentence), *counts)
     peer = _both(theirs.NetD(32, 256), theirs.NetC(32, 256))
@@ -70,8 +71,8 @@ def _dfgan(path: pathlib.Path) -> Iterator[Found]:
     )
 
 
-def _calmed(peer: Any, factors: dict[str, float]) -> Any:
-    """Random weights, those whose names end so made smaller.
+def _calmed(peer: Any, factors: dict[str, float], *, around_one: str = "") -> Any:
+    """Random weights, those whose names end so made smaller or one larger.
 
     With all of one size the last tanh would be 1 or -1 nearly everywhere (where nothing shows) and attention all of one
     word; both magnify rounding, to differences of 1e-3 between PyTorch's own float32 and float64 too.
@@ -84,6 +85,8 @@ def _calmed(peer: Any, factors: dict[str, float]) -> Any:
             for end, factor in factors.items():
                 if name.endswith(end):
                     parameter.mul_(factor)
+            if around_one and name.endswith(around_one):
+                parameter.add_(1.0)
     return peer
 
 
