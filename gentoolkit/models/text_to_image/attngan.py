@@ -499,13 +499,13 @@ def discriminator_table(image_size: int = 256) -> weights.Table:
     return entries | weights.with_bias(weights.convolution, "alone", "UNCOND_DNET.outlogits.0")
 
 
-def _normed(path: str, name: str, place: int, *, ours: str = "") -> weights.Table:
+def _normed(path: str, name: str, place: int, *, ours: str = "") -> dict[str, weights.Entry]:
     """A convolution, and the batch norm that stands behind it in both."""
     kernel = {f"{path}/conv{ours}/kernel": weights.convolution(f"{name}.{place}.weight")}
     return kernel | weights.batch_norm(f"{path}/norm{ours}", f"{name}.{place + 1}")
 
 
-def _of_first_layer() -> weights.Table:
+def _of_first_layer() -> dict[str, weights.Entry]:
     """Features of the first layer: values, then gates; both channel by channel there and pixel by pixel here."""
 
     def turned(tensor):

@@ -122,7 +122,8 @@ class InceptionEncoder(nnx.Module):
         Raises:
           ValueError: pictures of another shape.
         """
-        _images.check_images(images, (images.shape[1], images.shape[2], 3))
+        if images.ndim != 4 or images.shape[3] != 3:
+            raise ValueError(f"images must be [b, h, w, 3], got images.shape = {images.shape}.")
         images = jax.image.resize(images, (images.shape[0], _INCEPTION, _INCEPTION, 3), "bilinear", antialias=False)
         maps = dict(self.trunk.stages(images))
         regions = maps["768"].reshape(images.shape[0], -1, 768)

@@ -60,5 +60,9 @@ def test_bad_arguments(encoder):
             damsm.ImageEncoder(image_size=size, rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match="image_size must be at most 128"):
         damsm.ImageEncoder(image_size=256, rngs=nnx.Rngs(0))
+    published = nnx.eval_shape(lambda: damsm.InceptionEncoder(rngs=nnx.Rngs(0)))
+    for shape in ((64, 64), (1, 64, 64, 1)):
+        with pytest.raises(ValueError, match=r"images must be \[b, h, w, 3\]"):
+            published(jnp.ones(shape))
     with pytest.raises(ValueError, match="images must be of size 16 x 16"):
         encoder(jnp.ones((1, 8, 8, 3)))
