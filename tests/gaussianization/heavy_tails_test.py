@@ -28,7 +28,6 @@ def log_density(rows):
     return np.stack([law.logpdf(row) for law, row in zip(LAWS.values(), signs * rows, strict=True)])
 
 
-@pytest.mark.fast
 def test_entropy_of_heavy_tails_and_of_outliers():
     got = np.asarray(univariate_entropy.spacing(np.float32(draw(20_000))))
     np.testing.assert_allclose(got, [law.entropy() for law in LAWS.values()], atol=0.08)  # four errors of chance
@@ -67,7 +66,6 @@ def test_entropy_follows_the_unit(scale):
     np.testing.assert_allclose(np.sum(slope * (np.float32(y[0]) * unit)), 1, rtol=1e-4)
 
 
-@pytest.mark.fast
 def test_wide_data_far_from_zero_keep_their_entropy():
     y = np.random.default_rng(0).uniform(size=500)
     want = univariate_entropy.spacing(np.float32(y))
@@ -137,16 +135,15 @@ def test_an_outlier_does_not_spoil_the_map_of_the_others(fitted_and_back):
     assert np.abs(lost.mean()) < 0.06
 
 
-@pytest.mark.fast
 def test_atoms_have_steep_maps_wherever_they_lie():
     rng = np.random.default_rng(0)
     heavy = np.exp(3 * rng.normal(size=N))
     y = np.stack([np.where(rng.uniform(size=N) < 0.4, atom, heavy) for atom in (0.0, 1e-3, 7.0, -1e8)])
     variant = VARIANTS["quantile, pareto"]
     fitted = jax.jit(variant.fit)(np.float32(y))
-    z, log_derivative = (np.asarray(part) for part in variant.forward(fitted, np.float32(y)))
+    z, log_derivative = (np.asarray(part) for part in jax.jit(variant.forward)(fitted, np.float32(y)))
     assert np.isfinite(log_derivative).all()
-    back = np.asarray(variant.inverse(fitted, z))
+    back = np.asarray(jax.jit(variant.inverse)(fitted, z))
     assert (steps_lost(y, np.float64(z), np.float64(log_derivative), back) < 6).all()
     for row, sample, atom in zip(z, y, (0.0, 1e-3, 7.0, -1e8), strict=True):
         share, below = scipy.stats.norm.cdf(row[sample == atom][0]), (sample < atom).mean()
@@ -172,21 +169,20 @@ def test_knots_are_told_apart_by_their_own_rounding(scale):
     np.testing.assert_allclose(splines.distinct(jnp.zeros((2, 5))).mean(axis=-1), 0, atol=1e-30)
 
 
-@pytest.mark.fast
 def test_the_mixture_is_inverted_in_order_however_far_out():
     variant = marginal.mixture(num_steps=20)
     y = np.float32(np.random.default_rng(0).normal(size=(1, 500)))
-    fitted = variant.fit(y)
+    fitted = jax.jit(variant.fit)(y)
     far = np.geomspace(1, 1e7, 2000, dtype=np.float32)
     z = np.concatenate([-far[::-1], far])[None]
     x = np.asarray(jax.jit(variant.inverse)(fitted, z))
     assert (np.diff(x) > 0).all() and np.isfinite(x).all()
-    again, log_derivative = (np.float64(part) for part in variant.forward(fitted, x))
+    again, log_derivative = (np.float64(part) for part in jax.jit(variant.forward)(fitted, x))
     np.testing.assert_allclose(again, z, rtol=3e-6)
     # Logistic tails: log P(Y > x) falls by x / scale, that of a normal law by z^2 / 2, so dz/dx tends to 1 / (scale z).
     widest = np.exp(np.max(fitted.log_scale))
     np.testing.assert_allclose(log_derivative[0, -200:], -np.log(widest * z[0, -200:]), atol=1e-3)
-    slope = jax.grad(lambda z: jnp.sum(variant.inverse(fitted, z)))(jnp.asarray(z))
+    slope = jax.jit(jax.grad(lambda z: jnp.sum(variant.inverse(fitted, z))))(jnp.asarray(z))
     np.testing.assert_allclose(np.log(slope), -log_derivative, atol=1e-3)
 
 
@@ -195,9 +191,10 @@ def test_rotations_do_not_depend_on_the_unit():
     rng = np.random.default_rng(0)
     x = np.float32(rng.gamma(2.0, size=(500, 3)) @ (np.eye(3) + 0.5 * rng.normal(size=(3, 3))))
     for variant in (rotation.pca(), rotation.ica(num_steps=5)):
-        want = variant.fit(jax.random.key(0), x)
+        fit = jax.jit(variant.fit)
+        want = fit(jax.random.key(0), x)
         for exponent in (-100, 90):
-            got = variant.fit(jax.random.key(0), x * np.float32(2.0**exponent))
+            got = fit(jax.random.key(0), x * np.float32(2.0**exponent))
             np.testing.assert_allclose(got, want, atol=1e-5)
 
 

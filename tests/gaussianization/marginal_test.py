@@ -110,7 +110,7 @@ def test_log_derivative_is_the_derivative_both_ways(variant):
     assert np.quantile(np.abs(np.log(down) + log_derivative), 0.97) < 2e-3
 
 
-@pytest.mark.parametrize("variant", [v for k, v in VARIANTS.items() if k != "mixture"])
+@pytest.mark.parametrize("variant", [VARIANTS[name] for name in ("quantile", "histogram", "kernel")])
 def test_inverse_is_exact_in_double_precision(x64, variant):
     y = np.float64(rows())
     fitted = fit(variant, y)
@@ -146,13 +146,12 @@ def test_pareto_tails_follow_a_student_law_that_normal_ones_lose():
 
 
 def test_the_gaussian_tail_goes_on_as_the_normal_law_does():
-    y = np.float32(np.random.default_rng(0).normal(size=100_000))
+    y = np.float32(np.random.default_rng(0).normal(size=50_000))
     _, z, _ = fit_and_forward(marginal.quantile(), y, np.float32([-20, -6, 6, 20]))
     # The line goes through the extreme of the sample, which scatters by 7 % around its own median.
     np.testing.assert_allclose(z, [-20, -6, 6, 20], rtol=0.15)
 
 
-@pytest.mark.fast
 @pytest.mark.parametrize("make", [marginal.quantile, marginal.histogram, marginal.kernel_density])
 def test_clipping_says_that_there_is_nothing_beyond(make):
     variant = make(tails="clip")
@@ -189,7 +188,6 @@ def test_ties_and_outliers_have_a_finite_map(variant):
         np.testing.assert_allclose(z[0], 0, atol=0.1)
 
 
-@pytest.mark.fast
 def test_two_samples_are_enough():
     for tails in ("gaussian", "linear", "pareto", "clip"):
         variant, y, at = marginal.quantile(tails=tails), np.float32([1.0, 2.0]), np.float32([1.0, 1.5, 2.0])
@@ -223,16 +221,18 @@ def test_a_row_that_is_not_finite_becomes_nan_and_no_other(variant, bad):
 
 @EACH
 def test_leading_axes_are_rows_and_dtypes_are_wide(variant):
-    y = np.stack([rows(100), rows(100, 1)])
+    y = np.stack([rows(), rows(seed=1)])
     _, z, log_derivative = fit_and_forward(variant, y, y)
-    _, alone, of_alone = jax.vmap(jax.vmap(functools.partial(fit_and_forward, variant)))(y, y)  # row by row
-    np.testing.assert_allclose(alone, z, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(of_alone, log_derivative, rtol=1e-4, atol=1e-3)
+    other = y[0].copy()
+    other[:2] = y[1, :2]  # each row among others than before
+    for problem, place, own in ((other, (0, 2), 2), (other, (1, 0), 0), (other, (1, 1), 1), (y[0], (0, 0), 0)):
+        alone, of_alone = forward(variant, fit(variant, problem), problem)
+        np.testing.assert_allclose(alone[own], z[place], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(of_alone[own], log_derivative[place], rtol=1e-4, atol=1e-3)
     narrow = jax.eval_shape(variant.fit, jax.ShapeDtypeStruct((3, 50), jnp.bfloat16))
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(narrow))
 
 
-@pytest.mark.fast
 def test_the_order_of_the_sample_does_not_matter():
     y = rows(200)
     shuffled = np.random.default_rng(0).permuted(y, axis=-1)
@@ -243,7 +243,6 @@ def test_the_order_of_the_sample_does_not_matter():
         np.testing.assert_array_equal(a, c)
 
 
-@pytest.mark.fast
 def test_dithering_spreads_over_the_smallest_gap(x64):
     y = np.float64([[0.0, 2.0, 2.0, 6.0, 6.0, 6.0], [5.0] * 6])
     got = marginal.dither(jax.random.key(0), y)

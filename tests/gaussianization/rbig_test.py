@@ -12,7 +12,8 @@ from gentoolkit.distances import directions, sliced, two_sample
 from gentoolkit.gaussianization import marginal, rbig, rotation, univariate_entropy
 
 KEY = jax.random.key(0)
-# Where nothing else is asked for, samples are 60 by 3 and layers three: a fit, a density, a map back are compiled once.
+# Where nothing else is asked for, samples are 60 or 3,000 by 3 and layers three: a fit, a density, a map back are
+# compiled once.
 
 
 def correlated(n, d, seed=0):
@@ -144,18 +145,18 @@ def test_density_integrates_to_one():
 
 def test_one_layer_takes_all_correlation_off_a_gaussian():
     rng = np.random.default_rng(0)
-    x = np.float32(rng.normal(size=(4000, 4)) @ (np.eye(4) + 0.4 * rng.normal(size=(4, 4))) * [1, 5, 0.1, 2] + 3)
+    x = np.float32(rng.normal(size=(3000, 3)) @ (np.eye(3) + 0.4 * rng.normal(size=(3, 3))) * [1, 5, 0.1] + 3)
     want = -0.5 * np.linalg.slogdet(np.corrcoef(x.T))[1]
     d = rbig.fit(KEY, x, marginal=standardizing(), num_layers=3, entropy=normal_entropy)
     np.testing.assert_allclose(d.trace.delta, [want, 0, 0], atol=1e-4)
     # And with maps and entropies that do not know the law, up to their own error.
     d = rbig.fit(KEY, x, num_layers=3)
-    assert abs(d.trace.delta[0] - want) < 4 * np.sqrt(4 / 4000)
+    assert abs(d.trace.delta[0] - want) < 4 * np.sqrt(3 / 3000)
 
 
 def test_delta_telescopes_to_equation_6_of_the_whole():
     x = correlated(3000, 3)
-    d = rbig.fit(KEY, x, num_layers=5)
+    d = rbig.fit(KEY, x, num_layers=3)
     values = rbig.layers(d, x, summary=univariate_entropy.spacing)
     start = univariate_entropy.spacing(x.T)
     entering = np.concatenate([start[None], values.rotated[:-1]])
@@ -197,13 +198,13 @@ def test_layers_are_the_steps_of_forward():
     ("num_layers", "maps"),
     [
         (0, marginal.quantile()),
-        (4, marginal.quantile()),
-        (4, marginal.quantile(tails="clip")),
-        (4, marginal.mixture(num_steps=20)),
+        (3, marginal.quantile()),
+        pytest.param(3, marginal.quantile(tails="clip"), marks=pytest.mark.slow),  # slopes of the maps are tested there
+        (3, marginal.mixture(num_steps=20)),
     ],
 )
 def test_log_density_and_score_are_those_of_forward(num_layers, maps):
-    x = correlated(80, 3)
+    x = correlated(60, 3)
     d = rbig.fit(KEY, x, marginal=maps, num_layers=num_layers)
     # Not the sample itself: its outermost points are the last knots, and rounding puts them inside or outside of these.
     x = np.float32(0.9) * x
@@ -224,19 +225,17 @@ def test_log_density_and_score_are_those_of_forward(num_layers, maps):
 
 
 def test_problems_side_by_side_are_a_loop():
-    x = np.stack([correlated(80, 3, seed) for seed in range(4)]).reshape(2, 2, 80, 3)
-    d = rbig.fit(KEY, x, rotation=rotation.random(), num_layers=2)
+    x = np.stack([correlated(60, 3, seed) for seed in range(4)]).reshape(2, 2, 60, 3)
+    d = rbig.fit(KEY, x, rotation=rotation.random(), num_layers=3)
     keys = jax.random.split(KEY, (2, 2))
-    mapped = jax.jit(jax.vmap(jax.vmap(lambda k, x: rbig.fit(k, x, rotation=rotation.random(), num_layers=2))))(keys, x)
-    alone = rbig.fit(keys[1, 0], x[1, 0], rotation=rotation.random(), num_layers=2)
-    for a, b, c in zip(*(jax.tree.leaves(tree) for tree in (d, mapped, alone)), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
-        np.testing.assert_allclose(a[1, 0], c, rtol=1e-3, atol=1e-3)
+    alone = rbig.fit(keys[1, 0], x[1, 0], rotation=rotation.random(), num_layers=3)
+    for a, b in zip(jax.tree.leaves(d), jax.tree.leaves(alone), strict=True):
+        np.testing.assert_allclose(a[1, 0], b, rtol=1e-3, atol=1e-3)
     z, log_det = rbig.forward(d, x)
-    assert z.shape == x.shape and log_det.shape == (2, 2, 80)
+    assert z.shape == x.shape and log_det.shape == (2, 2, 60)
     np.testing.assert_allclose(z[1, 0], rbig.forward(alone, x[1, 0])[0], rtol=1e-2, atol=1e-2)
     np.testing.assert_allclose(rbig.inverse(d, z), x, rtol=1e-4, atol=1e-4)
-    assert rbig.sample(KEY, d, 7).shape == (2, 2, 7, 3)
+    assert jax.eval_shape(lambda d: rbig.sample(KEY, d, 7), d).shape == (2, 2, 7, 3)
 
 
 def test_further_axes_of_samples_and_gradients():
@@ -280,27 +279,30 @@ def test_awkward_samples_give_finite_results(kind):
     z, log_det = rbig.forward(d, x)
     assert np.isfinite(z).all() and np.isfinite(log_det).all()
     np.testing.assert_allclose(rbig.inverse(d, z), x, rtol=1e-3, atol=1e-3)
-    assert np.isfinite(rbig.sample(KEY, d, len(x))).all()
+    if len(x) == 60:
+        assert np.isfinite(rbig.sample(KEY, d, len(x))).all()
 
 
 def test_dithering_takes_the_spikes_off_integers():
-    x = np.float32(np.random.default_rng(0).poisson(3.0, size=(2000, 2)))
+    x = np.float32(np.random.default_rng(0).poisson(3.0, size=(3000, 3)))
     d = rbig.fit(KEY, x, num_layers=3, dither=True)
     # A dithered count has the density of its probability, at most 0.23 here; undithered it is a spike.
-    assert -8 < np.mean(rbig.log_prob(d, x)) < -3
+    assert -12 < np.mean(rbig.log_prob(d, x)) < -4.5
     assert np.mean(rbig.log_prob(rbig.fit(KEY, x, num_layers=3), x)) > 0
     assert np.abs(d.trace.delta).sum() < 0.1
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_problem_that_is_not_finite_is_nan_and_no_other(bad):
-    x = np.stack([correlated(50, 2, seed) for seed in range(3)])
-    x[1, 7, 0] = bad
-    d = rbig.fit(KEY, x, num_layers=2)
+    x = np.stack([correlated(60, 3, seed) for seed in range(4)]).reshape(2, 2, 60, 3)
+    good = x.copy()
+    x[0, 1, 7, 0] = bad
+    d = rbig.fit(KEY, x, rotation=rotation.random(), num_layers=3)
+    known = np.array([[True, False], [True, True]])
     delta = np.asarray(d.trace.delta)
-    assert np.isfinite(delta[[0, 2]]).all() and np.isnan(delta[1]).all()
-    z, log_det = map(np.asarray, rbig.forward(d, correlated(50, 2)[None].repeat(3, axis=0)))
-    assert np.isnan(z[1]).all() and np.isnan(log_det[1]).all() and np.isfinite(z[[0, 2]]).all()
+    assert np.isfinite(delta[known]).all() and np.isnan(delta[~known]).all()
+    z, log_det = map(np.asarray, rbig.forward(d, good))
+    assert np.isnan(z[~known]).all() and np.isnan(log_det[~known]).all() and np.isfinite(z[known]).all()
     point = correlated(60, 3)
     d = rbig.fit(KEY, point, num_layers=3)
     point[3, 1] = np.nan
