@@ -73,7 +73,7 @@ def test_duplicated_features_share_much():
 
 
 def test_chain_rule():
-    x = sample(2000)
+    x = sample()
     ask = functools.partial(information.total_correlation, num_folds=2, num_layers=0, max_components=1)
     split = functools.partial(information.mutual_information, num_folds=2, num_layers=0, max_components=1)
     whole, pair, rest = ask(KEY, x), ask(KEY, x[:, :2]), split(KEY, x[:, :2], x[:, 2:])
@@ -81,6 +81,7 @@ def test_chain_rule():
     np.testing.assert_allclose(whole.value, pair.value + rest.value, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_p_values_are_uniform_under_independence():
     """Permuted copies go through what the sample goes through, so the law is exact, whatever the estimator misses."""
 
@@ -132,7 +133,7 @@ def test_clusters_are_parted():
     rows = rng.normal(size=(2000, 1)) * np.float32([[2.0, 2.0]]) + 0.3 * rng.normal(size=(2000, 2))
     sign = rng.integers(2, size=2000) * 2 - 1
     x = np.float32(np.column_stack([rows[:, 0], sign * rows[:, 1]]))
-    got = jax.jit(functools.partial(information.total_correlation, num_folds=2, num_layers=0, max_components=2))(KEY, x)
+    got = information.total_correlation(KEY, x, num_folds=2, num_layers=0, max_components=2)
     assert abs(got.value - _crossed()) < 3 * got.standard_error < 0.25
 
 
@@ -153,8 +154,7 @@ def _crossed():
 def test_other_forms_of_a_correlated_gaussian(form):
     """One layer takes all of it (PCA), and more layers only add their errors."""
     x = np.float32(np.random.default_rng(0).normal(size=(4000, 3)) @ np.linalg.cholesky(CORRELATION).T)
-    ask = functools.partial(information.total_correlation, form=form, num_layers=4)
-    got = jax.jit(ask)(KEY, x)
+    got = information.total_correlation(KEY, x, form=form, num_layers=4)  # untraced: one fit for all forms
     truth = -0.5 * np.linalg.slogdet(CORRELATION)[1]
     np.testing.assert_allclose(got.trace[0], truth, atol=0.04)
     assert got.standard_error is None and got.trace.shape == (4,) and got.value == got.trace[-1]
