@@ -162,7 +162,6 @@ def test_methods_jit_vmap_dtype_and_order_agree(name):
     assert jax.eval_shape(measure, jnp.bfloat16(x)).dtype == jnp.float32
 
 
-@pytest.mark.fast
 def test_blocks_of_rows_change_nothing(monkeypatch):
     from gentoolkit.information import _neighbors
 
@@ -179,7 +178,6 @@ def test_memory_does_not_grow_with_the_square_of_n():
     assert compiled.memory_analysis().temp_size_in_bytes < 128 * 2**20
 
 
-@pytest.mark.fast
 def test_mutual_information_is_symmetric_and_blind_to_common_scale_and_shift():
     x = np.float32(sample())
     ask = nearest_neighbors.mutual_information

@@ -40,7 +40,6 @@ def darkened(gamma, num_bits=None):
     return degradation.color_cast(photograph(), gammas, num_bits=num_bits)
 
 
-@pytest.mark.fast
 @pytest.mark.parametrize("shift", [0.0, 0.3])
 def test_a_shifted_reference_gives_the_shifted_image(shift):
     image = 0.6 * photograph()
@@ -74,13 +73,13 @@ def undone(channels):
     return found, apply(found, dark)
 
 
-@pytest.mark.parametrize("channels", ["feature", "coregionalized"])
+@pytest.mark.parametrize("channels", [pytest.param("feature", marks=pytest.mark.slow), "coregionalized"])
 def test_pooled_channels_cannot_undo_a_cast_and_others_can(channels):
     error = {c: float(jnp.mean((undone(c)[1] - photograph()) ** 2)) for c in ("pooled", channels)}
     assert error[channels] < 0.1 * error["pooled"]
 
 
-@pytest.mark.parametrize("channels", ["pooled", "feature", "coregionalized"])
+@pytest.mark.parametrize("channels", ["pooled", "feature", pytest.param("coregionalized", marks=pytest.mark.slow)])
 def test_departures_from_a_power_law_are_believed_by_their_share(channels):
     bright = photograph()
     gammas = (2.2, 3.0, 4.2) if channels != "pooled" else (3.0,) * 3
@@ -102,7 +101,6 @@ def test_departures_from_a_power_law_are_believed_by_their_share(channels):
     np.testing.assert_allclose(law, bright, atol=0.05 if channels == "feature" else 0.02)
 
 
-@pytest.mark.fast
 @pytest.mark.parametrize("mean", ["zero", "power"])
 def test_centres_with_the_noise_of_their_clusters_stand_for_all_pairs(mean):
     # No more distinct dark values than clusters: then the cluster means are a sufficient statistic.
@@ -115,7 +113,6 @@ def test_centres_with_the_noise_of_their_clusters_stand_for_all_pairs(mean):
     np.testing.assert_allclose(apply(every, image), reference, atol=1e-2)
 
 
-@pytest.mark.fast
 def test_noisy_centres_have_the_noise_of_largest_evidence_over_the_size_of_their_clusters():
     image = jnp.round(19 * photograph()) / 19
     pairs = tone_map.cluster(KEY, image, jnp.cbrt(image), num_clusters=30, patch_size=1, warp="cbrt")
@@ -183,7 +180,6 @@ def of_nine_pixels():
     return tone_map.ToneMap(process, jnp.ones(12), jnp.zeros(()), 3, "none", "pooled", 3)
 
 
-@pytest.mark.fast
 def test_strips_change_nothing():
     image, found = photograph(48, 36), of_nine_pixels()
     whole = apply(found, image)
@@ -197,7 +193,6 @@ def test_strips_change_nothing():
     np.testing.assert_allclose(whole, jnp.clip(expected, 0, 1), atol=1e-5)
 
 
-@pytest.mark.fast
 def test_pairs_are_the_patches_of_all_channels():
     # Eight distinct ones: the rest of twelve clusters is left out.
     rng = np.random.default_rng(0)
@@ -217,7 +212,6 @@ def test_pairs_are_the_patches_of_all_channels():
     np.testing.assert_allclose(pairs.variances, 0.0, atol=1e-10)
 
 
-@pytest.mark.fast
 def test_patches_are_cut_from_images_of_any_size():
     image, reference = photograph(47, 36), photograph(47, 36, seed=1)
     pairs = tone_map.cluster(KEY, image, reference, num_clusters=12)
@@ -246,7 +240,6 @@ def test_every_switch_works_on_an_ordinary_image(noise, mean):
     assert float(jnp.mean((apply(found, dark) - bright) ** 2)) < 2e-3
 
 
-@pytest.mark.fast
 @pytest.mark.parametrize("mean", ["zero", "centre", "power"])
 def test_a_black_image_becomes_a_constant(mean):
     black = jnp.zeros((24, 18, 3))
@@ -256,7 +249,6 @@ def test_a_black_image_becomes_a_constant(mean):
         np.testing.assert_allclose(made, jnp.mean(photograph()), atol=2e-2)
 
 
-@pytest.mark.fast
 def test_more_clusters_than_distinct_pairs_leave_the_rest_out():
     checks = np.indices((24, 18)).sum(0)[..., None] % 2
     image = jnp.asarray(np.repeat(checks, 3, axis=-1), jnp.float32) * 0.5
@@ -296,6 +288,7 @@ def test_wrong_images_are_named():
         improved.curves(found)
 
 
+@pytest.mark.slow  # half a minute to compile; that k-means, the search and the posterior map is tested by themselves
 def test_under_jit_and_many_images_through_vmap():
     bright = jnp.stack([photograph(), photograph(seed=1)])
     dark = degradation.darken(bright, 3.0)
@@ -324,7 +317,6 @@ class TestPublished:
         shape = jax.eval_shape(lambda x: published.rgb(KEY, x, x), photograph(16, 18)).shape
         assert shape == (16, 18, 3)
 
-    @pytest.mark.fast
     def test_unique_pairs_are_as_many_as_there_are(self):
         image = jnp.asarray(np.arange(100).reshape(10, 10, 1) % 7, jnp.float32) / 10
         found = published.fit_unique_pairs(KEY, image, image**0.5, max_pairs=20, patch_size=1)
@@ -332,7 +324,6 @@ class TestPublished:
         # Noise of the rounding, at least, rounds off the root's corner at 0: 2.6e-2 there.
         np.testing.assert_allclose(apply(found, image), image**0.5, atol=4e-2)
 
-    @pytest.mark.fast
     def test_too_many_unique_pairs_are_thinned_evenly(self):
         image = jnp.asarray(np.arange(100).reshape(10, 10, 1), jnp.float32) / 255
         found = published.fit_unique_pairs(KEY, image, image, max_pairs=20, patch_size=1)
