@@ -136,6 +136,12 @@ TORCH = Backend("torch", _put_torch, _prepare_torch, _torch_peak)
 TORCH_STEP = Backend("torch step", np.asarray, _prepare_torch, _torch_peak)
 
 
+def clock_of_work() -> float:
+    """The work of all threads, whoever else is on the machine; where an accelerator works, the time on the wall."""
+    # Asked when it is read: to name the backend would start it, before the cores are chosen.
+    return time.process_time() if jax.default_backend() == "cpu" else time.perf_counter()
+
+
 def jax_modes(function: Function) -> dict[str, Function]:
     """Returns a scalar loss, and the loss with its gradient in the first argument, for JAX."""
     return {"value": function, "value_and_grad": jax.value_and_grad(function)}

@@ -6,7 +6,6 @@ asked for. On CPUs the time is that of all threads (`--cores=1` leaves one, so t
 that on the wall.
 """
 
-import time
 from collections.abc import Sequence
 
 import jax
@@ -37,7 +36,7 @@ def cases(*, quick: bool = False) -> list[harness.Case]:
             weight=lambda size: float(size["batch"]),
             call_limit=120.0,
             sweep="batch",
-            clock=_clock,
+            clock=backends.clock_of_work,
         )
     ]
 
@@ -84,11 +83,6 @@ def least_work(task: str, mode: str, size: Size) -> limits.Work:
     flops += tower.num_layers * 4 * tokens**2 * width
     passes = 2 if task == "guide" else 1
     return limits.Work(bytes=4.0 * passes * weights, flops=float(size["batch"]) * passes * flops)
-
-
-def _clock() -> float:
-    # Asked when it is read: to name the backend would start it, before the cores are chosen.
-    return time.process_time() if jax.default_backend() == "cpu" else time.perf_counter()
 
 
 def _work(size: Size) -> float:

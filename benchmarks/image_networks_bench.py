@@ -8,13 +8,12 @@ processor time; with `--cores=1` the physical limit is that of one core, and no 
 
 import dataclasses
 import functools
-import time
 from typing import Any
 
 import numpy as np
 
 from benchmarks import harness, limits
-from benchmarks.backends import JAX_STEP, TORCH, torch_device, torch_modes
+from benchmarks.backends import JAX_STEP, TORCH, clock_of_work, torch_device, torch_modes
 from benchmarks.harness import OURS, Implementation, Size
 
 _TRUNKS = {"lpips_alex": "alex", "lpips_vgg": "vgg"}
@@ -29,7 +28,7 @@ def cases(*, quick: bool = False) -> list[harness.Case]:
         "weight": lambda size: 2.0 * size["batch"],
         "call_limit": 60.0,
         "sweep": "batch",
-        "clock": _clock,
+        "clock": clock_of_work,
     }
     return [
         harness.Case(
@@ -50,13 +49,6 @@ def cases(*, quick: bool = False) -> list[harness.Case]:
             **common,
         ),
     ]
-
-
-def _clock() -> float:
-    """The work of all threads, whoever else is on the machine; where the device works, the time until it is done."""
-    import jax
-
-    return time.process_time() if jax.default_backend() == "cpu" else time.perf_counter()
 
 
 def make_inputs(size: Size) -> dict[str, np.ndarray]:

@@ -28,6 +28,7 @@ from benchmarks import (
     machine,
     plot,
     report,
+    text_to_image_suite,
     training_suite,
     translation_suite,
 )
@@ -40,6 +41,7 @@ SUITES = {
     "gaussianization": gaussianization_suite,
     "image_metrics": image_metrics_suite,
     "information": information_suite,
+    "text_to_image": text_to_image_suite,
     "training": training_suite,
     "translation": translation_suite,
 }
