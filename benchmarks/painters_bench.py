@@ -157,7 +157,9 @@ def operations(kind: str, system: str, size: Size) -> float:
 
     def doubling(side: int, widths: Sequence[int], out: int = 1) -> int:
         """Convolutions of 3 x 3 after doublings from 4 x 4 to a side, between widths."""
-        return sum(side**2 * 9 * out * a * b // 4**n for n, (a, b) in enumerate(reversed([*itertools.pairwise(widths)])))
+        return sum(
+            side**2 * 9 * out * a * b // 4**n for n, (a, b) in enumerate(reversed([*itertools.pairwise(widths)]))
+        )
 
     if system == "dfgan":
         w, condition = size["width"], config.dfgan.noise_dim + told

@@ -1,7 +1,7 @@
 """The systems of text to picture in PyTorch, written plainly: the peers of `painters_bench`.
 
-Layers have the names of ours, so that `load` can give both sides the same weights. What an affine map, a leaky ReLU or a
-convolution of 1 x 1 does to a pixel it does to its copies: as in ours, and unlike the public code, they stand before
+Layers have the names of ours, so that `load` can give both sides the same weights. What an affine map, a leaky ReLU or
+a convolution of 1 x 1 does to a pixel it does to its copies: as in ours, and unlike the public code, they stand before
 the doubling, at a quarter of the work. Pictures are `[b, channels, h, w]` here.
 """
 

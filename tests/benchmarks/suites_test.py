@@ -15,6 +15,7 @@ from absl import app
 from benchmarks import (
     clip_suite,
     cramer_wold_bench,
+    damsm_bench,
     distances_suite,
     gaussian_process_suite,
     gaussianization_suite,
@@ -31,6 +32,7 @@ from benchmarks import (
     run,
     sliced_bench,
     sorting_bench,
+    text_to_image_suite,
     tone_map_bench,
     training_suite,
     translation_suite,
@@ -45,6 +47,7 @@ SMALL = [
     (cramer_wold_bench.cases()[0], {"n": 32, "d": 3, "slices": 5}),
     (cramer_wold_bench.cases()[1], {"n": 32, "d": 3}),
     (mmd_bench.case(), {"n": 32, "d": 3}),
+    (damsm_bench.case(), damsm_bench.case(quick=True).sizes[0]),
     (image_metrics_bench.frechet_case(), {"d": 8}),
     (image_metrics_bench.kid_case(), {"n": 20, "d": 8}),
     *(
@@ -197,6 +200,17 @@ def test_the_translation_suite_takes_pytorch_s_better_layout_and_counts_cpu_time
     assert sum("NOT met" in line for line in missed) == asked + len(lines) - len(tasks)
     assert all(line.endswith("not measured in this run") for line in translation_suite.figures([]))
     assert {case.clock for case in layers_bench.cases()} == {time.process_time}
+
+
+@pytest.mark.fast
+def test_text_to_image_targets_find_their_rows():
+    for seconds, end in ((0.01, ": met"), (10.0, ": NOT met")):
+        lines = text_to_image_suite.figures(_synthetic_rows(text_to_image_suite, seconds))
+        asked = [line for line in lines if " met" in line]
+        # Of memory the made-up rows say one MiB in both.
+        assert len(lines) == 12 and len(asked) == 9
+        assert all(line.endswith(end) for line in asked if "memory" not in line), asked
+    assert all(line.endswith("not measured in this run") for line in text_to_image_suite.figures([]))
 
 
 def test_the_training_suite_compares_with_pytorch_and_takes_the_distance_s_share():
