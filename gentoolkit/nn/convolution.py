@@ -341,7 +341,7 @@ def _form(geometry: Geometry, x: jax.Array, w: jax.Array) -> _closed.Form | None
     inside = all(max(pad) < k for pad, k in zip(geometry.padding, kernel, strict=True))
     if x.dtype != jnp.float32 or not inside:
         return None
-    if min(ci, co) <= _MOST_FOR_ROWS and max(ci, co) >= _LEAST_BESIDE_ROWS and kernel[0] >= 4:
+    if min(ci, co) <= _MOST_FOR_ROWS and max(ci, co) >= _LEAST_BESIDE_ROWS and kernel[0] >= 3:
         return _few_channels.ONTO_FEW if co < ci else _few_channels.FROM_FEW
     fewest = _FEWEST_CHANNELS.get(kernel[0], math.inf)
     if kernel[0] == kernel[1] and min(ci, co) >= fewest and min(geometry.output) >= 4:

@@ -61,6 +61,7 @@ CASES = {
     "Winograd 3x3, odd": (as_form(_winograd.FORM, 7, 3, 0), (2, 7, 7, 3), (3, 3, 3, 2)),
     "Winograd 4x4": (as_form(_winograd.FORM, 8, 4, 1), (2, 8, 8, 3), (4, 4, 3, 2)),
     "rows 7x7": (as_form(_few_channels.ONTO_FEW, 8, 7, 3), (2, 8, 8, 3), (7, 7, 3, 2)),
+    "rows 3x3": (as_form(_few_channels.ONTO_FEW, 8, 3, 1), (2, 8, 8, 4), (3, 3, 4, 3)),
     "rows 4x4": (as_form(_few_channels.ONTO_FEW, 8, 4, 0), (2, 8, 8, 3), (4, 4, 3, 1)),
     "from rows 7x7": (as_form(_few_channels.FROM_FEW, 8, 7, 3), (2, 8, 8, 2), (7, 7, 2, 3)),
     "resized 3x3": (enlarged(3, False), (2, 4, 5, 3), (3, 3, 3, 2)),
@@ -110,9 +111,9 @@ def test_the_form_goes_by_shape():
         return convolution._form(geometry, image, w)
 
     assert form(128, 256, 3) is form(64, 64, 4) is _winograd.FORM
-    assert form(64, 256, 3) is form(3, 8, 7) is form(3, 64, 3) is None  # plain
-    assert form(64, 3, 7) is form(256, 1, 4) is _few_channels.ONTO_FEW
-    assert form(3, 64, 7) is _few_channels.FROM_FEW
+    assert form(64, 256, 3) is form(3, 8, 7) is form(3, 64, 2) is None  # plain
+    assert form(64, 3, 7) is form(32, 3, 3) is form(256, 1, 4) is _few_channels.ONTO_FEW
+    assert form(3, 64, 7) is form(3, 16, 3) is _few_channels.FROM_FEW
     assert form(64, 128, 4, strides=(2, 2)) is _closed.PLAIN
     assert form(128, 256, 3, dtype=jnp.bfloat16) is None
 
