@@ -41,7 +41,7 @@ def case(*, quick: bool = False) -> harness.Case:
             "four operations for each picture, region, word that is there and feature (two products), three times: "
             "value, gradient in the regions, gradient in the words."
         ),
-        weight=lambda size: 1.0 + 3e-11 * _operations(size),
+        weight=lambda size: 20.0 + 5e-10 * _operations(size),
         call_limit=60.0,
         sweep="batch",
         clock=backends.clock_of_work,

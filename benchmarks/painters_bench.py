@@ -38,9 +38,9 @@ def figures(rows: Sequence[Row]) -> list[str]:
     table, lines = targets.Table(rows), []
     for case in cases():
         kind, system = case.name.split("_")
-        (size,), mode = case.sizes, case.implementations[0].task
+        (size,), task, mode = case.sizes, case.implementations[0].task, "step" if kind == "step" else "value"
         start = f"{_NAMES[system]}, {kind}, batch {size['batch']}, {size['pixels']} px, at least as fast as PyTorch"
-        ours, peer = (table.find(OURS, mode, kind, size), table.best_peer(mode, kind, size))
+        ours, peer = table.find(OURS, task, mode, size), table.best_peer(task, mode, size)
         if ours is None or peer is None:
             lines.append(f"{start}: not measured in this run")
             continue
@@ -247,7 +247,7 @@ def _ours_draw(system: str, size: Size) -> dict[str, Callable[..., Any]]:
         kept[:] = kept or [read({"text": encoders["text"]}, tokens[0], lengths[0]), noise[:, : made.noise_dim]]
         return np.asarray(jax.block_until_ready(paint(models, *kept)))
 
-    return {"sample": draw}
+    return {"value": draw}
 
 
 def _torch(system: str, name: str, size: Size) -> tuple[painters_torch.Twin, Any]:
@@ -285,4 +285,4 @@ def _torch_draw(system: str, name: str, size: Size) -> dict[str, Callable[..., A
                 kept["noise"] = torch.from_numpy(noise[:, : twin.noise_dim])
             return twin.draw(kept).permute(0, 2, 3, 1).numpy()
 
-    return {"sample": draw}
+    return {"value": draw}

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 Batch = dict[str, Any]
-_NAMES = {  # of ours that are others there
-    "double": "doublings",  # a method of every module
+_LEAVES = {
     "kernel": "weight",
     "scale": "weight",
     "embedding": "weight",
@@ -157,9 +156,9 @@ def vae(config: Any, num_words: int) -> Twin:
         mean, log_variance = networks["encoder"](batch["image"], batch["sentence"])
         code = mean + (log_variance / 2).exp() * batch["noise"]
         painted = networks["generator"](code, batch["sentence"])
-        misfit = (batch["image"] - painted).abs().mean() / options.scale + np.log(2 * options.scale)
+        misfit = (batch["image"] - painted).abs().flatten(1) / options.scale + np.log(2 * options.scale)
         divergence = 0.5 * (mean.square() + log_variance.expm1() - log_variance).sum(1).mean()
-        return (misfit + divergence) / 1000, {}
+        return (misfit.sum(1).mean() + divergence) / 1000, {}
 
     turns = (Turn(("encoder", "generator"), bound, {"lr": options.peak}),)
     return Twin(networks, {"text": _text(config, num_words)}, turns, "generator", draw, options.noise_dim)
@@ -234,7 +233,7 @@ def load(networks: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
     found = {}
     for path, array in arrays.items():
         *owner, leaf = path.split("/")
-        name, turned = ".".join(_NAMES.get(part, part) for part in owner), np.asarray(array)
+        name, turned = ".".join(owner).replace(".double.", ".doublings."), np.asarray(array)
         if leaf in ("of_input", "of_state", "bias") and owner[-1] in ("forward", "backward"):
             end = "l0" if owner[-1] == "forward" else "l0_reverse"
             kind = {"of_input": "weight_ih", "of_state": "weight_hh", "bias": "bias_ih"}[leaf]
@@ -244,7 +243,7 @@ def load(networks: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
             continue
         if leaf == "kernel":
             turned = turned.transpose(3, 2, 0, 1) if turned.ndim == 4 else turned.T
-        found[f"{name}.{_NAMES.get(leaf, leaf)}"] = turned
+        found[f"{name}.{_LEAVES.get(leaf, leaf)}"] = turned
     with torch.no_grad():
         for name, tensor in wanted.items():
             tensor.copy_(torch.from_numpy(np.array(found[name])))
@@ -637,6 +636,7 @@ def _vae_generator(image_size: int, width: int, noise_dim: int, told: int) -> An
             widths = [*_vae_widths(image_size, width)[::-1], width]
             self.begin = nn.Linear(noise_dim + told, 16 * widths[0], bias=False)
             self.begin_norm = nn.BatchNorm2d(widths[0])
+            # Ours is `double`, which is a method of every module here.
             self.doublings = nn.ModuleList(
                 nn.Conv2d(a, b, 3, padding=1, bias=False) for a, b in itertools.pairwise(widths)
             )

@@ -12,7 +12,7 @@ from gentoolkit.training import functional
 SIZE = {"batch": 6, "pixels": 16, "width": 4}
 
 
-@pytest.mark.parametrize("name", ["dfgan", "attngan", "vae"])
+@pytest.mark.parametrize("name", ["dfgan", "vae", pytest.param("attngan", marks=pytest.mark.slow)])
 def test_a_step_in_pytorch_loses_the_same_on_the_same_weights(name):
     torch = pytest.importorskip("torch")
     config = painters_bench.configuration(name, SIZE)

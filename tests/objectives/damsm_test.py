@@ -63,8 +63,8 @@ def test_padding_and_the_order_of_words_change_nothing(features, scores):
     for found, expected in zip(scores(regions, other, _valid(), 4.0), want, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-6)
     order = np.array([3, 5, 0, 2, 1, 4])
-    found = scores(regions, words[:, order], _valid()[:, order], 4.0)[0]
-    np.testing.assert_allclose(found, want[0], rtol=1e-6)
+    for found in scores(regions, words[:, order], _valid()[:, order], 4.0):  # padding between words too
+        np.testing.assert_allclose(found, want[0], rtol=1e-6)
 
 
 def test_a_word_alone_and_words_that_do_not_choose_see_the_mean_of_all_regions(features, scores):
