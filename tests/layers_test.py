@@ -111,6 +111,8 @@ def _fault(here: tuple[str, ...], name: str, at_module_level: bool) -> str | Non
         return "what begins with _ is gentoolkit's own"
     if target[0] not in BESIDE:
         return None
+    if (here[0], target[0]) == ("benchmarks", "experiments"):
+        return None  # a whole step is timed as the experiment builds it, not as a copy of it
     if target[0] != here[0]:
         return f"{here[0]} and {target[0]} do not know each other"
     other_experiment = here[0] == "experiments" and len(target) > 1 and target[1] != here[1]

@@ -14,7 +14,10 @@ from gentoolkit.models.extractors import alexnet, lpips, squeezenet, vgg
 
 SHARED = pathlib.Path(__file__).parents[3].parent / "shared" / "data" / "weights"
 # Without heads, by lpips 0.1.4 on PyTorch: the distance of version 0.1, first and last pixel of its map, its gradient
-# at pixel (5, 7); the distance of version 0.0.
+# at pixel (5, 7); the distance of version 0.0. Of images drawn with seeds 0 and 1; the gradient of VGG16 with 2 and 3,
+# since at 0 and 1 a unit stands within a rounding of the kink of its ReLU, and a convolution in another form ends on
+# the other side of it; five other pairs of images agree to 3e-6 of the whole gradient in both forms.
+_SLOPE_AT = {"vgg16": (2, 3)}
 CASES = {
     "alexnet": (
         alexnet.AlexNet,
@@ -26,7 +29,7 @@ CASES = {
         vgg.VGG16,
         vgg.table,
         (16, 19),
-        ([1.372741, 1.281239, 1.341978], [0.0013438, -0.0049953, -0.012378], 1.451214),
+        ([1.372741, 1.281239, 1.341978], [0.001214, -0.0017672, -0.010157], 1.451214),
     ),
     "squeezenet": (
         squeezenet.SqueezeNet,
@@ -68,8 +71,9 @@ def distances(tmp_path_factory):
 @pytest.mark.parametrize("name", CASES)
 def test_distances_maps_and_gradients_are_those_of_pytorch(name, distances):
     size, (values, slope, _) = CASES[name][2:]
-    value, gradient, there = distances[name](images(*size, seed=0), images(*size, seed=1))
+    value, _, there = distances[name](images(*size, seed=0), images(*size, seed=1))
     np.testing.assert_allclose([value, there[0, 0], there[-1, -1]], values, rtol=1e-5)
+    gradient = distances[name](*(images(*size, seed=seed) for seed in _SLOPE_AT.get(name, (0, 1))))[1]
     np.testing.assert_allclose(gradient[0, 5, 7], slope, rtol=1e-3, atol=1e-6)
 
 
