@@ -1,5 +1,6 @@
 """Long calls that a person waits for: compiled once and kept, watched from outside, stopped at once."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -23,8 +24,10 @@ def leave_on_ctrl_c() -> None:
 
 
 def _leave(*_: object) -> None:
-    sys.stdout.flush()
-    print("\ninterrupted", file=sys.stderr, flush=True)
+    # A stream that is being written at this very moment refuses ("reentrant call"): its line is lost, the exit is not.
+    with contextlib.suppress(RuntimeError):
+        sys.stdout.flush()
+    os.write(2, b"\ninterrupted\n")
     os._exit(130)
 
 

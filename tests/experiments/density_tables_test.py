@@ -340,6 +340,23 @@ def test_main_ends_at_ctrl_c_while_it_compiles(tmp_path):
     assert (process.returncode, err.split()) == (130, ["interrupted"]), err
 
 
+def test_ctrl_c_in_the_middle_of_a_line_ends_the_process_too():
+    """A signal that comes while a stream is being written: the stream refuses to be flushed, and raises."""
+    said = """
+import sys
+from experiments.density_destructors import work
+
+class Writing:
+    def flush(self):
+        raise RuntimeError("reentrant call")
+
+sys.stdout = Writing()
+work._leave()
+"""
+    done = subprocess.run([sys.executable, "-c", said], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr.split()) == (130, ["interrupted"])
+
+
 def test_small_programs_are_compiled_quickly_where_the_compiler_knows_how(monkeypatch):
     x = np.float32(VALUES)
 
