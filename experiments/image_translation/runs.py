@@ -1,10 +1,7 @@
 """Trained systems: the folder of a run, its configuration read and its networks restored."""
 
-import json
 import pathlib
-import sys
-from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import optax
@@ -14,7 +11,7 @@ from ml_collections import ConfigDict
 from experiments.image_translation import config as config_lib
 from experiments.image_translation.systems import build
 from experiments.image_translation.systems.system import Models, System
-from gentoolkit import training
+from gentoolkit import study, training
 from gentoolkit.training import checkpoint
 
 # What only training needs: discriminators, past images, past codes.
@@ -84,34 +81,7 @@ def read_config(run: pathlib.Path) -> ConfigDict:
       FileNotFoundError: there is no such folder.
       ValueError: it is not that of a run of image translation, or has options that there are not.
     """
-    if not run.is_dir():
-        raise FileNotFoundError(f"There is no folder {run}.")
-    path = run / "config.json"
-    if not path.is_file():
-        raise ValueError(f"{run} is not the folder of a run: it has no config.json.")
-    try:
-        stored = json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"{path} cannot be read: {error}.") from error
-    ours = isinstance(stored, Mapping) and stored.get("method") in config_lib.METHODS
-    if not ours or stored.get("dataset") not in config_lib.PRESETS:
+    stored = study.stored_config(run)
+    if stored.get("method") not in config_lib.METHODS or stored.get("dataset") not in config_lib.PRESETS:
         raise ValueError(f"{run} is not the folder of a run of image translation; give the --workdir of its main.")
-    config = config_lib.get_config(stored["dataset"])
-    defaults = config.to_dict()
-    if unknown := _only_in(stored, defaults):
-        raise ValueError(f"{path} has options that this version does not know: {', '.join(unknown)}.")
-    if missing := _only_in(defaults, stored):
-        print(f"{run} is older than {', '.join(missing)}: the defaults are taken.", file=sys.stderr)
-    config.update(stored)
-    return config
-
-
-def _only_in(tree: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "config") -> list[str]:
-    """The names of options of one configuration that another lacks."""
-    found = []
-    for name, value in tree.items():
-        if name not in other:
-            found.append(f"{prefix}.{name}")
-        elif isinstance(value, Mapping) and isinstance(other[name], Mapping):
-            found += _only_in(value, other[name], f"{prefix}.{name}")
-    return found
+    return study.take_over(config_lib.get_config(stored["dataset"]), stored, run)

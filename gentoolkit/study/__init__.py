@@ -28,6 +28,8 @@ from gentoolkit.study.paper import interval as interval
 from gentoolkit.study.paper import summary as summary
 from gentoolkit.study.progress import Progress as Progress
 from gentoolkit.study.progress import duration as duration
+from gentoolkit.study.run_config import stored_config as stored_config
+from gentoolkit.study.run_config import take_over as take_over
 from gentoolkit.study.runs import Run as Run
 from gentoolkit.study.runs import complete_runs as complete_runs
 from gentoolkit.study.script import check_folder as check_folder
