@@ -3,9 +3,8 @@ r"""Configurations of text to picture, chosen as `config.py:SYSTEM_DATA`.
 Every value can be set from the command line, e.g. `--config.num_steps=2000 --config.dfgan.gradient_penalty=0`.
 
 Systems: encoders of texts and pictures (`damsm`, `clip`), a `detector` of objects, and what paints: `vae`, `dfgan`,
-`attngan`. Data: `scenes32`, `scenes64` (drawn, no download), `openmoji64`, and the published `cub256`, `flowers256`,
-`coco256`, whose folders `--config.data_dir` names. What paints needs an encoder: `--config.encoder=` the folder of a
-damsm run; scenes take the one that is shipped where none is named.
+`attngan`. Data: `scenes32` and `scenes64`, which are drawn and need no download. What paints needs an encoder:
+`--config.encoder=` the folder of a damsm run.
 """
 
 from ml_collections import ConfigDict
@@ -31,7 +30,6 @@ def get_config(preset: str = "dfgan_scenes32") -> ConfigDict:
             "preset": preset,
             "system": system,
             **DATA[data],
-            "data_dir": "",  # of data sets that are not drawn
             "num_train": 50000,  # scenes
             "num_test": 2000,
             "max_objects": 4,  # of a scene

@@ -1,8 +1,9 @@
 r"""Paints what lies between two texts, and between two draws of noise.
 
-    python -m experiments.text_to_image.interpolate --text="a red circle" --text="a blue square" --output=FOLDER
+    python -m experiments.text_to_image.interpolate --run=RUN --output=FOLDER \
+        --text="a red circle" --text="a blue square"
 
-Without --run by a small painter that is shipped. FOLDER gets sheet.png: along each row from the first text to the
+FOLDER gets sheet.png: along each row from the first text to the
 second, down from one noise to another; and index.html.
 """
 

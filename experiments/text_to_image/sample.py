@@ -1,7 +1,8 @@
-r"""Paints pictures of texts: a trained run, or without --run a small painter that is shipped.
+r"""Paints pictures of texts by a trained run, or by a painter in one file (`export`); none is shipped yet.
 
-    python -m experiments.text_to_image.sample --text="a small red circle above a blue square" --output=FOLDER
-    … --run=RUN             the --workdir of main, of a system that paints
+    python -m experiments.text_to_image.sample --run=RUN --output=FOLDER \
+        --text="a small red circle above a blue square"
+    … --painter=FILE.npz    a painter that `export` wrote, in place of a run
     … --text=… --text=…     several texts; --texts=FILE has one a line
     … --num_seeds=8         pictures of each text
     … --truncation=0.88     noise nearer to its middle: better pictures, more alike
@@ -23,7 +24,7 @@ from gentoolkit import report, study
 from gentoolkit.models.text.recurrent import Encoded
 from gentoolkit.training import launch
 
-_RUN = flags.DEFINE_string("run", "", "Folder of a trained run; a shipped painter if empty.")
+_RUN = flags.DEFINE_string("run", "", "Folder of a trained run: the --workdir of main, of a system that paints.")
 _PAINTER = flags.DEFINE_string("painter", "", "Name of a shipped painter, or an .npz file that export wrote.")
 _ENCODER = flags.DEFINE_string("encoder", "", "Folder of the run's encoder, where it has moved.")
 _TEXT = flags.DEFINE_multi_string("text", [], "A text; may be given several times.")
