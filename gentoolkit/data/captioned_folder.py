@@ -9,6 +9,7 @@ A row is a picture. `image` says where it is, from the folder on, as a format of
 a text, or in JSON a list of them.
 """
 
+import contextlib
 import csv
 import json
 import os
@@ -46,7 +47,8 @@ def load(
 ) -> Columns:
     """Lists the pictures of a table, in its order, decoded when asked for.
 
-    Rows without a text are left out, which is said on stderr.
+    Rows without a text are left out, and so are pictures of no row that lie beside those of one: both are said on
+    stderr.
 
     Args:
       directory: the folder of the pictures.
@@ -95,6 +97,8 @@ def load(
             f"{str(path)!r} names {len(absent)} pictures that are not in {str(folder)!r}: {shown}. Put them there, or "
             "give missing='leave out'."
         )
+    unnamed = _unnamed(folder, image, everything, {names[row] for row in rows}, path)
+    _captioned.count(told, unnamed, "pictures that no row names, left out")
     gone = set(absent)
     _captioned.count(told, len(absent), f"rows whose picture is not in {folder.name}, left out")
     rows = [row for row in rows if row not in gone]
@@ -233,6 +237,22 @@ def _texts(row: Row, names: Sequence[str], path: pathlib.Path) -> list[str]:
 
 def _all_texts(rows: Sequence[Row], names: Sequence[str], path: pathlib.Path) -> list[str]:
     return [text for row in rows for text in _texts(row, names, path)]
+
+
+def _unnamed(folder: pathlib.Path, image: str, rows: Sequence[Row], chosen: set[str], path: pathlib.Path) -> int:
+    """How many files lie beside the pictures of the chosen rows, end as they do, and are not of any row."""
+    named = set(chosen)
+    for row in rows:
+        with contextlib.suppress(ValueError):  # another row may lack what the chosen ones have
+            named.add(_file(image, row, path))
+    named = {os.path.normpath(name) for name in named}
+    endings = {os.path.splitext(name)[1].lower() for name in chosen}
+    count = 0
+    for parent in {os.path.dirname(name) for name in chosen}:
+        for name in os.listdir(folder / parent) if (folder / parent).is_dir() else ():
+            ending = os.path.splitext(name)[1].lower()
+            count += ending in endings and os.path.normpath(os.path.join(parent, name)) not in named
+    return count
 
 
 def _file(image: str, row: Row, path: pathlib.Path) -> str:

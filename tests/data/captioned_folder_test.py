@@ -83,6 +83,10 @@ def test_faults_are_named(folder, capsys):
     refused(FileNotFoundError, r"t.csv' names 1 pictures that are not in .*: train/2.png. Put them there, or")
     assert len(load(folder, path, missing="leave out")) == 2
     assert "1 rows whose picture is not in" in capsys.readouterr().err
+    quarters(folder / "train" / "stray.png", 8, 8)
+    quarters(folder / "test" / "stray.png", 8, 8)  # beside no picture that is asked for
+    load(folder, path, missing="leave out", where={"split": "train"})
+    assert "1 pictures that no row names, left out" in capsys.readouterr().err
     refused(ValueError, r"t.csv' has no column 'caption'; there are id, split, title, kind", texts=("caption",))
     refused(
         ValueError, r"image = '{name}' does not fit the columns of .*\(id, split, title, kind\): 'name'", image="{name}"
