@@ -98,3 +98,15 @@ def test_bad_arguments():
         lstm(jnp.ones((2, 5, 4)))
     with pytest.raises(ValueError, match="lengths must be"):
         lstm(jnp.ones((2, 5, 3)), jnp.ones(3, int))
+
+
+def test_a_word_that_is_passed_over_is_as_if_it_were_not_there(encoder):
+    """As the authors leave words out that they do not know; the table gives number 1, which they lack, no vector."""
+    made = recurrent.Encoder(11, features=8, embedding=3, dropout=0.0, passed_over=1, rngs=nnx.Rngs(1))
+    found = made(np.array([[1, 5, 1, 7, 0], [5, 7, 0, 0, 0], [1, 1, 0, 0, 0]]), np.array([4, 2, 2]))
+    np.testing.assert_array_equal(found.valid, [[True, True, False, False, False]] * 2 + [[True] + [False] * 4])
+    np.testing.assert_array_equal(found.words[0], found.words[1])
+    np.testing.assert_array_equal(found.sentence[0], found.sentence[1])
+    vectors = recurrent.table(without_unknown=True)["embed/embedding"]
+    assert vectors.shapes((5, 2)) == ((4, 2),)
+    np.testing.assert_array_equal(vectors.make(np.arange(1.0, 9).reshape(4, 2))[:, 0], [1, 0, 3, 5, 7])

@@ -6,8 +6,9 @@ References:
   Xu et al., AttnGAN, CVPR 2018, section 3.2.
 """
 
+import os
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +22,8 @@ from gentoolkit.nn.convolution import Convolution
 _SIDE = 8  # regions, in each direction
 _BLOCKS = 4
 _INCEPTION = 299  # pixels, what Inception is meant for
+IGNORED = ("*.num_batches_tracked",)  # of files; counts that nothing uses
+_HEADS = ("fc.*", "AuxLogits.*", "emb_*")  # what stands behind the convolutions in one file or another
 
 
 class Seen(NamedTuple):
@@ -109,6 +112,26 @@ class InceptionEncoder(nnx.Module):
         self.regions = nnx.Linear(768, features, use_bias=False, kernel_init=_uniform, rngs=rngs)
         self.picture = nnx.Linear(2048, features, kernel_init=_uniform, rngs=rngs)
 
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Reads the authors' weights.
+
+        Args:
+          path: of `image_encoder200.pth` or its like.
+
+        Returns:
+          The network.
+
+        Raises:
+          FileNotFoundError: there is no such file.
+          weights.WeightsError: the file cannot be read, or holds another network.
+        """
+        file = weights.read(path)
+        shape = file["emb_cnn_code.weight"].shape if "emb_cnn_code.weight" in file else ()
+        features = shape[0] if shape else 256
+        empty = nnx.eval_shape(lambda: cls(features=features, rngs=nnx.Rngs(0)))
+        return weights.assign(empty, inception_table(), file, ignore=IGNORED)
+
     def __call__(self, images: jax.Array) -> Seen:
         """Looks at pictures.
 
@@ -128,6 +151,24 @@ class InceptionEncoder(nnx.Module):
         maps = dict(self.trunk.stages(images))
         regions = maps["768"].reshape(images.shape[0], -1, 768)
         return Seen(self.regions(regions), self.picture(jnp.mean(maps["2048"], axis=(1, 2))))
+
+
+def read_trunk(path: str | os.PathLike[str]) -> inception.Trunk:
+    """Reads what an `InceptionEncoder` looks with, to train its two maps for other texts.
+
+    Args:
+      path: of torchvision's `inception_v3_google-0cc3c7bd.pth` or another file with its names, such as
+        `image_encoder200.pth`.
+
+    Returns:
+      The convolutions.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      weights.WeightsError: the file cannot be read, or holds another network.
+    """
+    empty = nnx.eval_shape(lambda: inception.Trunk(torchvision=True))
+    return weights.assign(empty, inception.trunk_table(), weights.read(path), ignore=(*IGNORED, *_HEADS))
 
 
 def inception_table() -> weights.Table:
