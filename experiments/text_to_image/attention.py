@@ -45,7 +45,11 @@ def main() -> None:
     rows = []
     for image, maps, text in zip(images, weights, _TEXT.value, strict=True):
         cells: list = [(image, text)]
-        for place, word in enumerate(words_of(text)):
+        seen = words_of(text)
+        if painter.text.passed_over is not None:
+            unknown = set(painter.vocabulary.unknown(text))
+            seen = [word for word in seen if word not in unknown]
+        for place, word in enumerate(seen):
             share = maps[..., place] / max(maps[..., place].max(), 1e-12)
             large = share.repeat(size // share.shape[0], axis=0).repeat(size // share.shape[1], axis=1)
             cells.append((image * (0.15 + 0.85 * large[..., None]), f"{word} ({maps[..., place].max():.2f})"))

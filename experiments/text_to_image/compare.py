@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 from absl import app, flags
 
-from experiments.text_to_image import data, encoders, measures, painters, runs
+from experiments.text_to_image import data, encoders, measures, painters
+from experiments.text_to_image.encoders import Pretrained
 from experiments.text_to_image.measures import Judges
 from experiments.text_to_image.painters import Painter
 from gentoolkit import report, study
 from gentoolkit.data import scenes
 from gentoolkit.data.columns import Columns
+from gentoolkit.data.text import Vocabulary
 from gentoolkit.models.text.recurrent import Encoded
 from gentoolkit.training import launch
 
@@ -28,6 +30,7 @@ _RUNS = flags.DEFINE_list("runs", None, "Folders of runs that paint.", required=
 _DETECTOR = flags.DEFINE_string("detector", "", "Folder of a detector's run; without it no objects are counted.")
 _CLIP = flags.DEFINE_string("clip", "", "Folder of a mini-CLIP's run, an encoder that no system was told by.")
 _ENCODER = flags.DEFINE_string("encoder", "", "Folder of the damsm run that measures; that of the first run if empty.")
+_DATA_DIR = flags.DEFINE_string("data_dir", "", "Folder of the data; that of the first run if empty.")
 _TEXTS = flags.DEFINE_integer("texts", 1000, "Held-out texts, of as many pictures.", lower_bound=2)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the results.", required=True)
 _ROWS, _TWICE = 12, 200
@@ -49,17 +52,19 @@ _COLUMNS = {
 class Texts:
     """The texts of one split, with the pictures that they were written of."""
 
-    def __init__(self, name: str, source: Columns, encoder, num: int, *, max_objects: int):
-        """Takes the first text of each of the first pictures."""
+    def __init__(
+        self, name: str, source: Columns, own: Pretrained, vocabulary: Vocabulary, num: int, *, max_objects: int
+    ):
+        """Takes the first text of each of the first pictures; `max_objects` is of scenes, 0 for other data."""
         self.name, num = name, min(num, len(source))
         self.tokens, self.lengths = data.first_texts(source, num)
         self.images = measures.signed(source.select("image").take(np.arange(num))["image"])
         self.said = (
             [scenes.texts(name, row, max_objects=max_objects)[0] for row in range(num)]
-            if "scenes" in source.description
-            else []
+            if max_objects
+            else data.said(source, vocabulary, num)
         )
-        self.encoded = encoders.encode_texts(encoder, self.tokens, self.lengths)
+        self.encoded = encoders.encode_texts(own.text, self.tokens, self.lengths)
 
     def first(self, num: int) -> Encoded:
         """The first texts, encoded."""
@@ -100,13 +105,26 @@ def main() -> None:
         if any(painter.config[name] != first.config[name] for name in ("dataset", "image_size", "max_objects")):
             raise app.UsageError(f"{painter.name} paints other pictures than {first.name}.")
     where = _ENCODER.value or first.config.encoder
-    own = encoders.load(where, runs.read_config(where, systems=("damsm",)))
+    own = encoders.find(where)
     judges = measures.load_judges(own, detector_run=_DETECTOR.value, clip_run=_CLIP.value)
-    captioned = data.load(first.config)
+    if first.config.dataset != "scenes" and _DETECTOR.value:
+        raise app.UsageError(f"A detector knows drawn scenes alone, and {first.name} paints {first.config.dataset}.")
+    first.config.data_dir = _DATA_DIR.value or first.config.data_dir
+    captioned = data.load(first.config, vocabulary=own.vocabulary if encoders.are_published(where) else None)
+    for painter in chosen:
+        if painter.vocabulary != captioned.vocabulary:
+            raise app.UsageError(f"{painter.name} reads other words than the encoder in {where}.")
     splits = {"seen": captioned.test} | ({"held out": captioned.held_out} if captioned.held_out is not None else {})
     names = {"seen": "test", "held out": "held_out"}
     texts = {
-        split: Texts(names[split], source, own.text, _TEXTS.value, max_objects=first.config.max_objects)
+        split: Texts(
+            names[split],
+            source,
+            own,
+            captioned.vocabulary,
+            _TEXTS.value,
+            max_objects=first.config.max_objects if first.config.dataset == "scenes" else 0,
+        )  # fmt: skip
         for split, source in splits.items()
     }
     by_name = {painter.name: painter for painter in chosen}
@@ -159,7 +177,7 @@ def _sheet(chosen: Sequence[Painter], of: Texts) -> report.Block:
         columns.append(measures.unit(measures.paint(painter.system, painter.models, encoded, seed=0)))
     heads = ["real", *(f"{painter.config.system}: {pathlib.Path(painter.name).name}" for painter in chosen)]
     return report.sheet(
-        list(zip(*columns, strict=True)), columns=heads, labels=of.said[:num] or [""] * num,
+        list(zip(*columns, strict=True)), columns=heads, labels=of.said[:num],
         caption=f"The first {num} texts ({of.name})",
     )  # fmt: skip
 

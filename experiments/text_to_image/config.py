@@ -3,32 +3,83 @@ r"""Configurations of text to picture, chosen as `config.py:SYSTEM_DATA`.
 Every value can be set from the command line, e.g. `--config.num_steps=2000 --config.dfgan.gradient_penalty=0`.
 
 Systems: encoders of texts and pictures (`damsm`, `clip`), a `detector` of objects, and what paints: `vae`, `dfgan`,
-`attngan`. Data: `scenes32` and `scenes64`, which are drawn and need no download. What paints needs an encoder:
-`--config.encoder=` the folder of a damsm run.
+`attngan`. What paints needs an encoder: `--config.encoder=` the folder of a damsm run, or one with the published files
+of AttnGAN's encoders.
+
+| data | what | sizes of the systems |
+|---|---|---|
+| `scenes32`, `scenes64` | drawn scenes, no download | small, ours |
+| `openmoji64` | drawn pictographs with their names, no download; `--config.language=de` and others | small |
+| `folder64` | pictures of one's own with a table of texts, `--config.data_dir=FOLDER` | small |
+| `cub256`, `flowers256`, `coco256` | published sets; the folder is `--config.data_dir` | published |
+
+Sizes of 256 pixels are those of the authors' public code (tobran/DF-GAN, `code/cfg/{bird,coco,flower}.yml` and
+`code/src/train.py`; taoxugit/AttnGAN, `code/cfg/{bird,coco}_attn2.yml` and `code/cfg/DAMSM/*.yml`), epochs turned into
+steps. AttnGAN has no flowers: those are as birds. The VAE and CLIP are ours at every size.
 """
 
 from ml_collections import ConfigDict
 
 from gentoolkit import study
+from gentoolkit.models.text_to_image import attngan
 
 ENCODERS = ("damsm", "clip")
 PAINTERS = ("vae", "dfgan", "attngan")
 SYSTEMS = (*ENCODERS, "detector", *PAINTERS)
+_REAL = {"image_size": 256, "flip": True, "load_size": 304, "words_drawn": 18}  # 304 = 256 * 76 / 64, as the authors
 DATA = {
     "scenes32": {"dataset": "scenes", "image_size": 32},
     "scenes64": {"dataset": "scenes", "image_size": 64},
+    "openmoji64": {"dataset": "openmoji", "image_size": 64, "max_words": 12, "num_captions": 2},
+    "folder64": {"dataset": "folder", "image_size": 64, "num_captions": 1},
+    "cub256": {"dataset": "cub", **_REAL, "num_captions": 10},
+    "flowers256": {"dataset": "flowers", **_REAL, "num_captions": 10},
+    "coco256": {"dataset": "coco", **_REAL, "num_captions": 5},
 }
+PRESETS = tuple(
+    f"{system}_{data}" for data in DATA for system in SYSTEMS if system != "detector" or data.startswith("scenes")
+)
 _STEPS = {"damsm": 6000, "clip": 6000, "detector": 6000, "vae": 20000, "dfgan": 20000, "attngan": 20000}
+# Pictures of a training split: an epoch of the authors.
+_PICTURES = {"cub256": 8855, "flowers256": 7034, "coco256": 82783}
+# Epochs and batches of the authors; encoders are taken after 200 and 100 epochs, as their file names say.
+_EPOCHS = {
+    "damsm": {"cub256": (200, 48), "flowers256": (200, 48), "coco256": (100, 48)},
+    "dfgan": {"cub256": (1301, 32), "flowers256": (1001, 32), "coco256": (301, 32)},
+    "attngan": {"cub256": (600, 20), "flowers256": (600, 20), "coco256": (120, 14)},
+}
+_PUBLISHED = {
+    "text": {"features": 256, "embedding": 300},
+    "damsm": {"images": "inception", "decay": "exponential", "final_fraction": 0.1},
+    "clip": {"patch_size": 32, "width": 256, "num_layers": 4},
+    "dfgan": {"width": 32, "noise_dim": 100},
+    "attngan": {**attngan.CUB, "num_stages": 3, "noise_dim": 100, "condition_dim": 100},
+}
+_COCO = {"damsm": 50.0, **attngan.COCO}  # of attngan
 
 
 def get_config(preset: str = "dfgan_scenes32") -> ConfigDict:
     """Returns the configuration of a preset."""
-    chosen = study.choose("preset", preset, [f"{system}_{data}" for data in DATA for system in SYSTEMS])
-    system, data = chosen.split("_")
-    return ConfigDict(
+    system, data = study.choose("preset", preset, PRESETS).split("_")
+    config = ConfigDict(
         {
             "preset": preset,
             "system": system,
+            "data_dir": "",  # folder of the data, where they are not drawn
+            "num_captions": 5,  # of a picture; scenes have always five
+            "max_words": 32,  # of a text; scenes have their own
+            "words_drawn": 0,  # words of a longer text that a training step sees, others each time; 0: all
+            "load_size": 0,  # pixels that windows are cut from in training; 0: the picture as it is
+            "flip": False,  # whether to mirror pictures in training: not where texts say left and right
+            "language": "en",  # of OpenMoji's names: also de, fr, es, ...
+            "prepared": "",  # folder that real sets are prepared in, once; data_dir/prepared if empty
+            "folder": {
+                "table": "",  # of the texts; captions.csv, .tsv, .jsonl or .json, or the only one there, if empty
+                "key": "",  # under which a list of JSON stands
+                "image": "",  # where a picture is, by columns of its row: "{split}/{id}.jpg"; "{file}" if empty
+                "texts": "",  # columns of texts, with commas; caption, captions, text or title if empty
+                "split": "split",  # column that says train, val or test; a tenth is for testing where there is none
+            },
             **DATA[data],
             "num_train": 50000,  # scenes
             "num_test": 2000,
@@ -36,18 +87,28 @@ def get_config(preset: str = "dfgan_scenes32") -> ConfigDict:
             "seed": 0,
             "num_steps": _STEPS[system],
             "batch_size": 48 if system == "damsm" else 64,
-            "encoder": "",  # folder of the damsm run whose frozen encoder painters are told by
+            # Folder of the damsm run whose frozen encoder painters are told by, or of the published files of one.
+            "encoder": "",
             "compute_dtype": "float32",  # or "bfloat16" on accelerators
             "ema_decay": 0.999 if system in PAINTERS else 0.0,
             "train": {"log_every": 100, "checkpoint_every": 1000, "evaluate_every": 2000},
-            "text": {"features": 128, "embedding": 64, "dropout": 0.5},
+            "text": {
+                "features": 128,
+                "embedding": 64,
+                "dropout": 0.5,
+                "unknown": "read",  # or "pass over", as the published encoders do
+            },
             "damsm": {
-                "width": 32,
+                "images": "small",  # or "inception", which needs weights
+                "inception": "",  # file of torchvision's Inception v3, or of the authors' image encoder
+                "width": 32,  # of the small one
                 "gamma_1": 4.0,
                 "gamma_2": 5.0,
                 "gamma_3": 10.0,
                 "scale": "public",  # or "paper", whose scores are gamma_2 times smaller
                 "peak": 2e-3,
+                "decay": "cosine",
+                "final_fraction": 0.01,
                 "clip_norm": 0.25,  # of the text encoder's gradient
             },
             "clip": {"width": 96, "num_layers": 2, "num_heads": 4, "patch_size": 4, "features": 64, "peak": 1e-3},
@@ -84,3 +145,22 @@ def get_config(preset: str = "dfgan_scenes32") -> ConfigDict:
             },
         }
     )
+    if data in _PICTURES:
+        config.update(_PUBLISHED)
+        if data == "coco256":
+            config.attngan.update(_COCO)
+            config.words_drawn = {"damsm": 15, "attngan": 12}.get(system, 18)
+        config.update(_lengths(system, data))
+    if data in ("openmoji64", "folder64"):
+        config.clip.patch_size = 8
+    return config
+
+
+def _lengths(system: str, data: str) -> dict:
+    """Batch and steps of the authors, and how often to look; ours where a system is not theirs."""
+    often = {"log_every": 100, "checkpoint_every": 2000, "evaluate_every": 10000}
+    if system not in _EPOCHS:
+        return {"train": often}
+    epochs, batch = _EPOCHS[system][data]
+    lengths = {"batch_size": batch, "num_steps": epochs * (_PICTURES[data] // batch), "train": often}
+    return lengths | ({"ema_decay": 0.0} if system == "dfgan" else {})  # their code keeps no average

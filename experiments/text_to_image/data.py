@@ -1,15 +1,39 @@
-"""The captioned pictures of a configuration."""
+"""The captioned pictures of a configuration: drawn, of a folder of one's own, or one of the published sets."""
 
+import pathlib
+import sys
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
 
+from experiments.text_to_image import vocabularies
 from gentoolkit import study
-from gentoolkit.data import captions, pipeline, scenes
+from gentoolkit.data import (
+    captioned_folder,
+    captions,
+    coco,
+    columns,
+    cub,
+    openmoji,
+    openmoji_texts,
+    oxford_flowers,
+    pipeline,
+    preparation,
+    prepared,
+    scenes,
+    transform,
+)
 from gentoolkit.data.columns import Columns
+from gentoolkit.data.fields import Ragged
 from gentoolkit.data.text import Vocabulary
+
+_TABLES = tuple(f"captions.{suffix}" for suffix in ("csv", "tsv", "jsonl", "json"))
+_TEXT_COLUMNS = ("caption", "captions", "text", "texts", "title")
+_FILE_COLUMNS = ("file", "file_name", "filename", "image", "path")
+_TEST_SPLITS = ("test", "val", "valid", "validation")
+_LEAST = 4  # pictures of a folder: two to train on and two to measure on
 
 
 class Captioned(NamedTuple):
@@ -35,23 +59,36 @@ class Captioned(NamedTuple):
         return self.train.fields["captions"].shape[1]
 
 
-def load(config: ConfigDict) -> Captioned:
+def load(config: ConfigDict, *, vocabulary: Vocabulary | None = None) -> Captioned:
     """Loads the data set of a configuration.
 
+    Args:
+      config: of a run.
+      vocabulary: numbers the words, in place of the data's own: that of an encoder by others. Words that it lacks are
+        said.
+
     Raises:
+      FileNotFoundError: a folder or a file of it is missing.
       ValueError: an unknown data set, or sizes that cannot be.
     """
-    return study.choose("config.dataset", config.dataset, _SOURCES)(config)
+    return study.choose("config.dataset", config.dataset, _SOURCES)(config, vocabulary)
 
 
 def stream(config: ConfigDict, source: Columns, *columns: str, **part: int) -> pipeline.Stream:
     """Batches for training as bytes, each picture with one of its texts: `image`, `caption` and further columns."""
+    transforms: list[Any] = [captions.OneText()]
+    if config.words_drawn:
+        transforms.append(captions.SomeWords(config.words_drawn))
+    if source.fields["image"].shape[0] != config.image_size:
+        transforms.append(transform.RandomCrop((config.image_size, config.image_size)))
+    if config.flip:
+        transforms.append(transform.horizontal_flip)
     return pipeline.Stream(
         source.select("image", "captions", *columns),
         seed=config.seed,
         batch_size=config.batch_size,
         image_range=None,
-        transforms=(captions.OneText(),),
+        transforms=tuple(transforms),
         **part,
     )
 
@@ -62,8 +99,15 @@ def first_texts(source: Columns, num: int, *, which: int = 0) -> tuple[np.ndarra
     return tokens, (tokens != 0).sum(1).astype(np.int32)
 
 
-def _scenes(config: ConfigDict) -> Captioned:
+def said(source: Columns, vocabulary: Vocabulary, num: int, *, which: int = 0) -> list[str]:
+    """One text of each of the first pictures, as far as the vocabulary knows its words."""
+    return vocabulary.decode(Ragged(*first_texts(source, num, which=which)))
+
+
+def _scenes(config: ConfigDict, vocabulary: Vocabulary | None) -> Captioned:
     size = config.image_size
+    if vocabulary not in (None, scenes.VOCABULARY):
+        raise ValueError("Scenes are told in words of their own; config.encoder must be a damsm run on scenes.")
     # Splits differ in what is drawn from one seed; the run's own seed is of the networks.
     options = {"image_size": size, "max_objects": config.max_objects}
     train = scenes.load("train", config.num_train, **options)
@@ -71,4 +115,142 @@ def _scenes(config: ConfigDict) -> Captioned:
     return Captioned(train, test, held_out, scenes.VOCABULARY)
 
 
-_SOURCES: dict[str, Callable[[ConfigDict], Captioned]] = {"scenes": _scenes}
+def _openmoji(config: ConfigDict, vocabulary: Vocabulary | None) -> Captioned:
+    words = vocabulary or openmoji_texts.read_vocabulary(config.language)
+    train, test = (
+        openmoji_texts.load(
+            split, languages=(config.language,), vocabularies={config.language: words}, image_size=config.image_size,
+            num_captions=config.num_captions, max_words=config.max_words,
+        )
+        for split in ("train", "test")
+    )  # fmt: skip
+    return Captioned(train, test, None, words, openmoji.CREDIT)
+
+
+def _folder(config: ConfigDict, vocabulary: Vocabulary | None) -> Captioned:
+    root, options = _root(config), config.folder
+    table = _table(root, options.table)
+    key = options.key or None
+    rows = captioned_folder.read_table(table, key=key)
+    known = dict.fromkeys(column for row in rows for column in row)
+    texts = tuple(filter(None, options.texts.split(","))) or _first("texts", _TEXT_COLUMNS, known, table)
+    image = options.image or "{" + _first("image", _FILE_COLUMNS, known, table)[0] + "}"
+    words = vocabulary or captioned_folder.read_vocabulary(table, texts=texts, key=key)
+
+    def part(split: str | None) -> Columns:
+        return captioned_folder.load(
+            root, table, image=image, texts=texts, where=None if split is None else {options.split: split}, key=key,
+            image_size=config.image_size, vocabulary=words, num_captions=config.num_captions,
+            max_words=config.max_words,
+        )  # fmt: skip
+
+    splits = {row.get(options.split) for row in rows} if options.split in known else set()
+    test = next((split for split in _TEST_SPLITS if split in splits), None)
+    if "train" in splits and test is not None:
+        return Captioned(part("train"), part(test), None, words)
+    if splits:
+        print(
+            f"{table.name}: its column {options.split!r} does not say train and test; a tenth is for testing.",
+            file=sys.stderr,
+        )
+    whole = part(None)
+    if len(whole) < _LEAST:
+        raise ValueError(f"{table} has {len(whole)} pictures with texts; at least {_LEAST} are needed.")
+    return Captioned(*columns.split(whole, num_test=max(2, len(whole) // 10)), None, words)
+
+
+def _table(root: pathlib.Path, name: str) -> pathlib.Path:
+    """The table of a folder of one's own."""
+    if name:
+        return root / name
+    if found := [root / one for one in _TABLES if (root / one).is_file()]:
+        return found[0]
+    found = sorted(path for path in root.iterdir() if path.suffix.lower() in (".csv", ".tsv", ".json", ".jsonl"))
+    if len(found) != 1:
+        seen = ", ".join(path.name for path in found) or "none"
+        raise FileNotFoundError(
+            f"{root} must hold a table of texts, {', '.join(_TABLES)} or the only one of these kinds (found: {seen}); "
+            "or give config.folder.table."
+        )
+    return found[0]
+
+
+def _first(what: str, names: tuple[str, ...], known, table: pathlib.Path) -> tuple[str, ...]:
+    found = tuple(name for name in names if name in known)[:1]
+    if not found:
+        raise ValueError(
+            f"{table} has none of the columns {', '.join(names)}, but {', '.join(known)}; give config.folder.{what}."
+        )
+    return found
+
+
+def _cub(config: ConfigDict, vocabulary: Vocabulary | None) -> Captioned:
+    return _real(config, vocabulary, cub.load, cub.read_vocabulary, ("train", "test"))
+
+
+def _flowers(config: ConfigDict, vocabulary: Vocabulary | None) -> Captioned:
+    return _real(config, vocabulary, oxford_flowers.load, oxford_flowers.read_vocabulary, ("train", "test"))
+
+
+def _coco(config: ConfigDict, vocabulary: Vocabulary | None) -> Captioned:
+    def load(root, split, **options) -> Columns:
+        return coco.load(root, split, objects=False, **options)
+
+    return _real(config, vocabulary, load, coco.read_vocabulary, ("train2014", "val2014"))
+
+
+def _real(
+    config: ConfigDict,
+    vocabulary: Vocabulary | None,
+    load: Callable[..., Columns],
+    read_vocabulary: Callable[..., Vocabulary],
+    splits: tuple[str, str],
+) -> Captioned:
+    """A published set, decoded, cut and written as array_record at the first time.
+
+    The texts are prepared as numbers of words, so a preparation belongs to its vocabulary, which is kept beside it.
+    """
+    root = _root(config)
+    sizes = max(config.load_size, config.image_size), config.image_size  # windows are cut from training pictures only
+    place = pathlib.Path(config.prepared).expanduser() if config.prepared else root / "prepared"
+    own = vocabularies.name(vocabulary) if vocabulary is not None else "own"
+    told = f"{config.dataset}_{config.num_captions}x{config.max_words}_{own}"
+    path = place / f"{told}.json"
+    words = vocabulary
+    if words is None and path.is_file():
+        words = vocabularies.parse(path.read_text("utf-8"))[0]
+    elif words is None:
+        words = read_vocabulary(root)
+    place.mkdir(parents=True, exist_ok=True)
+    vocabularies.save(path, words, config.max_words)
+    found = []
+    for split, size in zip(splits, sizes, strict=True):
+
+        def source(split: str = split, size: int = size) -> Columns:
+            return load(
+                root, split, image_size=size, vocabulary=words, num_captions=config.num_captions,
+                max_words=config.max_words,
+            )  # fmt: skip
+
+        folder = preparation.prepare({split: source}, place, name=f"{told}_{split}_{size}")
+        found.append(prepared.load(folder, split))
+    return Captioned(*found, None, words)
+
+
+def _root(config: ConfigDict) -> pathlib.Path:
+    if not config.data_dir:
+        raise ValueError(f"config.data_dir must name the folder of {config.dataset}.")
+    root = pathlib.Path(config.data_dir).expanduser()
+    if not root.is_dir():
+        raise FileNotFoundError(f"config.data_dir: there is no folder {root}.")
+    return root
+
+
+_SOURCES: dict[str, Callable[[ConfigDict, Vocabulary | None], Captioned]] = {
+    "scenes": _scenes,
+    "openmoji": _openmoji,
+    "folder": _folder,
+    "cub": _cub,
+    "flowers": _flowers,
+    "coco": _coco,
+}

@@ -1,6 +1,9 @@
-"""Frozen encoders of texts and pictures: the two networks of a damsm run, with the words that they know."""
+"""Frozen encoders of texts and pictures: the two networks of a damsm run, with the words that they know.
 
-import json
+They may also be AttnGAN's published ones: a folder with `text_encoder*.pth`, `captions*.pickle` (DF-GAN's name of it is
+`captions_DAMSM.pickle`) and, for what compares pictures with texts, `image_encoder*.pth`.
+"""
+
 import pathlib
 from typing import NamedTuple
 
@@ -9,16 +12,23 @@ import numpy as np
 from flax import nnx
 from ml_collections import ConfigDict
 
-from gentoolkit import report, training
+from experiments.text_to_image import runs, vocabularies
+from gentoolkit import study, training
+from gentoolkit.data import text as text_lib
 from gentoolkit.data.text import Vocabulary
+from gentoolkit.models import weights
+from gentoolkit.models.text import recurrent
 from gentoolkit.models.text.recurrent import Encoded, Encoder
-from gentoolkit.models.text_to_image.damsm import ImageEncoder, Seen
+from gentoolkit.models.text_to_image.damsm import ImageEncoder, InceptionEncoder, Seen
 
 _WORDS = "vocabulary.json"
 HOW = (
     "train one by `python -m experiments.text_to_image.main "
     "--config=experiments/text_to_image/config.py:damsm_scenes32`"
 )
+TEXT, IMAGES, WORDS = "text_encoder*.pth", "image_encoder*.pth", "captions*.pickle"  # of published encoders
+_PUBLISHED_WORDS = 32  # most words of a text for them; their authors train with up to 18 and paint with up to 25
+_UNKNOWN = {"read": None, "pass over": text_lib.UNKNOWN}
 
 
 class Pretrained(NamedTuple):
@@ -30,11 +40,11 @@ class Pretrained(NamedTuple):
       vocabulary: what the numbers of words mean.
       max_words: of a text.
       features: of a word, a sentence, a region and a picture.
-      image_size: of the pictures.
+      image_size: of the pictures; 0 where any will do.
     """
 
     text: Encoder
-    images: ImageEncoder | None
+    images: ImageEncoder | InceptionEncoder | None
     vocabulary: Vocabulary
     max_words: int
     features: int
@@ -44,18 +54,24 @@ class Pretrained(NamedTuple):
 def networks(config: ConfigDict, vocabulary: Vocabulary, rngs: nnx.Rngs) -> dict[str, nnx.Module]:
     """Builds both networks of a configuration."""
     text, options = config.text, config.damsm
+    passed_over = study.choose("config.text.unknown", text.unknown, _UNKNOWN)
+    images: nnx.Module
+    if study.choose("config.damsm.images", options.images, ("small", "inception")) == "inception":
+        images = InceptionEncoder(features=text.features, rngs=rngs)
+    else:
+        images = ImageEncoder(image_size=config.image_size, features=text.features, width=options.width, rngs=rngs)
     return {
         "text": Encoder(
-            len(vocabulary), features=text.features, embedding=text.embedding, dropout=text.dropout, rngs=rngs
+            len(vocabulary), features=text.features, embedding=text.embedding, dropout=text.dropout,
+            passed_over=passed_over, rngs=rngs,
         ),
-        "images": ImageEncoder(image_size=config.image_size, features=text.features, width=options.width, rngs=rngs),
-    }
+        "images": images,
+    }  # fmt: skip
 
 
 def save_vocabulary(run: pathlib.Path, vocabulary: Vocabulary, max_words: int) -> None:
     """Keeps the words of a run in its folder, and how many of them a text may have."""
-    stored = {"max_words": max_words, "words": vocabulary.words}
-    report.write_text(run / _WORDS, json.dumps(stored, ensure_ascii=False, indent=0))
+    vocabularies.save(run / _WORDS, vocabulary, max_words)
 
 
 def read_vocabulary(run: pathlib.Path) -> tuple[Vocabulary, int]:
@@ -66,17 +82,85 @@ def read_vocabulary(run: pathlib.Path) -> tuple[Vocabulary, int]:
     """
     path = run / _WORDS
     try:
-        return parse_vocabulary(path.read_text())
+        return parse_vocabulary(path.read_text("utf-8"))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ValueError(
             f"{path} must hold the words of the run, which its first evaluation writes: {error}"
         ) from error
 
 
-def parse_vocabulary(text: str) -> tuple[Vocabulary, int]:
-    """What `save_vocabulary` wrote."""
-    stored = json.loads(text)
-    return Vocabulary(tuple(str(word) for word in stored["words"])), int(stored["max_words"])
+parse_vocabulary = vocabularies.parse
+
+
+def find(source: str | pathlib.Path, *, mesh: jax.sharding.Mesh | None = None) -> Pretrained:
+    """Loads encoders from the folder of a damsm run, or from one of published files.
+
+    Args:
+      source: the folder.
+      mesh: as in `load`.
+
+    Raises:
+      FileNotFoundError: there is no such folder.
+      ValueError: it holds neither.
+    """
+    if are_published(source):
+        return published(pathlib.Path(source))
+    return load(source, runs.read_config(source, systems=("damsm",)), mesh=mesh)
+
+
+def are_published(source: str | pathlib.Path) -> bool:
+    """Whether a folder holds files of AttnGAN's authors and not a run of ours."""
+    folder = pathlib.Path(source)
+    return bool(str(source)) and not (folder / "config.json").exists() and any(folder.glob(WORDS))
+
+
+def published(folder: pathlib.Path) -> Pretrained:
+    """Reads AttnGAN's published encoders.
+
+    Args:
+      folder: with their files, see the module.
+
+    Returns:
+      The encoders, in evaluation mode; words that they do not know are passed over, as by the authors.
+
+    Raises:
+      ValueError: a file is missing, there are several of a kind, or they do not belong to each other.
+    """
+    of_text = weights.read(only(folder, TEXT))
+    vocabulary = text_lib.of_attngan(only(folder, WORDS))
+    sizes = {name: of_text[name].shape for name in ("encoder.weight", "rnn.weight_hh_l0") if name in of_text}
+    if len(sizes) < 2 or any(len(shape) != 2 for shape in sizes.values()):
+        raise ValueError(f"{of_text.path} does not hold the text encoder of AttnGAN: encoder.weight, rnn.*.")
+    (rows, embedding), (_, half) = sizes.values()
+    if rows != len(vocabulary) - 1:
+        raise ValueError(
+            f"{of_text.path} reads {rows} words, the end of a text among them, and {only(folder, WORDS).name} beside "
+            f"it has {len(vocabulary) - 1}: they are of two encoders."
+        )
+
+    def text() -> Encoder:
+        return Encoder(
+            len(vocabulary), features=2 * half, embedding=embedding, dropout=0.0, passed_over=text_lib.UNKNOWN,
+            rngs=nnx.Rngs(0),
+        )  # fmt: skip
+
+    filled = weights.assign(nnx.eval_shape(text), recurrent.table(without_unknown=True), of_text)
+    images = InceptionEncoder.load(only(folder, IMAGES)) if any(folder.glob(IMAGES)) else None
+    for module in (filled, images):
+        if module is not None:
+            module.eval()
+    if images is not None and images.picture.out_features != 2 * half:
+        raise ValueError(f"{folder}: its text encoder has {2 * half} features, its image encoder others.")
+    return Pretrained(filled, images, vocabulary, _PUBLISHED_WORDS, 2 * half, 0)
+
+
+def only(folder: pathlib.Path, pattern: str, *, but: tuple[str, ...] = ()) -> pathlib.Path:
+    """The one file of a pattern in a folder, those of other patterns left aside (`ValueError` for none or several)."""
+    found = sorted(path for path in folder.glob(pattern) if not any(path.match(other) for other in but))
+    if len(found) != 1:
+        seen = f"it has {', '.join(path.name for path in found)}" if found else "there is none"
+        raise ValueError(f"{folder} must have one file {pattern}; {seen}.")
+    return found[0]
 
 
 def load(run: str | pathlib.Path, config: ConfigDict, *, mesh: jax.sharding.Mesh | None = None) -> Pretrained:
@@ -92,7 +176,9 @@ def load(run: str | pathlib.Path, config: ConfigDict, *, mesh: jax.sharding.Mesh
     """
     vocabulary, max_words = read_vocabulary(pathlib.Path(run))
     made = training.load(run, lambda rngs: networks(config, vocabulary, rngs), mesh=mesh)
-    return Pretrained(made["text"], made["images"], vocabulary, max_words, config.text.features, config.image_size)
+    any_size = isinstance(made["images"], InceptionEncoder)
+    size = 0 if any_size else config.image_size
+    return Pretrained(made["text"], made["images"], vocabulary, max_words, config.text.features, size)
 
 
 def check(encoders: Pretrained, vocabulary: Vocabulary, *, image_size: int, source: str) -> None:
@@ -105,7 +191,7 @@ def check(encoders: Pretrained, vocabulary: Vocabulary, *, image_size: int, sour
         lacking = sorted(set(vocabulary.words) - set(encoders.vocabulary.words))
         told = f"it lacks {', '.join(lacking[:5])}" if lacking else "its words have other numbers"
         raise ValueError(f"The encoder in {source} was trained on another vocabulary than that of the data: {told}.")
-    if encoders.image_size != image_size:
+    if encoders.image_size not in (0, image_size):
         raise ValueError(
             f"The encoder in {source} is of pictures of {encoders.image_size} pixels, those here have {image_size}."
         )
@@ -128,8 +214,9 @@ def encode_texts(encoder: Encoder, tokens: np.ndarray, lengths: np.ndarray, *, b
     return Encoded(*(_joined(column, len(tokens)) for column in zip(*parts, strict=True)))
 
 
-def encode_images(encoder: ImageEncoder, images: np.ndarray, *, batch_size: int = 200) -> Seen:
-    """Encodes pictures `[n, h, w, c]` in [-1, 1], as `encode_texts` does texts."""
+def encode_images(encoder: ImageEncoder | InceptionEncoder, images: np.ndarray, *, batch_size: int = 0) -> Seen:
+    """Encodes pictures `[n, h, w, c]` in [-1, 1], as `encode_texts` does texts; `batch_size=0` chooses."""
+    batch_size = batch_size or (20 if isinstance(encoder, InceptionEncoder) else 200)  # 299 x 299 pixels a picture
     run = training.jit(lambda models, images: models["images"](images))
     parts = [run({"images": encoder}, *part) for part in _batches(batch_size, images)]
     return Seen(*(_joined(column, len(images)) for column in zip(*parts, strict=True)))

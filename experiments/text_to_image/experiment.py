@@ -8,7 +8,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.text_to_image import config as config_lib
-from experiments.text_to_image import data, encoders, measures, runs
+from experiments.text_to_image import data, encoders, measures
 from experiments.text_to_image.data import Captioned
 from experiments.text_to_image.encoders import Pretrained
 from experiments.text_to_image.systems import build, clip
@@ -17,6 +17,7 @@ from gentoolkit import report, study, training
 from gentoolkit.data import pipeline
 
 _MEASURED, _TWICE = 1000, 200  # texts that are painted to be measured, and how many of them twice
+_MEASURED_LARGE, _LARGE = 200, 128  # of pictures with more pixels a side than that
 _ROWS, _NOISES = 8, 4  # texts and pictures of each on a sheet
 _DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
 
@@ -37,8 +38,12 @@ def run(config: ConfigDict, workdir: str | pathlib.Path, mesh: jax.sharding.Mesh
     """
     workdir = pathlib.Path(workdir)
     dtype = study.choose("config.compute_dtype", config.compute_dtype, _DTYPES)
-    captioned = data.load(config)
-    told = encoder_of(config, captioned, mesh) if config.system in config_lib.PAINTERS else None
+    told = encoder_of(config, mesh) if config.system in config_lib.PAINTERS else None
+    # Numbers of words are those of an encoder by others, else of the data.
+    by_others = told is not None and encoders.are_published(config.encoder)
+    captioned = data.load(config, vocabulary=told.vocabulary if by_others else None)
+    if told is not None:
+        encoders.check(told, captioned.vocabulary, image_size=config.image_size, source=config.encoder)
     system = build.build(config, captioned, told)
     part = {"process_index": jax.process_index(), "process_count": jax.process_count()}
     stream = data.stream(config, captioned.train, *system.columns, **part)
@@ -52,6 +57,7 @@ def run(config: ConfigDict, workdir: str | pathlib.Path, mesh: jax.sharding.Mesh
         seed=config.seed,
         config=config,
         frozen=system.frozen or None,
+        initial=system.initial,
         prepare=lambda batch: pipeline.scale(fields, batch, (-1.0, 1.0)),
         evaluators={"test": _kept(_measurements(config, system, captioned, told, workdir), captioned, workdir)},
         compute_dtype=dtype,
@@ -67,7 +73,7 @@ def run(config: ConfigDict, workdir: str | pathlib.Path, mesh: jax.sharding.Mesh
             pictures=[("samples.png", "Painted pictures of each text, and the real one on the right")]
             if system.draw
             else [],
-            notes=[captioned.credit] if captioned.credit else [],
+            notes=[*([captioned.credit] if captioned.credit else []), *_rows(captioned, system)],
         )
         report.write_run(workdir)
     return result.metrics
@@ -84,17 +90,16 @@ def _kept(measure, captioned: Captioned, workdir: pathlib.Path):
     return kept
 
 
-def encoder_of(config: ConfigDict, captioned: Captioned, mesh: jax.sharding.Mesh) -> Pretrained:
+def encoder_of(config: ConfigDict, mesh: jax.sharding.Mesh) -> Pretrained:
     """The frozen encoder that a painter is told by.
 
     Raises:
-      ValueError: none is named, or it is of other words or sizes.
+      FileNotFoundError: there is no such folder.
+      ValueError: none is named, or the folder holds none.
     """
     if not config.encoder:
         raise ValueError(f"config.encoder must be the folder of a damsm run; {encoders.HOW}.")
-    found = encoders.load(config.encoder, runs.read_config(config.encoder, systems=("damsm",)), mesh=mesh)
-    encoders.check(found, captioned.vocabulary, image_size=config.image_size, source=config.encoder)
-    return found
+    return encoders.find(config.encoder, mesh=mesh)
 
 
 def _measurements(
@@ -102,7 +107,7 @@ def _measurements(
 ):
     """Held-out measurements at every evaluation."""
     test = captioned.test
-    num = min(_MEASURED, len(test))
+    num = min(_MEASURED if config.image_size <= _LARGE else _MEASURED_LARGE, len(test))
     if config.system == "detector":
         return lambda models, step: measures.of_detector(models, test, num)
     tokens, lengths = data.first_texts(test, num)
@@ -135,6 +140,14 @@ def _measurements(
         return values
 
     return of_painter
+
+
+def _rows(captioned: Captioned, system: System) -> list[str]:
+    """The texts of the sheet, one a row."""
+    if not system.draw:
+        return []
+    texts = data.said(captioned.test, captioned.vocabulary, _ROWS)
+    return [f"Row {row} of the sheet: {text}" for row, text in enumerate(texts, 1)]
 
 
 def _save_sheet(system: System, models, encoded, images: np.ndarray, workdir: pathlib.Path) -> None:

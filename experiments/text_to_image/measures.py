@@ -48,11 +48,11 @@ def load_judges(encoders: Pretrained, *, detector_run: str = "", clip_run: str =
     found, own = None, None
     if detector_run:
         config = runs.read_config(detector_run, systems=("detector",))
-        _check_size(config, encoders.image_size, detector_run)
+        _check_size(config, encoders.image_size or config.image_size, detector_run)
         found = training.load(detector_run, lambda rngs: detector.network(config, rngs))
     if clip_run:
         of_clip = runs.read_config(clip_run, systems=("clip",))
-        _check_size(of_clip, encoders.image_size, clip_run)
+        _check_size(of_clip, encoders.image_size or of_clip.image_size, clip_run)
         vocabulary, length = encoders_lib.read_vocabulary(pathlib.Path(clip_run))
         if vocabulary != encoders.vocabulary:
             raise ValueError(f"The network in {clip_run} was trained on another vocabulary than the encoder.")
@@ -177,11 +177,12 @@ def of_pictures(
     """
     groups, num = groups_of(tokens), len(images)
     others = min(99, len(np.unique(groups)) - 1)
-    whole = encoders_lib.encode_images(judges.encoders.images, images).picture
     values: dict[str, float] = {}
     if others >= 1:
-        own = retrieval.r_precision(whole, encoded.sentence, num_others=others, groups=groups)
-        values |= {"r_precision": own.value, "r_precision_error": own.standard_error}
+        if judges.encoders.images is not None:
+            whole = encoders_lib.encode_images(judges.encoders.images, images).picture
+            own = retrieval.r_precision(whole, encoded.sentence, num_others=others, groups=groups)
+            values |= {"r_precision": own.value, "r_precision_error": own.standard_error}
         if judges.clip is not None:
             other = retrieval.r_precision(
                 *clip.embed(judges.clip, images, tokens, lengths), num_others=others, groups=groups

@@ -11,7 +11,7 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from experiments.text_to_image import config as config_lib
-from experiments.text_to_image import encoders, runs, texts
+from experiments.text_to_image import encoders, published, runs, texts
 from experiments.text_to_image.systems import build, system
 from gentoolkit import models as models_room
 from gentoolkit import training
@@ -49,7 +49,8 @@ class Painter(NamedTuple):
         Raises:
           ValueError: as `texts.encode`.
         """
-        tokens, lengths, told = texts.encode(said, self.vocabulary, max_words=self.max_words)
+        passed_over = self.text.passed_over is not None
+        tokens, lengths, told = texts.encode(said, self.vocabulary, max_words=self.max_words, passed_over=passed_over)
         return encoders.encode_texts(self.text, tokens, lengths), told
 
 
@@ -62,7 +63,7 @@ def load(source: str | pathlib.Path, *, encoder: str = "") -> Painter:
     """Loads a painter.
 
     Args:
-      source: the folder of a run, or the name of one that is shipped.
+      source: the folder of a run, or of published files (`published`), or the name of one that is shipped.
       encoder: folder of its encoder's run, where that has moved.
 
     Raises:
@@ -73,12 +74,14 @@ def load(source: str | pathlib.Path, *, encoder: str = "") -> Painter:
         return _from_file(_SHIPPED / f"{source}.npz")
     if pathlib.Path(source).suffix == ".npz":
         return _from_file(pathlib.Path(source))
+    if encoders.are_published(source):
+        return Painter(*published.load(pathlib.Path(source), encoder=encoder))
     run = pathlib.Path(source)
     config = runs.read_config(run, systems=config_lib.PAINTERS)
     vocabulary, max_words = encoders.read_vocabulary(run)
     where = encoder or config.encoder
     try:
-        told = encoders.load(where, runs.read_config(where, systems=("damsm",)))
+        told = encoders.find(where)
     except (FileNotFoundError, ValueError) as error:
         raise ValueError(
             f"The encoder of {run} cannot be loaded (--encoder=FOLDER if it has moved): {error}"

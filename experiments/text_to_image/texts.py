@@ -28,13 +28,16 @@ def read_file(path: str | pathlib.Path) -> list[str]:
     return found
 
 
-def encode(texts: Sequence[str], vocabulary: Vocabulary, *, max_words: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def encode(
+    texts: Sequence[str], vocabulary: Vocabulary, *, max_words: int, passed_over: bool = False
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Turns texts into numbers of words.
 
     Args:
       texts: at least one.
       vocabulary: of the encoder.
       max_words: with which it was trained.
+      passed_over: whether the encoder reads a text as if words that it does not know were not there.
 
     Returns:
       `[n, t]` numbers, `[n]` lengths, and a line for each text with words that are not known.
@@ -59,6 +62,7 @@ def encode(texts: Sequence[str], vocabulary: Vocabulary, *, max_words: int) -> t
             known = ", ".join(vocabulary.words[:12])
             raise ValueError(f"The text {shown} has no word that the encoder knows; it knows {known}, ...")
         if unknown:
-            told.append(f"{shown}: not known, and read as any other word: {', '.join(dict.fromkeys(unknown))}")
+            how = "passed over" if passed_over else "read as any other word"
+            told.append(f"{shown}: not known, and {how}: {', '.join(dict.fromkeys(unknown))}")
     tokens = vocabulary.encode(texts, max_length=max_words)
     return tokens.values, tokens.lengths, told

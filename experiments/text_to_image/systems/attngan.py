@@ -34,6 +34,7 @@ def system(config: ConfigDict, encoders: Pretrained) -> System:
     frozen: dict[str, nnx.Module] = {"text": encoders.text}
     return System(
         models=models,
+        columns=damsm.columns(config),
         players={
             "painters": Player(painters, adam, ("paint",)),
             "judges": Player(functools.partial(judging, sizes=sizes), adam, tuple(f"judge_{size}" for size in sizes)),
@@ -76,7 +77,8 @@ def painting(models: Models, batch, turn, *, sizes, options, matching):
     divergence = mean(variational.kl_to_standard(found.law.mean, found.law.log_variance)) / paint.condition_dim
     terms["divergence"] = options.divergence * divergence
     if options.damsm:
-        terms["damsm"] = options.damsm * damsm.loss(models["images"](found.images[-1]), texts, matching)
+        seen = models["images"](found.images[-1])
+        terms["damsm"] = options.damsm * damsm.loss(seen, texts, matching, groups=batch.get("label"))
     handed = {f"fake_{size}": fake for size, fake in zip(sizes, found.images, strict=True)}
     return sum(terms.values()), terms, handed | {"sentence": texts.sentence}
 

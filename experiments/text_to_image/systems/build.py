@@ -33,6 +33,11 @@ def build(config: ConfigDict, captioned: Captioned, encoders: Pretrained | None)
     if config.system == "detector":
         return detector.system(config)
     assert encoders is not None
+    if config.system == "attngan" and config.attngan.damsm and encoders.images is None:
+        raise ValueError(
+            f"AttnGAN is trained by an encoder of pictures too, and {config.encoder} has none (image_encoder*.pth). "
+            "Put it there, or give config.attngan.damsm=0."
+        )
     return painter(config, encoders)
 
 

@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import optax
+from flax import nnx
 from ml_collections import ConfigDict
 
 from experiments.text_to_image import encoders
@@ -12,45 +13,76 @@ from experiments.text_to_image.systems.system import Models, System, encode, mea
 from gentoolkit import training
 from gentoolkit.data.text import Vocabulary
 from gentoolkit.models.text.recurrent import Encoded
+from gentoolkit.models.text_to_image import damsm as damsm_models
 from gentoolkit.models.text_to_image.damsm import Seen
 from gentoolkit.objectives import contrastive, damsm
 from gentoolkit.training import Player
 
+_TRUNK = "images/trunk/"  # of the published encoder of pictures, which stays as it is
 _BLOCK = 8  # texts that are scored together, and cut to about the length of the longest: half the time of all at once
 
 
 def system(config: ConfigDict, vocabulary: Vocabulary) -> System:
     """Builds the system of a configuration.
 
-    Texts of a batch are of different pictures, and all others are what each must be told from.
+    Texts of a batch are of different pictures, and all others are what each must be told from; where the data say of
+    which kind a picture is, other pictures of that kind are neither right nor wrong.
+
+    Raises:
+      ValueError: Inception is asked for without a file of its weights, or the file is another's.
     """
     options = config.damsm
-    rate = training.learning_rate(options.peak, num_steps=config.num_steps, decay="cosine")
+    initial = None
+    if options.images == "inception":
+        if not options.inception:
+            raise ValueError(
+                "config.damsm.inception must be a file of weights: torchvision's inception_v3_google-*.pth, or "
+                "AttnGAN's image_encoder*.pth. Or give config.damsm.images=small, for pictures of up to 128 pixels."
+            )
+        _, trunk = nnx.split(damsm_models.read_trunk(options.inception))
+        arrays = {"/".join(map(str, path)): leaf for path, leaf in nnx.to_flat_state(nnx.as_pure(trunk))}
+        initial = training.Initial({f"{_TRUNK}{name}": leaf for name, leaf in arrays.items()}, into=(_TRUNK[:-1],))
+    rate = training.learning_rate(
+        options.peak, num_steps=config.num_steps, decay=options.decay, final_fraction=options.final_fraction
+    )
 
     def of_text(params):
         return {name: name.startswith("text/") for name in params}
 
-    optimizer = optax.chain(
-        optax.masked(optax.clip_by_global_norm(options.clip_norm), of_text), optax.adam(rate, b1=0.5, b2=0.999)
-    )
+    def part(params):
+        return {name: "stays" if name.startswith(_TRUNK) else "learns" for name in params}
+
+    adam = optax.adam(rate, b1=0.5, b2=0.999)
+    if options.images == "inception":
+        adam = optax.multi_transform({"learns": adam, "stays": optax.set_to_zero()}, part)
+    optimizer = optax.chain(optax.masked(optax.clip_by_global_norm(options.clip_norm), of_text), adam)
     objective = functools.partial(matching, options=options)
     return System(
         models=lambda rngs: encoders.networks(config, vocabulary, rngs),
         players={"encoders": Player(objective, optimizer)},
+        columns=columns(config),
+        initial=initial,
     )
+
+
+def columns(config: ConfigDict) -> tuple[str, ...]:
+    """The column that says which pictures are of one kind: species of birds and flowers, as in the public code."""
+    return ("label",) if config.dataset in ("cub", "flowers") else ()
 
 
 def matching(models: Models, batch, turn, *, options):
     """Objective: both cross-entropies, of words with regions and of sentences with pictures."""
     del turn
     texts, pictures = encode(models, batch), models["images"](batch["image"])
-    terms = scores(pictures, texts, options)
+    terms = scores(pictures, texts, options, groups=batch.get("label"))
     losses = {name: mean(both.rows) + mean(both.columns) for name, both in terms.items()}
     hits = jnp.mean((terms["sentences"].rows < jnp.log(2.0)).astype(jnp.float32))  # surer of its own than of the rest
     return sum(losses.values()), losses | {"sure": hits}
 
 
-def scores(pictures: Seen, texts: Encoded, options) -> dict[str, contrastive.Matching]:
+def scores(
+    pictures: Seen, texts: Encoded, options, *, groups: jax.Array | None = None
+) -> dict[str, contrastive.Matching]:
     """The cross-entropies of `words` and of `sentences` of a batch of pairs."""
     words = damsm.word_scores(
         pictures.regions, texts.words, valid=texts.valid, gamma_1=options.gamma_1, gamma_2=options.gamma_2,
@@ -58,11 +90,12 @@ def scores(pictures: Seen, texts: Encoded, options) -> dict[str, contrastive.Mat
     )  # fmt: skip
     sentences = contrastive.cosines(pictures.picture, texts.sentence)
     return {
-        "words": contrastive.matching(options.gamma_3 * words),
-        "sentences": contrastive.matching(options.gamma_3 * sentences),
+        "words": contrastive.matching(options.gamma_3 * words, groups=groups),
+        "sentences": contrastive.matching(options.gamma_3 * sentences, groups=groups),
     }
 
 
-def loss(pictures: Seen, texts: Encoded, options) -> jax.Array:
+def loss(pictures: Seen, texts: Encoded, options, *, groups: jax.Array | None = None) -> jax.Array:
     """All four terms, with the encoders as they are: what AttnGAN's generator is told by."""
-    return sum(mean(both.rows) + mean(both.columns) for both in scores(pictures, texts, options).values())
+    found = scores(pictures, texts, options, groups=groups)
+    return sum(mean(both.rows) + mean(both.columns) for both in found.values())

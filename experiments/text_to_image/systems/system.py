@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from gentoolkit.models.text.recurrent import Encoded
-from gentoolkit.training import Player
+from gentoolkit.training import Initial, Player
 
 Models = Mapping[str, Any]
 
@@ -25,6 +25,7 @@ class System(NamedTuple):
       draw: of what paints: `(models, texts, noise [b, noise_dim]) -> pictures`.
       noise_dim: features of the noise.
       attention: of what looks at words while it paints: `(models, texts, noise) -> weights [b, h, w, t]`.
+      initial: weights that training begins with.
     """
 
     models: Callable[[nnx.Rngs], dict[str, nnx.Module]]
@@ -35,6 +36,7 @@ class System(NamedTuple):
     draw: Callable[[Models, Encoded, jax.Array], jax.Array] | None = None
     noise_dim: int = 0
     attention: Callable[[Models, Encoded, jax.Array], jax.Array] | None = None
+    initial: Initial | None = None
 
 
 def encode(models: Models, batch: Mapping[str, Any]) -> Encoded:

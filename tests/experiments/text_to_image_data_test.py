@@ -1,0 +1,208 @@
+"""Data of text to picture beyond drawn scenes: folders of one's own, published sets, and sizes that go with them."""
+
+import shutil
+
+import jax
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from experiments.text_to_image import config as config_lib
+from experiments.text_to_image import data, encoders, experiment
+from experiments.text_to_image.systems import build, damsm
+from gentoolkit import training
+from gentoolkit.data import openmoji, scenes
+from gentoolkit.data.text import Vocabulary
+from gentoolkit.models.text.recurrent import Encoded
+from gentoolkit.models.text_to_image.damsm import InceptionEncoder, Seen
+from tests.data.captioned import quarters, write
+from tests.data.cub_test import birds  # noqa: F401 (a fixture)
+
+pytestmark = pytest.mark.fast
+
+
+def _counts(config):
+    """Numbers of parameters of a painter, by network, as its preset builds it."""
+    told = encoders.Pretrained(None, None, Vocabulary(()), 18, config.text.features, 0)
+    made = nnx.eval_shape(lambda: build.painter(config, told).models(nnx.Rngs(0)))
+    return {name: sum(leaf.size for leaf in jax.tree.leaves(nnx.state(net, nnx.Param))) for name, net in made.items()}
+
+
+def test_presets_of_256_pixels_are_of_the_published_sizes():
+    """Counts as PyTorch has them in the public code; lengths and rates of the authors' files of options."""
+    for data_name in ("cub256", "flowers256", "coco256"):
+        config = config_lib.get_config(f"dfgan_{data_name}")
+        assert _counts(config) == {"generator": 9_744_131, "discriminator": 6_717_766}
+        assert (config.batch_size, config.words_drawn, config.ema_decay) == (32, 18, 0.0)
+        options = config.dfgan
+        assert (options.peak_generator, options.peak_discriminator, options.b1, options.b2) == (1e-4, 4e-4, 0.0, 0.9)
+        assert (options.gradient_penalty, options.power, options.mismatched) == (2.0, 6.0, 0.5)
+    wanted = {
+        "cub256": (7_084_592, 6_313_730, 19_424_002, 71_858_946),
+        "coco256": (13_811_456, 13_304_450, 42_800_258, 160_774_274),
+    }
+    for data_name, counts in wanted.items():
+        config = config_lib.get_config(f"attngan_{data_name}")
+        names = ("paint", "judge_64", "judge_128", "judge_256")
+        assert _counts(config) == dict(zip(names, counts, strict=True))
+        lengths = (config.batch_size, config.attngan.damsm, config.words_drawn, config.ema_decay)
+        assert lengths == ((20, 5.0, 18, 0.999) if data_name == "cub256" else (14, 50.0, 12, 0.999))
+        assert (config.attngan.peak, config.attngan.b1, config.attngan.b2) == (2e-4, 0.5, 0.999)
+    config = config_lib.get_config("damsm_cub256")
+    assert (config.batch_size, config.damsm.peak, config.damsm.clip_norm) == (48, 2e-3, 0.25)
+    vocabulary = Vocabulary(tuple(map(str, range(5448))))
+    made = nnx.eval_shape(lambda: encoders.networks(config, vocabulary, nnx.Rngs(0)))
+    assert isinstance(made["images"], InceptionEncoder)
+    shapes = made["text"].embed.embedding.shape, made["text"].forward.of_state.shape
+    assert shapes == ((5450, 300), (128, 512))
+
+
+def test_every_preset_can_be_built_but_detectors_of_other_data():
+    for preset in config_lib.PRESETS:
+        config = config_lib.get_config(preset)
+        assert preset == f"{config.system}_{preset.split('_')[1]}" and config.num_steps > 0
+    with pytest.raises(ValueError, match="preset must be one of .*got 'detector_cub256'"):
+        config_lib.get_config("detector_cub256")
+
+
+def _folder(root, rows, name="captions.csv"):
+    for row in rows:
+        quarters(root / row["file"], 8, 8)
+    header = list(rows[0])
+    write(root / name, "\n".join([",".join(header), *(",".join(row[key] for key in header) for row in rows)]) + "\n")
+
+
+def _config(root, **changes):
+    config = config_lib.get_config("dfgan_folder64")
+    config.update_from_flattened_dict({"data_dir": str(root), "image_size": 8, "batch_size": 2} | changes)
+    return config
+
+
+def test_a_folder_of_ones_own_finds_its_table_its_columns_and_its_split(tmp_path, capsys):
+    rows = [{"file": f"p/{n}.png", "caption": f"hat {n}", "split": "val" if n < 2 else "train"} for n in range(6)]
+    _folder(tmp_path, rows)
+    found = data.load(_config(tmp_path))
+    assert (len(found.train), len(found.test), found.held_out) == (4, 2, None)
+    assert data.said(found.test, found.vocabulary, 2) == ["hat 0", "hat 1"]
+    assert data.stream(_config(tmp_path), found.train)[0]["image"].shape == (2, 8, 8, 3)
+    # Without a column that says it, a part is for testing; the same one each time.
+    found = data.load(_config(tmp_path, **{"folder.split": "part"}))
+    assert (len(found.train), len(found.test)) == (4, 2)
+    assert "does not say" not in capsys.readouterr().err
+    data.load(_config(tmp_path, **{"folder.split": "caption"}))
+    assert "its column 'caption' does not say train and test; a tenth is for testing" in capsys.readouterr().err
+    # Words of another encoder are taken as they are, and those that it lacks are said.
+    told = data.load(_config(tmp_path), vocabulary=Vocabulary(("hat",)))
+    assert data.said(told.test, told.vocabulary, 1) == ["hat ?"]
+    assert "words that the vocabulary lacks" in capsys.readouterr().err
+
+
+def test_faults_of_a_folder_of_ones_own_are_named(tmp_path):
+    def refused(error, match, **changes):
+        with pytest.raises(error, match=match):
+            data.load(_config(tmp_path, **changes))
+
+    refused(ValueError, "config.data_dir must name the folder of folder", data_dir="")
+    refused(FileNotFoundError, "config.data_dir: there is no folder .*gone", data_dir=str(tmp_path / "gone"))
+    refused(FileNotFoundError, r"must hold a table of texts, captions.csv.*\(found: none\)")
+    _folder(tmp_path, [{"file": f"{n}.png", "name": "hat"} for n in range(3)], "some.csv")
+    refused(ValueError, "has none of the columns caption.*but file, name; give config.folder.texts")
+    refused(ValueError, "has 3 pictures with texts; at least 4 are needed", **{"folder.texts": "name"})
+    refused(ValueError, "has no column 'title'", **{"folder.texts": "title"})
+    (tmp_path / "0.png").unlink()
+    refused(FileNotFoundError, "names 1 pictures that are not in .*: 0.png", **{"folder.texts": "name"})
+    write(tmp_path / "other.json", "[]")
+    refused(FileNotFoundError, r"\(found: other.json, some.csv\); or give config.folder.table")
+
+
+def test_published_sets_are_prepared_once_with_their_words(birds, capsys):  # noqa: F811
+    config = config_lib.get_config("damsm_cub256")
+    config.update({"data_dir": str(birds), "image_size": 8, "load_size": 10, "max_words": 6, "batch_size": 2})
+    found = data.load(config)
+    assert (len(found.train), len(found.test), found.max_words) == (2, 1, 6)
+    assert found.train.fields["image"].shape == (10, 10, 3) and found.test.fields["image"].shape == (8, 8, 3)
+    assert data.said(found.test, found.vocabulary, 1) == ["a b c d"]
+    assert "fewer than 10 texts" in capsys.readouterr().err
+    batch = data.stream(config, found.train, *damsm.columns(config))[0]
+    assert batch["image"].shape == (2, 8, 8, 3) and batch["label"].tolist() == [0, 0]
+    assert batch["caption"].values.shape == (2, 6)
+    # The second time nothing of the original is read.
+    shutil.rmtree(birds / "CUB_200_2011")
+    again = data.load(config)
+    np.testing.assert_array_equal(again.train[1]["image"], found.train[1]["image"])
+    assert again.vocabulary == found.vocabulary and not capsys.readouterr().err
+    # Other words are another preparation.
+    with pytest.raises(FileNotFoundError, match=r"CUB_200_2011"):
+        data.load(config, vocabulary=Vocabulary(("a",)))
+    with pytest.raises(ValueError, match="config.data_dir must name the folder of cub"):
+        data.load(config_lib.get_config("dfgan_cub256"))
+
+
+def test_drawn_pictographs_take_the_language_that_is_asked_for(monkeypatch):
+    asked = []
+
+    def loaded(split, *, languages, vocabularies, image_size, num_captions, max_words):
+        asked.append((split, languages, vocabularies, image_size, num_captions, max_words))
+        return scenes.load("train", 3, image_size=16)
+
+    words = Vocabulary(("rotes", "herz"))
+    monkeypatch.setattr(data.openmoji_texts, "load", loaded)
+    monkeypatch.setattr(data.openmoji_texts, "read_vocabulary", lambda language: words)
+    config = config_lib.get_config("dfgan_openmoji64")
+    config.language = "de"
+    found = data.load(config)
+    assert [one[:2] for one in asked] == [("train", ("de",)), ("test", ("de",))] and asked[0][2] == {"de": words}
+    assert asked[0][3:] == (64, 2, 12) and found.vocabulary == words and found.credit == openmoji.CREDIT
+
+
+def test_scenes_are_told_in_their_own_words():
+    with pytest.raises(ValueError, match="Scenes are told in words of their own"):
+        data.load(config_lib.get_config("vae_scenes32"), vocabulary=Vocabulary(("a",)))
+
+
+def test_pictures_of_one_kind_are_no_negatives_of_each_other():
+    words, valid = jax.random.normal(jax.random.key(0), (3, 4, 5)), np.ones((3, 4), bool)
+    texts = Encoded(words, words[:, 0], valid)
+    seen = Seen(jax.random.normal(jax.random.key(1), (3, 6, 5)), words[:, 1])
+    options = config_lib.get_config().damsm
+    groups = (None, np.array([0, 1, 2]), np.array([7, 7, 7]))
+    plain, apart, alike = jax.jit(lambda: [damsm.loss(seen, texts, options, groups=of) for of in groups])()
+    assert float(apart) == pytest.approx(float(plain)) and apart > 0.1
+    assert float(alike) == pytest.approx(0.0, abs=1e-5)
+
+
+def test_inception_stays_as_its_file_has_it_while_its_maps_learn(monkeypatch, tmp_path):
+    config = config_lib.get_config("damsm_cub256")
+    with pytest.raises(ValueError, match=r"config.damsm.inception must be a file of weights: torchvision's"):
+        damsm.system(config, Vocabulary(("a",)))
+    config.damsm.inception = str(tmp_path / "gone.pth")
+    with pytest.raises(FileNotFoundError, match="no weights at .*gone.pth"):
+        damsm.system(config, Vocabulary(("a",)))
+    monkeypatch.setattr(damsm.damsm_models, "read_trunk", lambda path: nnx.Linear(2, 3, rngs=nnx.Rngs(0)))
+    made = damsm.system(config, Vocabulary(("a",)))
+    assert made.columns == ("label",) and made.initial.into == ("images/trunk",)
+    assert made.initial.source.keys() == {"images/trunk/kernel", "images/trunk/bias"}
+    params = {name: np.ones(2, np.float32) for name in ("images/trunk/kernel", "images/regions/kernel", "text/embed")}
+    optimizer = made.players["encoders"].optimizer
+    state = optimizer.init(params)
+    updates, _ = optimizer.update({name: np.full(2, 3.0, np.float32) for name in params}, state, params)
+    moved = optax.apply_updates(params, updates)
+    np.testing.assert_array_equal(moved["images/trunk/kernel"], 1)
+    assert all(np.all(moved[name] < 1) for name in ("images/regions/kernel", "text/embed"))
+    # Adam keeps nothing of what stays.
+    assert sum(leaf.size for leaf in jax.tree.leaves(state)) < 12
+
+
+def test_attngan_needs_an_encoder_of_pictures():
+    config = config_lib.get_config("attngan_scenes32")
+    told = encoders.Pretrained(None, None, scenes.VOCABULARY, 18, 128, 0)
+    with pytest.raises(ValueError, match="trained by an encoder of pictures too, and .*image_encoder"):
+        build.build(config, None, told)
+
+
+def test_an_encoder_that_is_not_there_is_said_before_the_data_are_read(tmp_path):
+    config = config_lib.get_config("dfgan_cub256")
+    config.encoder = str(tmp_path / "gone")
+    with pytest.raises(FileNotFoundError, match="no folder .*gone"):
+        experiment.run(config, tmp_path / "run", training.make_mesh(num_devices=1))
