@@ -425,6 +425,12 @@ CONTRACT = {
             "accuracy": "found asked",
             "intersection_over_union": "one other",
         },
+        "layout": {
+            "Layout": "labels boxes",
+            "quality": "found asked",
+            "matched": "found asked",
+            "relation": "one other",
+        },
         "retrieval": {"r_precision": "images texts", "recall_at_one": "images texts"},
         "neighbors": {
             "precision_recall": "real generated",

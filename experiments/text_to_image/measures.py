@@ -16,7 +16,7 @@ from experiments.text_to_image.systems.system import System
 from gentoolkit import evaluation, training
 from gentoolkit.data import scenes
 from gentoolkit.data.columns import Columns
-from gentoolkit.evaluation import objects, retrieval, statistics
+from gentoolkit.evaluation import layout, objects, retrieval, statistics
 from gentoolkit.models.text.recurrent import Encoded
 
 _SETS = (64, 1000)  # sizes of the sets in which a text looks for its picture
@@ -97,7 +97,11 @@ def of_detector(models, test: Columns, num: int) -> dict[str, float]:
         every = tuple({name: int(of[place]) for name, of in names.items()} for place in range(there))
         asked.append(scenes.Asked(every, ()))
         boxes.append(part["boxes"].values[row, :there])
-    return _shares(_accuracy(seen, asked, boxes))
+    layouts = [
+        [layout.Layout(one.classes["shape"], np.clip(one.boxes, 0, 1)) for one in seen],
+        [layout.Layout(np.array([o["shape"] for o in one.objects]), at) for one, at in zip(asked, boxes, strict=True)],
+    ]
+    return _shares(_accuracy(seen, asked, boxes) | {"lqs_reimpl": layout.quality(*layouts)["lqs_reimpl"]})
 
 
 def of_texts(found: Sequence[objects.Found], texts: Sequence[str]) -> dict[str, objects.Share]:
