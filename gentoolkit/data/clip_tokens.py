@@ -1,7 +1,10 @@
-"""Texts as the tokens of CLIP: byte pairs of a vocabulary file, cleaned as OpenAI cleans them.
+"""Texts as the tokens of CLIP: byte pairs of a vocabulary file or of one's own texts, cleaned as OpenAI cleans them.
 
 tokenizer = clip_tokens.read("bpe_simple_vocab_16e6.txt.gz")
 tokens = tokenizer.encode(["a photo of a cat"])      # [1, 77] int32: start, text, end, zeros
+
+own = clip_tokens.train(captions, num_tokens=4096)
+clip_tokens.write("captions.txt.gz", own)            # for `read`, and for whatever reads OpenAI's file
 """
 
 import dataclasses
@@ -11,7 +14,7 @@ import json
 import os
 import pathlib
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -60,15 +63,13 @@ class Tokenizer:
             raise ValueError(
                 f"vocabulary must have a token for each byte, alone and at the end of a word; no {lost!r}."
             )
-        split = tokenizers.pre_tokenizers.Split(tokenizers.Regex(_PIECES), behavior="removed", invert=True)
-        to_bytes = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
         try:
             pairs = tokenizers.models.BPE(
                 dict(self.vocabulary), list(self.merges), end_of_word_suffix=_END_OF_WORD, continuing_subword_prefix=""
             )
         except Exception as error:  # the library has no kinds of errors
             raise ValueError(f"merges must be pairs of tokens that make a token ({error}).") from None
-        object.__setattr__(self, "_split", tokenizers.pre_tokenizers.Sequence([split, to_bytes]))
+        object.__setattr__(self, "_split", _splitter(tokenizers))
         object.__setattr__(self, "_pairs", pairs)
 
     def __len__(self) -> int:
@@ -182,6 +183,79 @@ def read(path: str | os.PathLike[str]) -> Tokenizer:
         return Tokenizer(numbered(merges), merges)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{os.fspath(where)!r} does not hold the vocabulary of a CLIP: {error}") from None
+
+
+def train(texts: Iterable[str], *, num_tokens: int, min_count: int = 2) -> Tokenizer:
+    """Learns byte pairs of texts: those that are most frequent become one token, again and again.
+
+    Args:
+      texts: such as all captions of a data set.
+      num_tokens: the most tokens to have; 514 are there always: bytes inside and at the end of words, start, end.
+      min_count: rarer pairs are left apart.
+
+    Returns:
+      The tokenizer; the same of the same texts, in whatever order they are.
+
+    Raises:
+      ImportError: `tokenizers` or `ftfy` is not installed.
+      ValueError: no text with a word, or numbers that are too small.
+      TypeError: something that is no text.
+    """
+    if isinstance(texts, str):
+        raise ValueError(f"texts must be several texts, got one; write [{texts[:20]!r}].")
+    singles = _byte_tokens()
+    if num_tokens < len(singles) + 2 or min_count < 1:
+        raise ValueError(
+            f"num_tokens must be at least {len(singles) + 2} and min_count at least 1, got {num_tokens} and "
+            f"{min_count}."
+        )
+    tokenizers = _library("tokenizers")
+    learner = tokenizers.Tokenizer(tokenizers.models.BPE(end_of_word_suffix=_END_OF_WORD, continuing_subword_prefix=""))
+    learner.pre_tokenizer = _splitter(tokenizers)
+    # Given as special, single bytes have numbers that no order of words changes, and equal counts are told by numbers.
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=num_tokens - 2, min_frequency=min_count, end_of_word_suffix=_END_OF_WORD, special_tokens=singles,
+        show_progress=False,
+    )  # fmt: skip
+    read = 0
+
+    def cleaned() -> Iterator[str]:
+        nonlocal read
+        for text in texts:
+            line = clean(text).replace(START, " ").replace(END, " ")
+            read += bool(line.strip())
+            yield line
+
+    learner.train_from_iterator(cleaned(), trainer)
+    if not read:
+        raise ValueError("texts must have a word.")
+    merges = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
+    return Tokenizer(numbered(merges), merges)
+
+
+def write(path: str | os.PathLike[str], tokenizer: Tokenizer) -> None:
+    """Writes byte pairs as OpenAI's file has them: a line that says so, then a pair a line.
+
+    Args:
+      path: of the file; packed where it ends in `.gz`.
+      tokenizer: whose numbers are those of `numbered`, as of `read` and `train`.
+
+    Raises:
+      ValueError: its numbers are others, which the file could not say.
+    """
+    if dict(tokenizer.vocabulary) != numbered(tokenizer.merges):
+        raise ValueError("tokenizer must number its tokens as OpenAI does (bytes, pairs in their order, start, end).")
+    lines = ["#version: 0.2", *(" ".join(pair) for pair in tokenizer.merges)]
+    content = ("\n".join(lines) + "\n").encode()
+    where = pathlib.Path(path)
+    where.write_bytes(gzip.compress(content, mtime=0) if where.suffix == ".gz" else content)
+
+
+def _splitter(tokenizers: Any) -> Any:
+    """Splits a cleaned text into pieces, and each into the signs of its bytes."""
+    split = tokenizers.pre_tokenizers.Split(tokenizers.Regex(_PIECES), behavior="removed", invert=True)
+    to_bytes = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    return tokenizers.pre_tokenizers.Sequence([split, to_bytes])
 
 
 def vocabulary_in(folder: str | os.PathLike[str]) -> pathlib.Path:

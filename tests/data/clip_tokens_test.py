@@ -135,3 +135,36 @@ def test_openai_s_vocabulary_gives_the_published_numbers(genuine):
         *(7334, 3459, 39694, 261, 889, 982),
         *(272, 271, 271),
     ]
+
+
+def test_pairs_of_ones_own_texts_are_learned_from_the_most_frequent_on(tmp_path):
+    # Words a-a-b (three times) and a-b (once): "ab" ends four words, then "a" before it three; "aa" went into these.
+    own = clip_tokens.train(["aab  AAB", "aab ab"], num_tokens=600)
+    assert own.merges == [("a", "b</w>"), ("a", "ab</w>")] and len(own) == 516
+    assert own.tokens("aab ab b") == [513, 512, last("b")] and own.decode(own.encode(["aab ab"])) == ["aab ab"]
+    assert clip_tokens.train(["ab aab", "aab aab"], num_tokens=600).merges == own.merges  # in whatever order
+    assert len(clip_tokens.train(["aab aab aab ab"], num_tokens=515)) == 515
+    assert not clip_tokens.train(["aab ab"], num_tokens=600, min_count=3).merges
+    assert own.decode(own.encode(["\u043a\u043e\u0442 zoo"])) == ["\u043a\u043e\u0442 zoo"]  # bytes say every text
+    assert ("<", "|") not in clip_tokens.train(["<|endoftext|> a"] * 3, num_tokens=600).merges
+    for name in ("own.txt.gz", "own.txt"):
+        clip_tokens.write(tmp_path / name, own)
+        again = clip_tokens.read(tmp_path / name)
+        assert (again.vocabulary, again.merges) == (own.vocabulary, own.merges)
+
+
+def test_faults_of_training_are_named(tiny, tmp_path):
+    for texts, options, match in (
+        ("a text", {"num_tokens": 600}, "texts must be several texts, got one"),
+        (["a"], {"num_tokens": 513}, "num_tokens must be at least 514 and min_count at least 1, got 513 and 2"),
+        (["a"], {"num_tokens": 600, "min_count": 0}, "min_count at least 1"),
+        ([], {"num_tokens": 600}, "texts must have a word"),
+        (["", "<|endoftext|>"], {"num_tokens": 600}, "texts must have a word"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            clip_tokens.train(texts, **options)
+    with pytest.raises(TypeError, match="A text must be a str, got int"):
+        clip_tokens.train([1], num_tokens=600)
+    moved = dict(tiny.vocabulary) | {"!": NUMBER[ord('"')], '"': NUMBER[ord("!")]}
+    with pytest.raises(ValueError, match="tokenizer must number its tokens as OpenAI does"):
+        clip_tokens.write(tmp_path / "x.txt", clip_tokens.Tokenizer(moved, MERGES))
