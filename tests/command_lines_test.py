@@ -57,6 +57,8 @@ def run():
 
 DENSITY, LOW_LIGHT = "experiments.density_destructors.main", "experiments.low_light.enhance"
 AUTOENCODERS = "experiments.sliced_autoencoders.main"
+SAMPLE, PAINTING = "experiments.text_to_image.sample", "experiments.text_to_image.main"
+TEXTS = "--config=experiments/text_to_image/config.py"
 DIGITS = "--config=experiments/sliced_autoencoders/config.py:digits"
 
 
@@ -71,14 +73,22 @@ DIGITS = "--config=experiments/sliced_autoencoders/config.py:digits"
         (LOW_LIGHT, ["--input=a", "--outptu=b"], "--output"),
         (AUTOENCODERS, [DIGITS, "--config.batch_size=5000"], "batch_size = 5000 is larger than the data: 1500"),
         ("benchmarks.run", ["distance"], "did you mean distances"),
+        (SAMPLE, ["--output={table}.d"], "Give texts by --text or --texts."),
+        (SAMPLE, ["--output={table}.d", "--texts=nowhere.txt"], "nowhere.txt"),
+        (SAMPLE, ["--output={table}.d", "--text=a", "--run=nowhere"], "There is no folder nowhere."),
+        (PAINTING, [f"{TEXTS}:dfgan_scene32"], "Did you mean 'dfgan_scenes32'?"),
+        (PAINTING, [f"{TEXTS}:dfgan_scenes32"], "config.encoder must be the folder of a damsm run; train one by"),
+        (PAINTING, [f"{TEXTS}:dfgan_cub256", "--config.encoder=nowhere"], "There is no folder nowhere."),
+        (PAINTING, [f"{TEXTS}:damsm_cub256"], "config.data_dir must name the folder of cub."),
+        (PAINTING, [f"{TEXTS}:damsm_folder64", "--config.data_dir={table}"], "there is no folder"),
     ],
 )
 def test_a_mistake_is_one_line(module, arguments, message, run, tmp_path):
     (tmp_path / "t.csv").write_text("a,b,c\n" + "\n".join(f"{i},{i * i % 7},{i % 5}" for i in range(30)))
-    workdir = [f"--workdir={tmp_path}/page"] if module in (DENSITY, AUTOENCODERS) else []
+    workdir = [f"--workdir={tmp_path}/page"] if module in (DENSITY, AUTOENCODERS, PAINTING) else []
     status, out, err = run(module, *workdir, *(argument.format(table=tmp_path / "t.csv") for argument in arguments))
     assert status == 1 and message in err and "Traceback" not in out + err, (status, out, err)
     if module in (DENSITY, LOW_LIGHT):
         assert err.count("\n") == 1, err
-    elif module == AUTOENCODERS:
+    elif module in (AUTOENCODERS, PAINTING):
         assert "error: " in err

@@ -88,7 +88,10 @@ def load(source: str | pathlib.Path, *, encoder: str = "") -> Painter:
         ) from error
     encoders.check(told, vocabulary, image_size=config.image_size, source=str(where))
     made = build.painter(config, told)
-    models = training.load(run, lambda rngs: _of_painting(made, made.models(rngs)))
+    try:
+        models = training.load(run, lambda rngs: _of_painting(made, made.models(rngs)), frozen={"text": told.text})
+    except training.ConfigChangedError as error:
+        raise ValueError(f"{run} was not trained beside the encoder in {where}, but beside another one.") from error
     return Painter(str(run), config, made, models, told.text, vocabulary, max_words)
 
 

@@ -8,6 +8,7 @@ import jax
 from flax import nnx
 
 from gentoolkit.training import checkpoint, functional
+from gentoolkit.training import frozen as frozen_lib
 from gentoolkit.training import initial as initial_lib
 from gentoolkit.training import mesh as mesh_lib
 from gentoolkit.training import step as step_lib
@@ -19,6 +20,7 @@ def load(
     *,
     step: int | Literal["latest", "best"] = "latest",
     averaged: bool = True,
+    frozen: Mapping[str, nnx.Module] | None = None,
     mesh: jax.sharding.Mesh | None = None,
 ) -> functional.Models:
     """Restores models for figures, tables and use elsewhere, say as the frozen models of another run.
@@ -30,6 +32,8 @@ def load(
         are in no checkpoint.
       step: which checkpoint of a run: a step number, the newest, or the best by the metric that it was told to keep.
       averaged: whether to take the moving averages, where the run kept some.
+      frozen: modules by name that will be used beside these; refused unless the run was trained beside them, bit for
+        bit. A file says nothing of such.
       mesh: where to put them; None uses the first device.
 
     Returns:
@@ -37,6 +41,7 @@ def load(
 
     Raises:
       CheckpointError: there is no such checkpoint or file.
+      ConfigChangedError: a frozen module is another than in training.
       CheckpointMismatchError: it is that of other models.
     """
     mesh = mesh_lib.make_mesh(num_devices=1) if mesh is None else mesh
@@ -45,6 +50,10 @@ def load(
     structure, params, rest = step_lib.abstract_models(models)
     with checkpoint.reading(pathlib.Path(source) / "checkpoints") as checkpoints:
         number = checkpoints.resolve(step)
+        if frozen:
+            before = checkpoints.extra(number).get("frozen", {})
+            known = {name: before[name] for name in frozen if name in before}
+            frozen_lib.check(known, frozen_lib.fingerprints(frozen), source)
         average = checkpoints.stored(number).get("average", {}) if averaged else {}
         wanted = {
             "params": params,

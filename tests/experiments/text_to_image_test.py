@@ -154,11 +154,19 @@ def test_what_users_write():
         (" ,.! ", "has no words"),
         ("zebras gallop", "no word that the encoder knows; it knows a, red, circle"),
         ("красный круг", "no word that the encoder knows"),
+        ("红色的圆", "no word that the encoder knows"),
+        ("دائرة حمراء", "no word that the encoder knows"),
+        ("🔴", "no word that the encoder knows"),
+        ("\udcff\udcfe", "has no words"),  # bytes of a command line that are no text
         ("a red\x00circle", r"control characters: U\+0000"),
+        ("a red\x1b[31m circle\x9b", r"control characters: U\+001B, U\+009B"),
         ("a " * 500, "has 500 words; the encoder reads at most 4"),
     ):
         with pytest.raises(ValueError, match=message):
             texts.encode(["a red circle", text], vocabulary, max_words=4)
+    # Blanks of any kind and signs are between words; letters of other scripts are words that are not known.
+    tokens, _, told = texts.encode(["A\tred\u2003(круг) -- CIRCLE!\n"], vocabulary, max_words=4)
+    assert tokens.tolist() == [[2, 3, 1, 4]] and "круг" in told[0]
     with pytest.raises(ValueError, match="A text is needed"):
         texts.encode([], vocabulary, max_words=4)
 
@@ -265,7 +273,7 @@ def test_a_painter_in_one_file_paints_as_its_run_does(trained, tmp_path):
         painters.load(tmp_path / "other.npz")
 
 
-def test_an_encoder_that_is_missing_or_another(trained, tmp_path):
+def test_an_encoder_that_is_missing_or_another(trained, tmp_path, monkeypatch):
     run = trained[0] / "dfgan"
     with pytest.raises(ValueError, match="cannot be loaded .--encoder=FOLDER if it has moved.: There"):
         painters.load(run, encoder=str(tmp_path / "gone"))
@@ -274,6 +282,18 @@ def test_an_encoder_that_is_missing_or_another(trained, tmp_path):
         encoders.check(told, Vocabulary((*told.vocabulary.words, "zebra")), image_size=16, source="runs/x")
     with pytest.raises(ValueError, match="of pictures of 16 pixels, those here have 32"):
         encoders.check(told, told.vocabulary, image_size=32, source="runs/x")
+    # Of another width, or as wide with other weights, of whatever run.
+    config = runs.read_config(trained[0] / "damsm")
+    for width in (10, 8):
+        config.text.features = width
+        made = encoders.networks(config, told.vocabulary, nnx.Rngs(5))
+        monkeypatch.setattr(
+            encoders, "find", lambda where, made=made, width=width: told._replace(**made, features=width)
+        )
+        with pytest.raises(
+            ValueError, match=r"dfgan was not trained beside the encoder in .*other, but beside another"
+        ):
+            painters.load(run, encoder=str(tmp_path / "other"))
 
 
 def test_the_command_that_samples(trained, tmp_path):

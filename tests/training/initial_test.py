@@ -175,3 +175,8 @@ def test_frozen_models_are_checked_by_fingerprint(run, tmp_path):
     for other in ({"text": changed}, {}, frozen | {"more": changed}):
         with pytest.raises(training.ConfigChangedError, match="frozen model '(text|more)': the fingerprint"):
             train(tmp_path, 6, frozen=other)
+    # What is loaded for use is asked too, of those that one has at hand.
+    training.load(tmp_path, one, frozen=frozen)
+    for other in ({"text": changed}, frozen | {"more": changed}):
+        with pytest.raises(training.ConfigChangedError, match="frozen model '(text|more)': the fingerprint"):
+            training.load(tmp_path, one, frozen=other)
