@@ -1,9 +1,10 @@
-"""Distances of a 1-D sample from N(0, 1), in closed form, with what a normal sample itself gives.
+"""Tests of a 1-D sample against N(0, 1), in closed form, with what a normal sample itself gives.
 
 Each statistic maps samples `[..., n]` to values `[...]`, with a gradient, whatever the leading axes: the slices of
-`sliced.project`, for instance. All but `shapiro_francia` are distances to N(0, 1), and tend to zero as n grows if and
-only if the law of the sample is N(0, 1). At finite n none of these is zero; `null_mean` says what to expect. Those that
-sort (all but the two of the characteristic function) have a derivative for reverse mode only: `jax.jvp` refuses them.
+`sliced.project`, for instance. At finite n hardly one is zero for a normal sample; `null_mean` says what to expect.
+Those of the upper table are distances to N(0, 1), and tend to zero as n grows if and only if the law of the sample is
+N(0, 1). Those that sort (all but those of characteristic functions and moments), and `epps_pulley_quadrature`, have a
+derivative for reverse mode only: `jax.jvp` refuses them.
 
 | function | paper's name | compares | far-out values |
 |---|---|---|---|
@@ -12,8 +13,36 @@ sort (all but the two of the characteristic function) have a derivative for reve
 | `cramer_von_mises` | SCvMAE | distribution function, mean square | gradient vanishes |
 | `kolmogorov_smirnov` | SKSAE | distribution function, largest | one value at a time has a gradient |
 | `anderson_darling` | | distribution function, tails weighted | gradient grows with y |
+| `watson` | | distribution function, but for a turn of the circle | gradient vanishes |
 | `epps_pulley` | | characteristic function | gradient vanishes |
-| `shapiro_francia` | | ordered sample, any mean and scale | bounded |
+| `epps_pulley_quadrature` | SIGReg | characteristic function at 17 nodes | gradient repeats |
+
+| function | does not see | far-out values |
+|---|---|---|
+| `likelihood` | (no distance: negative for normal samples) | gradient grows with n y |
+| `mean_and_variance` | anything but these two | gradient grows with y³ |
+| `jarque_bera` | mean and scale; more than four moments | bounded by n² |
+| `extended_jarque_bera` | more than four moments | gradient grows with y³ |
+| `moments` | more than four moments | gradient grows with y³ |
+| `shapiro_francia`, `shapiro_wilk` | mean and scale | bounded |
+| `normal_score_cosine` | scale | bounded |
+| `negentropy` | mean and scale | bounded by the least spacing |
+
+LeJEPA's library (lejepa 0.1) has them under these names, `[n, k]` where we have `[k, n]`. With our value v:
+
+| lejepa.univariate | is |
+|---|---|
+| `EppsPulley()` | v of `epps_pulley_quadrature` |
+| `CramerVonMises()`, `Watson()` | v - 1/(12 n²) |
+| `AndersonDarling()` | n v |
+| `ExtendedJarqueBera()`, `VCReg()` | v of `extended_jarque_bera`, `mean_and_variance` |
+| `Moments()` | v of `moments` |
+| `ShapiroWilk()` | v of `normal_score_cosine`; ours of the name `shapiro_wilk` is the test of Shapiro and Wilk |
+| `Entropy()` | exp(v) of `negentropy` with `ends="wide"`; v with `ends="right"` for `method="right"` |
+| `NLL()` | v of `likelihood` is its mean over the sample |
+
+Beyond |y| = 3 lejepa takes an approximation of the logarithm of the normal cdf, by which its `AndersonDarling` and
+`NLL` differ from ours where a sample reaches so far: by 1e-4 of the value and 1e-2 of the gradient.
 """
 
 from gentoolkit.distances.normality.characteristic import cramer_wold as cramer_wold
@@ -21,8 +50,18 @@ from gentoolkit.distances.normality.characteristic import epps_pulley as epps_pu
 from gentoolkit.distances.normality.ecdf import anderson_darling as anderson_darling
 from gentoolkit.distances.normality.ecdf import cramer_von_mises as cramer_von_mises
 from gentoolkit.distances.normality.ecdf import kolmogorov_smirnov as kolmogorov_smirnov
+from gentoolkit.distances.normality.ecdf import likelihood as likelihood
+from gentoolkit.distances.normality.ecdf import watson as watson
+from gentoolkit.distances.normality.moment_statistics import extended_jarque_bera as extended_jarque_bera
+from gentoolkit.distances.normality.moment_statistics import jarque_bera as jarque_bera
+from gentoolkit.distances.normality.moment_statistics import mean_and_variance as mean_and_variance
+from gentoolkit.distances.normality.moment_statistics import moments as moments
 from gentoolkit.distances.normality.null import cauchy_combination as cauchy_combination
 from gentoolkit.distances.normality.null import null_mean as null_mean
 from gentoolkit.distances.normality.null import p_value as p_value
+from gentoolkit.distances.normality.order_statistics import normal_score_cosine as normal_score_cosine
 from gentoolkit.distances.normality.order_statistics import shapiro_francia as shapiro_francia
+from gentoolkit.distances.normality.order_statistics import shapiro_wilk as shapiro_wilk
 from gentoolkit.distances.normality.order_statistics import wasserstein as wasserstein
+from gentoolkit.distances.normality.quadrature import epps_pulley_quadrature as epps_pulley_quadrature
+from gentoolkit.distances.normality.spacings import negentropy as negentropy

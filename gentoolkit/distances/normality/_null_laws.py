@@ -1,4 +1,4 @@
-"""Survival functions of the three distribution-function statistics under the null, on the host in float64."""
+"""Survival functions of statistics under the null, on the host in float64."""
 
 import functools
 from collections.abc import Callable
@@ -50,6 +50,48 @@ def anderson_darling(value: np.ndarray, n: int) -> np.ndarray:
     body = np.minimum(1 - survival, _ANDERSON_DARLING_TAIL)
     shrink = np.minimum(survival / (1 - _ANDERSON_DARLING_TAIL), 1.0)
     return np.clip(survival - _anderson_darling_correction(body, n) * shrink, 0.0, 1.0)
+
+
+def watson(value: np.ndarray, n: int) -> np.ndarray:
+    """Returns P(Watson >= value): the limit law with Stephens' modification for n."""
+    scaled = (np.asarray(value) * n - 0.1 / n + 0.1 / n**2) * (1 + 0.8 / n)
+    # The series alternates and is of no use near 0, where the probability is 1.
+    orders = np.arange(1, 30)
+    terms = 2 * (-1.0) ** (orders - 1) * np.exp(-2 * np.pi**2 * np.multiply.outer(np.maximum(scaled, 0.005), orders**2))
+    return np.clip(np.sum(terms, axis=-1), 0.0, 1.0)
+
+
+def shapiro_wilk(value: np.ndarray, n: int) -> np.ndarray:
+    """Returns P(1 - W >= value), 3 <= n <= 5000: exact for n = 3, else Royston's normal law of a transform of 1 - W."""
+    from scipy import special
+
+    value = np.clip(value, 0.0, 1.0)
+    if n == 3:
+        return np.clip(1 - 6 / np.pi * np.arcsin(np.sqrt(np.minimum(value, 0.25))), 0.0, 1.0)
+    polynomial = np.polynomial.polynomial.polyval
+    with np.errstate(divide="ignore"):
+        logarithm = np.log(value)
+    if n <= 11:
+        gap = polynomial(n, [-2.273, 0.459]) - logarithm
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logarithm = np.where(gap > 0, -np.log(gap), np.inf)
+        mean = polynomial(n, [0.5440, -0.39978, 0.025054, -0.0006714])
+        deviation = np.exp(polynomial(n, [1.3822, -0.77857, 0.062767, -0.0020322]))
+    else:
+        x = np.log(n)
+        mean = polynomial(x, [-1.5861, -0.31082, -0.083751, 0.0038915])
+        deviation = np.exp(polynomial(x, [-0.4803, -0.082676, 0.0030302]))
+    return special.ndtr((mean - logarithm) / deviation)
+
+
+def log_normal(value: np.ndarray, mean: float, variance: float) -> np.ndarray:
+    """Returns P(X >= value) for the log-normal law of a mean and a variance."""
+    from scipy import special
+
+    spread = np.log1p(variance / mean**2)
+    with np.errstate(divide="ignore"):
+        z = (np.log(np.maximum(value, 0.0)) - np.log(mean) + spread / 2) / np.sqrt(spread)
+    return special.ndtr(-z)
 
 
 def _cramer_von_mises_expansion(value: np.ndarray, n: int) -> np.ndarray:

@@ -1,8 +1,9 @@
 """Distances of a 1-D sample from N(0, 1) that compare its distribution function with the normal one.
 
-All three compare z_i = Phi(y_(i)) with p_i = (i - 1/2)/n: Cramér-von Mises is the mean of (z_i - p_i)²,
-Kolmogorov-Smirnov the largest |z_i - p_i|, and Anderson-Darling twice the mean divergence of Bernoulli(p_i) from
-Bernoulli(z_i), each plus a constant. In these forms nothing cancels, and the least value of each is visible.
+All compare z_i = Phi(y_(i)) with p_i = (i - 1/2)/n: Cramér-von Mises is the mean of (z_i - p_i)², Watson's the variance
+of z_i - p_i, Kolmogorov-Smirnov the largest |z_i - p_i|, and Anderson-Darling twice the mean divergence of
+Bernoulli(p_i) from Bernoulli(z_i), each plus a constant. In these forms nothing cancels, and the least value of each is
+visible. The likelihood asks instead how probable each y_(i) is as the i-th of n.
 """
 
 import jax
@@ -120,6 +121,78 @@ def anderson_darling(y: jax.Array) -> jax.Array:
     return 2 * jnp.mean(divergence, axis=-1) + _constants.anderson_darling_floor(ordered.shape[-1])
 
 
+def watson(y: jax.Array) -> jax.Array:
+    r"""Watson's distance between a sample and N(0, 1): Cramér-von Mises less what a turn of the circle explains.
+
+        d = U²/n = mean_i (r_i - r̄)² + 1/(12 n²),    r_i = Phi(y_(i)) - (i - 1/2)/n,
+
+    the Cramér-von Mises distance of the best rotation of Phi(y) around the circle of length one. It does not see a
+    common shift of all Phi(y_i), only part of a shift of y, therefore; and far out its gradient vanishes.
+
+    `Watson` of lejepa is this less 1/(12 n²). Infinite entries are values like any others, and their gradient is zero.
+    NaN gives NaN.
+
+    Args:
+      y: samples `[..., n]`, in units of the standard deviation of the target law.
+
+    Returns:
+      Values `[...]` in `[1/(12 n²), 1/3)`, float32 or wider.
+
+    Raises:
+      ValueError: y is not `[..., n]` with n >= 1.
+      TypeError: y is not real.
+
+    References:
+      Watson, "Goodness-of-fit tests on a circle", Biometrika 1961.
+    """
+    residual = _residuals(y)
+    n = residual.shape[-1]
+    residual = residual - jnp.mean(residual, axis=-1, keepdims=True)
+    return jnp.mean(residual * residual, axis=-1) + 1 / (12 * n * n)
+
+
+def likelihood(y: jax.Array) -> jax.Array:
+    r"""Mean negative log-likelihood of the ordered sample, each value as the order statistic that it is.
+
+        - mean_i log f_i(y_(i)),    f_i = n!/((i - 1)! (n - i)!) Phi^(i-1) (1 - Phi)^(n-i) φ,
+
+    the density of the i-th smallest of n draws of N(0, 1). It is no distance (its least value is negative, and lower
+    the larger n is; `null_mean` says what a normal sample gives), and it is not the likelihood of the sample, which
+    does not see the order. Far out the gradient grows like n y.
+
+    `NLL` of lejepa is one value an entry, of which this is the mean; what it does for `alpha < 0.5` (NaN for the middle
+    of each density) and for a given `k` is not here.
+
+    An infinite entry gives `inf`, and an infinite gradient at that entry alone. NaN gives NaN.
+
+    Args:
+      y: samples `[..., n]`, in units of the standard deviation of the target law.
+
+    Returns:
+      Values `[...]` in nats, float32 or wider.
+
+    Raises:
+      ValueError: y is not `[..., n]` with n >= 1.
+      TypeError: y is not real.
+
+    References:
+      Balestriero and LeCun, arXiv:2511.08544 (the class `NLL` of its library).
+    """
+    check_univariate(y=y)
+    (y,) = as_floating(y=y)
+    n = y.shape[-1]
+    ordered = sorting.sort(y)
+    surprise = 0.5 * ordered * ordered
+    if n > 1:
+        # -(i - 1) log Phi - (n - i) log(1 - Phi) is n - 1 times the entropy of Bernoulli(p), p = (i - 1)/(n - 1), and
+        # its divergence from Bernoulli(Phi): the entropies are a constant, and what is left is small.
+        lower, upper = (_constants.along_last(each, y) for each in _constants.ranks_between_zero_and_one(n))
+        inner = _bernoulli_divergence(ordered, jnp.where(lower > 0, lower, 0.5), jnp.where(upper > 0, upper, 0.5))
+        divergence = jnp.where(lower == 0, -_log_cdf(-ordered), jnp.where(upper == 0, -_log_cdf(ordered), inner))
+        surprise = surprise + (n - 1) * divergence
+    return jnp.mean(surprise, axis=-1) + _constants.likelihood_constant(n)
+
+
 def _ordered_with_positions(y: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     check_univariate(y=y)
     (y,) = as_floating(y=y)
@@ -170,3 +243,19 @@ def _bernoulli_divergence_jvp(primals, tangents):
     residual = jnp.where(y < 0, tail - lower, upper - tail)
     slope = residual * tails.hazard(z) / (1 - tail)
     return _bernoulli_divergence(y, lower, upper), slope * y_dot
+
+
+@jax.custom_jvp
+def _log_cdf(y: jax.Array) -> jax.Array:
+    """Returns log Phi(y)."""
+    tail = tails.tail(jnp.abs(y))
+    return jnp.where(y < 0, tails.log_tail(jnp.abs(y)), jnp.log1p(-tail))
+
+
+@_log_cdf.defjvp
+def _log_cdf_jvp(primals, tangents):
+    # Own derivative: the hazard as one function below zero, where autodiff would divide underflowed numbers.
+    (y,), (y_dot,) = primals, tangents
+    z = jnp.abs(y)
+    slope = jnp.where(y < 0, tails.hazard(z), tails.density(z) / (1 - tails.tail(z)))
+    return _log_cdf(y), slope * y_dot

@@ -397,3 +397,55 @@ def test_bad_input_is_named(statistic):
         jax.eval_shape(statistic, jnp.zeros(()))
     with pytest.raises(TypeError, match="y must be a real array"):
         jax.eval_shape(statistic, jnp.zeros(3, jnp.complex64))
+
+
+@pytest.mark.fast
+def test_watson_is_the_best_rotation_of_cramer_von_mises():
+    y = np.random.default_rng(8).standard_normal(40)
+    turns = np.linspace(0, 1, 2001)
+    u = np.sort((stats.norm.cdf(y) + turns[:, None]) % 1, axis=-1)
+    lowest = np.mean((u - (np.arange(40) + 0.5) / 40) ** 2, axis=-1).min() + 1 / (12 * 40**2)
+    assert normality.watson(y.astype(np.float32)) == pytest.approx(lowest, rel=1e-4)
+
+
+@pytest.mark.fast
+def test_watson_is_cramer_von_mises_less_the_squared_mean():
+    y = (np.random.default_rng(9).standard_normal((3, 50)) + 0.3).astype(np.float32)
+    off = np.mean(stats.norm.cdf(y), axis=-1) - 0.5
+    np.testing.assert_allclose(normality.watson(y), normality.cramer_von_mises(y) - off**2, rtol=1e-4)
+    assert normality.watson(jnp.float32([0.4])) == pytest.approx(1 / 12)  # one value can be rotated anywhere
+
+
+def _log_likelihood(y):
+    """Of each value as the order statistic that it is: of Beta(i, n + 1 - i) after the cdf."""
+    y = np.sort(y)
+    order = np.arange(1, len(y) + 1)
+    return stats.beta.logpdf(stats.norm.cdf(y), order, len(y) + 1 - order) + stats.norm.logpdf(y)
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("n", [1, 2, 3, 50])
+def test_likelihood_is_that_of_the_order_statistics(n):
+    y = np.random.default_rng(n).standard_normal(n)
+    expected = -_log_likelihood(y).mean()
+    assert normality.likelihood(y.astype(np.float32)) == pytest.approx(expected, rel=1e-5, abs=1e-5)
+
+
+@pytest.mark.fast
+def test_gradients_of_watson_and_likelihood_are_finite_differences(x64):
+    y = 1.5 * np.random.default_rng(10).standard_normal(30)
+    step = np.random.default_rng(11).standard_normal(30)
+    for statistic in (normality.watson, normality.likelihood):
+        difference = (statistic(y + 1e-6 * step) - statistic(y - 1e-6 * step)) / 2e-6
+        np.testing.assert_allclose(jax.grad(statistic)(y) @ step, difference, rtol=1e-6)
+
+
+@pytest.mark.fast
+def test_likelihood_far_out_and_infinities():
+    far = jnp.float32([-1e4, -30.0, 0.0, 30.0, 1e4])
+    value, gradient = jax.value_and_grad(normality.likelihood)(far)
+    assert np.isfinite(value)
+    # The least of five: y for the density, and four times the hazard of the tail it has to have above; the last alike.
+    assert gradient[1] * 5 == pytest.approx(-30 - stats.norm.pdf(30) / stats.norm.sf(30), rel=1e-3)
+    assert jnp.isinf(normality.likelihood(far.at[0].set(-jnp.inf)))
+    assert normality.watson(far.at[0].set(-jnp.inf)) == pytest.approx(float(normality.watson(far)))

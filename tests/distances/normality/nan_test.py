@@ -15,6 +15,16 @@ STATISTICS = [
     normality.anderson_darling,
     normality.epps_pulley,
     normality.shapiro_francia,
+    normality.epps_pulley_quadrature,
+    normality.watson,
+    normality.likelihood,
+    normality.extended_jarque_bera,
+    normality.jarque_bera,
+    normality.mean_and_variance,
+    normality.moments,
+    normality.shapiro_wilk,
+    normality.normal_score_cosine,
+    normality.negentropy,
 ]
 
 

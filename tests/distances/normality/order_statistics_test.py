@@ -354,3 +354,73 @@ def test_bad_input_is_named(statistic):
         jax.eval_shape(statistic, jnp.zeros(()))
     with pytest.raises(TypeError, match="y must be a real array"):
         jax.eval_shape(statistic, jnp.zeros(3, jnp.complex64))
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("n", [3, 4, 5, 6, 12, 200])
+def test_shapiro_wilk_is_that_of_scipy(n):
+    y = np.random.default_rng(n).gamma(3.0, size=(2, n)).astype(np.float32)
+    expected = [stats.shapiro(row.astype(np.float64)) for row in y]
+    found = normality.shapiro_wilk(y)
+    np.testing.assert_allclose(found, [1 - each.statistic for each in expected], rtol=2e-5, atol=2e-7)
+    p = normality.p_value(normality.shapiro_wilk, [1 - each.statistic for each in expected], n)
+    np.testing.assert_allclose(p, [each.pvalue for each in expected], rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("positions", ["elfving", "blom", "rahman"])
+@pytest.mark.parametrize("weights", ["francia", "rahman"])
+def test_normal_score_cosine_as_it_is_written(positions, weights):
+    y = (2 * samples(31) + 0.3).astype(np.float32)
+    order = np.arange(1, 32)
+    p = {"elfving": (order - np.pi / 8) / 31.25, "blom": (order - 3 / 8) / 31.25, "rahman": order / 32}[positions]
+    m = special.ndtri(p)
+    if weights == "rahman":
+        density = stats.norm.pdf(m)
+        matrix = (
+            np.diag(2 * density**2) - np.diag(density[1:] * density[:-1], 1) - np.diag(density[1:] * density[:-1], -1)
+        )
+        m = matrix @ m
+    ordered = np.sort(y.astype(np.float64))
+    expected = 1 - np.abs(ordered @ m) / np.linalg.norm(m) / np.linalg.norm(ordered, axis=-1)
+    found = normality.normal_score_cosine(y, positions=positions, weights=weights)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+@pytest.mark.fast
+def test_normal_score_cosine_has_no_unit_but_an_origin():
+    y = samples(31).astype(np.float32)
+    plain = normality.normal_score_cosine(y)
+    for scale in (2.0**-60, 2.0**60, -1.0):
+        np.testing.assert_allclose(
+            normality.normal_score_cosine(scale * y, positions="blom"),
+            normality.normal_score_cosine(y, positions="blom"),
+            rtol=1e-4,
+        )
+    assert (normality.normal_score_cosine(y + 3) > 5 * plain).all()
+    value, gradient = jax.value_and_grad(normality.normal_score_cosine)(jnp.zeros(5))
+    assert value == 1 and not np.any(gradient)
+    assert normality.normal_score_cosine(jnp.full(6, 2.0)) == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.fast
+def test_gradients_of_the_normal_scores_are_finite_differences(x64):
+    y, step = samples(20)[0] + 0.5, samples(20, seed=9)[0]
+    for statistic in (normality.shapiro_wilk, normality.normal_score_cosine):
+        difference = (statistic(y + 1e-6 * step) - statistic(y - 1e-6 * step)) / 2e-6
+        np.testing.assert_allclose(jax.grad(statistic)(y) @ step, difference, rtol=1e-6)
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("option", ["positions", "weights"])
+def test_unknown_scores_are_named(option):
+    with pytest.raises(ValueError, match=option):
+        normality.normal_score_cosine(jnp.zeros(4), **{option: "royston"})
+
+
+@pytest.mark.fast
+def test_shapiro_wilk_of_few_and_of_constant_samples():
+    assert normality.shapiro_wilk(jnp.float32([1.0, 5.0])) == pytest.approx(0, abs=1e-6)
+    for y in (jnp.zeros(1), jnp.full(7, 3.0)):
+        value, gradient = jax.value_and_grad(normality.shapiro_wilk)(y)
+        assert value == 1 and not np.any(gradient)
