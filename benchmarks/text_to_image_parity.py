@@ -9,6 +9,9 @@ The folder holds checkouts of the public repositories, under their own names; no
 | DF-GAN | generator and discriminator of 256 pixels, the text encoder and the image encoder of DAMSM |
 | AttnGAN | generators and discriminators of 64, 128 and 256 pixels in both published sizes, the text encoder |
 
+Both are compared once more from their published files on, as `experiments.text_to_image.published` takes them: the
+public code writes a generator, the text encoder and the pickle of words, and texts become pictures on both sides.
+
 Random weights are written by PyTorch into files, which ours reads. A Markdown table of the largest difference of the
 outputs over their largest value, and the number of parameters on both sides; where ours has no use for some of theirs,
 their number is taken off and the line says which. What is missing is named as absent. Ends with status 1 where a
@@ -20,7 +23,10 @@ at a time, where both are the same; once in training mode, with statistics of th
 
 import functools
 import pathlib
+import pickle
+import re
 import sys
+import tempfile
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -32,10 +38,13 @@ from flax import nnx
 
 from benchmarks import public_code
 from benchmarks.public_code import Check, Found
+from experiments.text_to_image import measures, painters
 from gentoolkit.models.text import recurrent
 from gentoolkit.models.text_to_image import attngan, damsm, dfgan
 
 _WORDS, _NUM_WORDS = 18, 1000
+_SAID = ["This bird is zebra red, with a short beak.", "small blue wings"]  # with a word that is not known
+_KNOWN = "this bird is red with a short beak small blue wings belly".split()
 _LENGTHS = np.array([18, 9, 3])  # the longest first, as the public code wants them
 
 
@@ -48,6 +57,8 @@ def main(argv: list[str]) -> None:
         Check("DF-GAN", "code/models/GAN.py", _dfgan),
         Check("DF-GAN", "code/models/DAMSM.py", _damsm, both),
         Check("AttnGAN", "code/model.py", _attngan, both),
+        Check("DF-GAN", "code/models/GAN.py", _dfgan_files, both),
+        Check("AttnGAN", "code/model.py", _attngan_files, both),
     ]
     sys.exit(1 if public_code.compare(checks) else 0)
 
@@ -55,8 +66,7 @@ def main(argv: list[str]) -> None:
 def _dfgan(path: pathlib.Path) -> Iterator[Found]:
     theirs = public_code.imported(path)
     noise, sentence = _normal(3, 100), _normal(3, 256, seed=1)
-    smaller = {"linear2.weight": 0.1, "to_rgb.1.weight": 0.01}
-    peer = _calmed(theirs.NetG(32, 100, 256, 256, 3), smaller, around_one="fc_gamma.linear2.bias")
+    peer = _dfgan_painter(theirs)
     ours, *counts = public_code.moved(peer, dfgan.Generator, dfgan.generator_table())
     yield Found("generator, 256", public_code.run(ours, noise, sentence), _called(peer, noise, sentence), *counts)
     peer = _both(theirs.NetD(32, 256), theirs.NetC(32, 256))
@@ -69,6 +79,11 @@ def _dfgan(path: pathlib.Path) -> Iterator[Found]:
         *counts,
         without=sum(p.numel() for b in peer.DBlocks if not b.learned_shortcut for p in b.conv_s.parameters()),
     )
+
+
+def _dfgan_painter(theirs: Any) -> Any:
+    smaller = {"linear2.weight": 0.1, "to_rgb.1.weight": 0.01}
+    return _calmed(theirs.NetG(32, 100, 256, 256, 3), smaller, around_one="fc_gamma.linear2.bias")
 
 
 def _calmed(peer: Any, factors: dict[str, float], *, around_one: str = "") -> Any:
@@ -125,6 +140,16 @@ def _damsm(path: pathlib.Path) -> Iterator[Found]:
 
 
 def _attngan(path: pathlib.Path) -> Iterator[Found]:
+    theirs, cfg = _attngan_code(path)
+    yield _text_encoder(theirs)
+    for name, sizes in (("CUB", attngan.CUB), ("COCO", attngan.COCO)):
+        cfg.GAN.GF_DIM, cfg.GAN.DF_DIM, cfg.GAN.R_NUM = sizes["width"], sizes["judge_width"], sizes["num_residual"]
+        yield from _painters(theirs, name, sizes)
+        for size, judge in ((64, theirs.D_NET64), (128, theirs.D_NET128), (256, theirs.D_NET256)):
+            yield _judged(judge(), name, sizes, size)
+
+
+def _attngan_code(path: pathlib.Path) -> tuple[Any, Any]:
     cfg = types.SimpleNamespace(
         CUDA=False,
         RNN_TYPE="LSTM",
@@ -138,13 +163,61 @@ def _attngan(path: pathlib.Path) -> Iterator[Found]:
         "miscc.config": public_code.module_of("miscc.config", cfg=cfg),
         "GlobalAttention": beside,
     }
-    theirs = public_code.imported(path, stand_ins)
-    yield _text_encoder(theirs)
-    for name, sizes in (("CUB", attngan.CUB), ("COCO", attngan.COCO)):
-        cfg.GAN.GF_DIM, cfg.GAN.DF_DIM, cfg.GAN.R_NUM = sizes["width"], sizes["judge_width"], sizes["num_residual"]
-        yield from _painters(theirs, name, sizes)
-        for size, judge in ((64, theirs.D_NET64), (128, theirs.D_NET128), (256, theirs.D_NET256)):
-            yield _judged(judge(), name, sizes, size)
+    return public_code.imported(path, stand_ins), cfg
+
+
+def _dfgan_files(path: pathlib.Path) -> Iterator[Found]:
+    peer, encoder = _dfgan_painter(public_code.imported(path)), public_code.imported(path.with_name("DAMSM.py"))
+    held = {"model": {"netG": peer.state_dict()}, "optimizers": {}, "epoch": 1220}
+
+    def paint(noise: Any, sentence: Any, words: Any) -> Any:
+        return peer(noise, sentence)
+
+    yield _of_files(encoder, held, paint, peer, "state_epoch_1220.pth", "captions_DAMSM.pickle")
+
+
+def _attngan_files(path: pathlib.Path) -> Iterator[Found]:
+    import torch
+
+    theirs, cfg = _attngan_code(path)
+    cfg.GAN.GF_DIM, cfg.GAN.DF_DIM, cfg.GAN.R_NUM = 32, 64, 2
+    peer = _calmed(theirs.G_NET(), {"conv_context.weight": 0.1, "img.0.weight": 0.3})
+
+    def paint(noise: Any, sentence: Any, words: Any) -> Any:
+        # Theirs draws the jitter of the code of a sentence inside; it is given here.
+        peer.ca_net.reparametrize = lambda mean, log_variance: mean + torch.exp(log_variance / 2) * noise[:, 100:]
+        return peer(noise[:, :100], sentence, words, torch.zeros(1, words.shape[2], dtype=torch.bool))[0][-1]
+
+    yield _of_files(theirs, peer.state_dict(), paint, peer, "bird_AttnGAN2.pth", "captions.pickle")
+
+
+def _of_files(theirs: Any, held: Any, paint: Callable[..., Any], peer: Any, file: str, of_words: str) -> Found:
+    """Texts to pictures, by files that the public code writes."""
+    import torch
+
+    encoder = public_code.restless(theirs.RNN_ENCODER(len(_KNOWN) + 1, nhidden=256))
+    by_number = {0: "<end>"} | dict(enumerate(_KNOWN, 1))
+    numbers = {word: number for number, word in by_number.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        place = pathlib.Path(folder)
+        torch.save(held, place / file)
+        torch.save(encoder.state_dict(), place / "text_encoder200.pth")
+        (place / of_words).write_bytes(pickle.dumps([[], [], by_number, numbers], 2))
+        painter = painters.load(place)
+    encoded, _ = painter.read(_SAID)
+    noise = painters.noise(painter, len(_SAID), seed=0)
+    ours = measures.paint(painter.system, painter.models, encoded, noise=noise)
+    painted = []
+    for row, text in enumerate(_SAID):
+        tokens = [numbers[word] for word in re.findall(r"\w+", text.lower()) if word in numbers]
+        with torch.no_grad():
+            given = torch.tensor([tokens]), torch.tensor([len(tokens)]), encoder.init_hidden(1)
+            words, sentence = encoder(*given)
+            painted.append(paint(public_code.tensor(noise[row : row + 1]), sentence, words))
+    (network,) = painter.models.values()
+    count = sum(x.size for x in jax.tree.leaves(nnx.state(network, nnx.Param)))
+    what = f"from {file} and a text to a picture"
+    return Found(what, ours, torch.cat(painted), count, sum(p.numel() for p in peer.parameters()))
 
 
 def _painters(theirs: Any, name: str, sizes: dict[str, int]) -> Iterator[Found]:

@@ -156,6 +156,8 @@ def main() -> None:
         blocks += [made]
         blocks.append(_sheet(chosen, texts[split]))
     report.write_text(folder / "compare.md", "\n".join(b.markdown() for b in blocks if isinstance(b, report.Table)))
+    if captioned.credit:
+        blocks.append(report.notes(captioned.credit))
     page = report.write_page(
         folder / "compare.html", *blocks, report.provenance(report.command()), title="Systems on the same texts"
     )

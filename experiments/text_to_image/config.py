@@ -78,7 +78,9 @@ def get_config(preset: str = "dfgan_scenes32") -> ConfigDict:
                 "key": "",  # under which a list of JSON stands
                 "image": "",  # where a picture is, by columns of its row: "{split}/{id}.jpg"; "{file}" if empty
                 "texts": "",  # columns of texts, with commas; caption, captions, text or title if empty
-                "split": "split",  # column that says train, val or test; a tenth is for testing where there is none
+                # Column that says train... and test... or val...; a tenth is for testing where there is none.
+                "split": "split",
+                "missing": "refuse",  # or "leave out": rows whose picture is not there
             },
             **DATA[data],
             "num_train": 50000,  # scenes

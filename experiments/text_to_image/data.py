@@ -32,7 +32,7 @@ from gentoolkit.data.text import Vocabulary
 _TABLES = tuple(f"captions.{suffix}" for suffix in ("csv", "tsv", "jsonl", "json"))
 _TEXT_COLUMNS = ("caption", "captions", "text", "texts", "title")
 _FILE_COLUMNS = ("file", "file_name", "filename", "image", "path")
-_TEST_SPLITS = ("test", "val", "valid", "validation")
+_TEST_SPLITS = ("test", "val")
 _LEAST = 4  # pictures of a folder: two to train on and two to measure on
 
 
@@ -141,13 +141,13 @@ def _folder(config: ConfigDict, vocabulary: Vocabulary | None) -> Captioned:
         return captioned_folder.load(
             root, table, image=image, texts=texts, where=None if split is None else {options.split: split}, key=key,
             image_size=config.image_size, vocabulary=words, num_captions=config.num_captions,
-            max_words=config.max_words,
+            max_words=config.max_words, missing=options.missing,
         )  # fmt: skip
 
-    splits = {row.get(options.split) for row in rows} if options.split in known else set()
-    test = next((split for split in _TEST_SPLITS if split in splits), None)
-    if "train" in splits and test is not None:
-        return Captioned(part("train"), part(test), None, words)
+    splits = {str(row.get(options.split)) for row in rows} if options.split in known else set()
+    train, test = (_split(splits, *names) for names in (("train",), _TEST_SPLITS))
+    if train and test:
+        return Captioned(part(train), part(test), None, words)
     if splits:
         print(
             f"{table.name}: its column {options.split!r} does not say train and test; a tenth is for testing.",
@@ -157,6 +157,14 @@ def _folder(config: ConfigDict, vocabulary: Vocabulary | None) -> Captioned:
     if len(whole) < _LEAST:
         raise ValueError(f"{table} has {len(whole)} pictures with texts; at least {_LEAST} are needed.")
     return Captioned(*columns.split(whole, num_test=max(2, len(whole) // 10)), None, words)
+
+
+def _split(splits: set[str], *names: str) -> str | None:
+    """The one split whose name begins with the first of these names that any begins with, such as val2017."""
+    for name in names:
+        if found := sorted(split for split in splits if split.startswith(name)):
+            return found[0] if len(found) == 1 else None
+    return None
 
 
 def _table(root: pathlib.Path, name: str) -> pathlib.Path:

@@ -21,7 +21,7 @@ def _no_peers(tmp_path):
 @pytest.mark.parametrize(
     ("command", "folders"),
     [
-        (text_to_image_parity, ["DF-GAN", "DF-GAN", "AttnGAN"]),
+        (text_to_image_parity, ["DF-GAN", "DF-GAN", "AttnGAN", "DF-GAN", "AttnGAN"]),
         (translation_parity, ["contrastive-unpaired-translation", "BicycleGAN", "MUNIT", "UNIT"]),
     ],
     ids=["text_to_image", "translation"],

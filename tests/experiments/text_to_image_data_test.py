@@ -1,5 +1,6 @@
 """Data of text to picture beyond drawn scenes: folders of one's own, published sets, and sizes that go with them."""
 
+import json
 import shutil
 
 import jax
@@ -17,7 +18,7 @@ from gentoolkit.data.text import Vocabulary
 from gentoolkit.models.text.recurrent import Encoded
 from gentoolkit.models.text_to_image.damsm import InceptionEncoder, Seen
 from tests.data.captioned import quarters, write
-from tests.data.cub_test import birds  # noqa: F401 (a fixture)
+from tests.data.cub_test import birds, flowers  # noqa: F401 (fixtures)
 
 pytestmark = pytest.mark.fast
 
@@ -92,6 +93,14 @@ def test_a_folder_of_ones_own_finds_its_table_its_columns_and_its_split(tmp_path
     assert "does not say" not in capsys.readouterr().err
     data.load(_config(tmp_path, **{"folder.split": "caption"}))
     assert "its column 'caption' does not say train and test; a tenth is for testing" in capsys.readouterr().err
+    # Names may go on, and rows without a picture be left out if that is said.
+    named = [row | {"split": f"{row['split']}2017"} for row in rows]
+    _folder(tmp_path, [*named, {"file": "p/gone.png", "caption": "hat", "split": "train2017"}])
+    (tmp_path / "p" / "gone.png").unlink()
+    found = data.load(_config(tmp_path, **{"folder.missing": "leave out"}))
+    assert (len(found.train), len(found.test)) == (4, 2)
+    assert "1 rows whose picture is not in" in capsys.readouterr().err
+    _folder(tmp_path, rows)
     # Words of another encoder are taken as they are, and those that it lacks are said.
     told = data.load(_config(tmp_path), vocabulary=Vocabulary(("hat",)))
     assert data.said(told.test, told.vocabulary, 1) == ["hat ?"]
@@ -137,6 +146,34 @@ def test_published_sets_are_prepared_once_with_their_words(birds, capsys):  # no
         data.load(config, vocabulary=Vocabulary(("a",)))
     with pytest.raises(ValueError, match="config.data_dir must name the folder of cub"):
         data.load(config_lib.get_config("dfgan_cub256"))
+
+
+def _small_coco(root):
+    """Captions of both splits of 2014, and their pictures; nothing of objects."""
+    for split, number, text in (("train2014", 7, "a red car"), ("val2014", 9, "two dogs, two cars")):
+        name = f"COCO_{split}_{number:012d}.jpg"
+        quarters(root / split / name, 16, 8)
+        held = {
+            "images": [{"id": number, "file_name": name, "width": 16, "height": 8}],
+            "annotations": [{"id": 1, "image_id": number, "caption": text}],
+        }
+        write(root / "annotations" / f"captions_{split}.json", json.dumps(held))
+
+
+def test_flowers_and_coco_are_found_where_their_readers_look(flowers, tmp_path):  # noqa: F811
+    _small_coco(tmp_path / "coco")
+    for name, root, said, kinds in (
+        ("flowers", flowers, "flower 01", ("label",)),
+        ("coco", tmp_path / "coco", "two dogs two cars", ()),
+    ):
+        config = config_lib.get_config(f"attngan_{name}256")
+        prepared = {"prepared": str(tmp_path / "elsewhere"), "image_size": 4, "load_size": 5, "batch_size": 1}
+        config.update({"data_dir": str(root), **prepared})
+        found = data.load(config)
+        assert data.said(found.test, found.vocabulary, 1) == [said]
+        assert damsm.columns(config) == kinds and set(kinds) <= found.train.fields.keys()
+        assert data.stream(config, found.train, *kinds)[0]["image"].shape == (1, 4, 4, 3)
+        assert not (root / "prepared").exists()
 
 
 def test_drawn_pictographs_take_the_language_that_is_asked_for(monkeypatch):
