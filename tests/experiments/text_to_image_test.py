@@ -296,6 +296,21 @@ def test_an_encoder_that_is_missing_or_another(trained, tmp_path, monkeypatch):
             painters.load(run, encoder=str(tmp_path / "other"))
 
 
+@pytest.mark.fast
+def test_judges_of_other_words_or_sizes(tmp_path):
+    (tmp_path / "config.json").write_text(config_lib.get_config("clip_scenes32").to_json())
+    told = encoders.Pretrained(None, None, Vocabulary(("a", "red")), 9, 8, 32)
+    with pytest.raises(ValueError, match=r"vocabulary.json must hold the words of the run, which its first evaluation"):
+        measures.load_judges(told, clip_run=str(tmp_path))
+    encoders.save_vocabulary(tmp_path, Vocabulary(("a", "blue")), 9)
+    with pytest.raises(ValueError, match="was trained on another vocabulary than the encoder"):
+        measures.load_judges(told, clip_run=str(tmp_path))
+    with pytest.raises(ValueError, match="is of pictures of 32 pixels, not 64"):
+        measures.load_judges(told._replace(image_size=64), clip_run=str(tmp_path))
+    with pytest.raises(ValueError, match="is a run of clip; one of detector is needed"):
+        measures.load_judges(told, detector_run=str(tmp_path))
+
+
 def test_the_command_that_samples(trained, tmp_path):
     output = tmp_path / "pictures"
     command = [sys.executable, "-m", "experiments.text_to_image.sample", f"--run={trained[0] / 'dfgan'}"]
