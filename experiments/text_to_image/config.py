@@ -26,7 +26,7 @@ from gentoolkit.models.text_to_image import attngan
 ENCODERS = ("damsm", "clip")
 PAINTERS = ("vae", "dfgan", "attngan")
 SYSTEMS = (*ENCODERS, "detector", *PAINTERS)
-_REAL = {"image_size": 256, "flip": True, "load_size": 304, "words_drawn": 18}  # 304 = 256 * 76 / 64, as the authors
+_REAL = {"image_size": 256, "flip": True, "load_scale": 76 / 64, "words_drawn": 18}  # as the authors' code
 DATA = {
     "scenes32": {"dataset": "scenes", "image_size": 32},
     "scenes64": {"dataset": "scenes", "image_size": 64},
@@ -69,7 +69,7 @@ def get_config(preset: str = "dfgan_scenes32") -> ConfigDict:
             "num_captions": 5,  # of a picture; scenes have always five
             "max_words": 32,  # of a text; scenes have their own
             "words_drawn": 0,  # words of a longer text that a training step sees, others each time; 0: all
-            "load_size": 0,  # pixels that windows are cut from in training; 0: the picture as it is
+            "load_scale": 1.0,  # training pictures of the real sets are larger so many times; windows are cut out
             "flip": False,  # whether to mirror pictures in training: not where texts say left and right
             "language": "en",  # of OpenMoji's names: also de, fr, es, ...
             "prepared": "",  # folder that real sets are prepared in, once; data_dir/prepared if empty

@@ -219,7 +219,9 @@ def _real(
     The texts are prepared as numbers of words, so a preparation belongs to its vocabulary, which is kept beside it.
     """
     root = _root(config)
-    sizes = max(config.load_size, config.image_size), config.image_size  # windows are cut from training pictures only
+    if not 1 <= config.load_scale <= 4:
+        raise ValueError(f"config.load_scale must be from 1 to 4, got {config.load_scale}.")
+    sizes = int(config.image_size * config.load_scale), config.image_size  # windows are cut from training pictures only
     place = pathlib.Path(config.prepared).expanduser() if config.prepared else root / "prepared"
     own = vocabularies.name(vocabulary) if vocabulary is not None else "own"
     told = f"{config.dataset}_{config.num_captions}x{config.max_words}_{own}"
@@ -229,8 +231,9 @@ def _real(
         words = vocabularies.parse(path.read_text("utf-8"))[0]
     elif words is None:
         words = read_vocabulary(root)
-    place.mkdir(parents=True, exist_ok=True)
-    vocabularies.save(path, words, config.max_words)
+    if not path.is_file():
+        study.check_folder(place, name="config.prepared")
+        vocabularies.save(path, words, config.max_words)
     found = []
     for split, size in zip(splits, sizes, strict=True):
 

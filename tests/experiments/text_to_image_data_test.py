@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import optax
 import pytest
+from absl import app
 from flax import nnx
 
 from experiments.text_to_image import config as config_lib
@@ -127,7 +128,7 @@ def test_faults_of_a_folder_of_ones_own_are_named(tmp_path):
 
 def test_published_sets_are_prepared_once_with_their_words(birds, capsys):  # noqa: F811
     config = config_lib.get_config("damsm_cub256")
-    config.update({"data_dir": str(birds), "image_size": 8, "load_size": 10, "max_words": 6, "batch_size": 2})
+    config.update({"data_dir": str(birds), "image_size": 8, "load_scale": 1.25, "max_words": 6, "batch_size": 2})
     found = data.load(config)
     assert (len(found.train), len(found.test), found.max_words) == (2, 1, 6)
     assert found.train.fields["image"].shape == (10, 10, 3) and found.test.fields["image"].shape == (8, 8, 3)
@@ -144,8 +145,16 @@ def test_published_sets_are_prepared_once_with_their_words(birds, capsys):  # no
     # Other words are another preparation.
     with pytest.raises(FileNotFoundError, match=r"CUB_200_2011"):
         data.load(config, vocabulary=Vocabulary(("a",)))
+    config = config_lib.get_config("dfgan_cub256")
+    assert int(config.image_size * config.load_scale) == 304
     with pytest.raises(ValueError, match="config.data_dir must name the folder of cub"):
-        data.load(config_lib.get_config("dfgan_cub256"))
+        data.load(config)
+    config.update({"data_dir": str(birds), "load_scale": 0.5})
+    with pytest.raises(ValueError, match=r"config.load_scale must be from 1 to 4, got 0.5"):
+        data.load(config)
+    config.update({"load_scale": 1.0, "prepared": "/proc/none"})
+    with pytest.raises(app.UsageError, match="config.prepared: cannot write to '/proc/none'"):
+        data.load(config, vocabulary=found.vocabulary)
 
 
 def _small_coco(root):
@@ -167,7 +176,7 @@ def test_flowers_and_coco_are_found_where_their_readers_look(flowers, tmp_path):
         ("coco", tmp_path / "coco", "two dogs two cars", ()),
     ):
         config = config_lib.get_config(f"attngan_{name}256")
-        prepared = {"prepared": str(tmp_path / "elsewhere"), "image_size": 4, "load_size": 5, "batch_size": 1}
+        prepared = {"prepared": str(tmp_path / "elsewhere"), "image_size": 4, "load_scale": 1.25, "batch_size": 1}
         config.update({"data_dir": str(root), **prepared})
         found = data.load(config)
         assert data.said(found.test, found.vocabulary, 1) == [said]
