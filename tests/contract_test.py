@@ -9,7 +9,12 @@ import pytest
 CONTRACT = {
     "distances": {
         "sorting": {"sort": "y", "ranks": "y"},
-        "directions": {"random": "key num dim", "orthogonal": "key num dim", "sobol": "key num dim"},
+        "directions": {
+            "random": "key num dim",
+            "orthogonal": "key num dim",
+            "sobol": "key num dim",
+            "at_step": "key step num dim",
+        },
         "normality": {
             "wasserstein": "y",
             "cramer_wold": "y",
@@ -42,7 +47,12 @@ CONTRACT = {
         },
         "products": {"matmul": "a b", "transpose": "a"},
         "two_sample": {"wasserstein": "y w", "energy": "y w", "cramer_von_mises": "y w", "kolmogorov_smirnov": "y w"},
-        "sliced": {"project": "x directions", "distance": "statistic", "maximal": "key statistic"},
+        "sliced": {
+            "project": "x directions",
+            "distance": "statistic",
+            "maximal": "key statistic",
+            "to_normal": "key step",
+        },
         "cramer_wold": {"to_normal": "x", "between": "x z"},
         "polynomial_mmd": {"squared": "x z"},
         "mmd": {

@@ -30,6 +30,16 @@ def test_the_train_step_for_a_loop_of_ones_own_trains(capsys):
     assert np.isfinite(list(scope["state"].meters.sums.values())).all()
 
 
+def test_the_term_against_collapse_keeps_the_codes_apart(capsys):
+    program = blocks("python")[2]
+    exec(program, scope := {})
+    spread = float(re.search(r"least spread of the codes: (\S+)", capsys.readouterr().out).group(1))
+    assert 0.7 < spread < 1.3
+    # Without the term they collapse.
+    exec(program.replace("0.05 *", "0.0 *"), scope)
+    assert float(capsys.readouterr().out.split()[-1]) < 0.3
+
+
 @pytest.mark.fast
 def test_the_first_two_commands_are_the_main_job_and_the_tests():
     run, test = blocks("bash", "sh")[:2]

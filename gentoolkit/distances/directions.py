@@ -8,6 +8,7 @@ of it near the optimum, does not scatter at all. `sobol` gains more in few dimen
 
 import functools
 import operator
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -80,6 +81,38 @@ def orthogonal(key: jax.Array, num: int, dim: int, *, dtype=jnp.float32) -> jax.
     sign = jnp.where(jnp.diagonal(r, axis1=-2, axis2=-1) < 0, -1, 1).astype(wide)
     v = jnp.swapaxes(q * sign[:, None, :], -2, -1).reshape(blocks * rows, dim)
     return _unit(v[:num]).astype(dtype)
+
+
+def at_step(
+    key: jax.Array,
+    step: int | jax.Array,
+    num: int,
+    dim: int,
+    *,
+    draw: Callable[..., jax.Array] = random,
+    dtype=jnp.float32,
+) -> jax.Array:
+    """Draws the directions of one training step: others at every step, the same ones on every host.
+
+    Nothing but the key and the step decides, so that hosts and devices that share both need exchange nothing, and a run
+    that is resumed at a step finds the directions that it would have had.
+
+    Args:
+      key: random key, the same for the whole run.
+      step: number of the step, >= 0; may be traced.
+      num: how many directions, static, >= 1.
+      dim: the dimension of the space, static, >= 1.
+      draw: static, one of this file's functions: `random`, `orthogonal` or `sobol`.
+      dtype: floating dtype of the result.
+
+    Returns:
+      `[num, dim]`, rows of unit length.
+
+    Raises:
+      ValueError: `num` or `dim` is below 1.
+      TypeError: `num` or `dim` is not a static integer, or `dtype` is not floating.
+    """
+    return draw(jax.random.fold_in(key, step), num, dim, dtype=dtype)
 
 
 def sobol(key: jax.Array, num: int, dim: int, *, dtype=jnp.float32) -> jax.Array:

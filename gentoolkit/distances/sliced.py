@@ -9,7 +9,10 @@ the normal law) or of two (`two_sample.wasserstein`); options are bound with `fu
     loss = sliced.distance(functools.partial(two_sample.wasserstein, order=1), z, prior, directions=v)
 
 Draw fresh directions at every step: a fixed set leaves the directions between them unwatched. Non-linear slices
-`theta . phi(x)` need nothing more: pass `phi(x)` as the sample.
+`theta . phi(x)` need nothing more: pass `phi(x)` as the sample. `to_normal` does all of that for the embeddings of one
+or more views, as LeJEPA has it (SIGReg): the term to add to a self-supervised loss::
+
+    loss = invariance + 0.05 * sliced.to_normal(key, step, *views)
 
 **A batch that is spread over devices.** A sorted loss of the whole batch is not the mean of the losses of its parts.
 Under plain `jit` there is nothing to do: place the samples (or the directions) with a `NamedSharding`, and the value
@@ -19,9 +22,11 @@ and gradient are those of the whole batch. ::
     z = jax.device_put(z, NamedSharding(mesh, P("data")))
     loss = jax.jit(lambda z, v: sliced.distance(normality.wasserstein, z, directions=v))(z, v)
 
-Inside `jax.shard_map`, where each device sees only its part, name the mesh axis that the samples are spread over. The
-devices then trade projections (one `all_to_all` of k n / p numbers each), so that each holds every sample of its share
-of the slices: the work stays spread, and the samples themselves never travel. ::
+Inside `jax.shard_map`, where each device sees only its part, name the mesh axis that the samples are spread over. Of
+statistics that are made of means (`normality.epps_pulley_quadrature` and those of moments) the devices add up these
+means: a few numbers a slice, 32 of the former, however large the batch. For all others they trade projections (one
+`all_to_all` of k n / p numbers each, and one back in the gradient), so that each holds every sample of its share of the
+slices: the work stays spread, and the samples themselves never travel. `python -m benchmarks.exchange` counts bytes. ::
 
     @jax.jit
     @functools.partial(jax.shard_map, mesh=mesh, in_specs=(P(), P("data"), P()), out_specs=(P(), P()))
@@ -42,7 +47,7 @@ import numpy as np
 from gentoolkit import _array, _scale
 from gentoolkit._array import as_floating, check_positive, check_samples
 from gentoolkit.distances import directions as _directions
-from gentoolkit.distances import two_sample
+from gentoolkit.distances import normality, two_sample
 from gentoolkit.distances._numerics import maximum_along_last
 
 AxisName = str | tuple[str, ...]
@@ -53,6 +58,16 @@ _OF_DIFFERENCES = (
     two_sample.energy,
     two_sample.cramer_von_mises,
     two_sample.kolmogorov_smirnov,
+)
+
+
+# Statistics made of means over the samples, which take `axis_name` themselves.
+_OF_MEANS = (
+    normality.epps_pulley_quadrature,
+    normality.mean_and_variance,
+    normality.jarque_bera,
+    normality.extended_jarque_bera,
+    normality.moments,
 )
 
 
@@ -108,7 +123,8 @@ def distance(
     statistic: Callable[..., jax.Array],
     *samples: jax.Array,
     directions: jax.Array,
-    reduction: Literal["mean", "max"] | None = "mean",
+    reduction: Literal["mean", "sum", "max"] | None = "mean",
+    clip: float | None = None,
     block_size: int | None = None,
     axis_name: AxisName | None = None,
 ) -> jax.Array:
@@ -121,9 +137,11 @@ def distance(
       statistic: a function of as many arrays as there are samples, `[..., n]` each, that returns `[...]`.
       *samples: `[..., n, d]` each, of any sizes n, with equal d and equal leading axes. For the distances of
         `two_sample`, float64 samples on the host lose a common median before they become float32.
-      directions: `[k, d]` or `[..., k, d]`, unit vectors.
-      reduction: static. "mean" averages over slices; "max" takes the largest (the gradient is that slice's); None
-        returns one value a slice.
+      directions: `[k, d]` or `[..., k, d]`, unit vectors. Others are taken as they are: a direction c v gives the
+        slice of the samples c x along v.
+      reduction: static. "mean" averages over slices; "sum" adds them up; "max" takes the largest (the gradient is that
+        slice's); None returns one value a slice.
+      clip: values of slices below this count as 0 and have no gradient, before they are reduced; None takes all.
       block_size: static, how many slices to hold at once; None holds all.
       axis_name: static, inside `jax.shard_map` only: the mesh axis (or axes) over which the samples are spread along n,
         equally. The result is then that of the gathered samples, the same on every device. `directions` must be the
@@ -152,15 +170,93 @@ def distance(
       >>> round(float(sliced.distance(two_sample.wasserstein, x, x + 3, directions=v)), 4)  # 3^2, on average
       9.0
     """
-    if reduction not in ("mean", "max", None):
-        raise ValueError(f'reduction must be "mean", "max" or None, got {reduction!r}.')
+    if reduction not in ("mean", "sum", "max", None):
+        raise ValueError(f'reduction must be "mean", "sum", "max" or None, got {reduction!r}.')
     _check(samples, directions)
     samples, directions = _centered(statistic, samples), _array.as_array(directions)
     slices = functools.partial(_slices, statistic, samples, axis_name=axis_name)
     values = slices(directions) if block_size is None else _in_blocks(slices, directions, block_size)
+    if clip is not None:
+        values = jnp.where(values < clip, 0, values)
     if reduction is None:
         return values
-    return jnp.mean(values, axis=-1) if reduction == "mean" else maximum_along_last(values)
+    if reduction == "max":
+        return maximum_along_last(values)
+    return jnp.mean(values, axis=-1) if reduction == "mean" else jnp.sum(values, axis=-1)
+
+
+def to_normal(
+    key: jax.Array,
+    step: int | jax.Array,
+    *views: jax.Array,
+    statistic: Callable[..., jax.Array] = normality.epps_pulley_quadrature,
+    num_slices: int = 256,
+    pooled: bool = False,
+    draw: Callable[..., jax.Array] = _directions.random,
+    clip: float | None = None,
+    block_size: int | None = None,
+    axis_name: AxisName | None = None,
+) -> jax.Array:
+    """Distance of embeddings to N(0, I) along directions of this step: it keeps self-supervised codes from collapsing.
+
+    With the default statistic it is SIGReg of LeJEPA: the mean over slices and views of n times the error of the
+    characteristic function at 17 nodes, so that its weight means what it means there. `SlicingUnivariateTest` of
+    lejepa, except that the directions come from the key and the step instead of a counter in the module.
+
+    Args:
+      key: random key, the same for the whole run and on every host.
+      step: number of the training step, >= 0; may be traced.
+      *views: `[..., n, d]` each, one embedding of every picture a view, say. The numbers n may differ (a statistic
+        that is n times something takes that of each view); d and the leading axes may not.
+      statistic: static, of `[..., n]`, returning `[...]`: one of `normality`, its options bound by
+        `functools.partial`.
+      num_slices: static, how many directions, >= 1.
+      pooled: static. False takes the mean of the views' distances, each of which is to be normal by itself; True the
+        distance of all views together, as one sample.
+      draw: static, how directions are drawn: `directions.random` (LeJEPA's), `orthogonal` or `sobol`.
+      clip: as in `distance`.
+      block_size: static, as in `distance`: how many slices to hold at once.
+      axis_name: static, as in `distance`: the mesh axis over which each view is spread, inside `jax.shard_map`.
+
+    Returns:
+      `[...]`, float32 or wider.
+
+    Raises:
+      ValueError: no view, shapes that do not fit together, `num_slices` or `block_size` below 1.
+      TypeError: a view is not real.
+
+    References:
+      Balestriero and LeCun, "LeJEPA: provable and scalable self-supervised learning without the heuristics",
+      arXiv:2511.08544, algorithm 1.
+
+    Examples:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from gentoolkit.distances import sliced
+      >>> key = jax.random.key(0)
+      >>> normal, collapsed = jax.random.normal(key, (256, 8)), jnp.zeros((256, 8))
+      >>> [round(float(sliced.to_normal(key, 0, codes)), 1) for codes in (normal, collapsed)]
+      [0.7, 102.9]
+    """
+    if not views:
+        raise ValueError("views must hold at least one view, got none.")
+    named = {f"views[{i}]": view for i, view in enumerate(views)}
+    check_samples(**named)
+    shapes = [_array.shape(view) for view in views]
+    if len({shape[:-2] for shape in shapes}) > 1:
+        raise ValueError(f"The leading axes of the views must be equal, got shapes {', '.join(map(str, shapes))}.")
+    if num_slices < 1:
+        raise ValueError(f"num_slices must be >= 1, got num_slices = {num_slices}.")
+    samples = as_floating(**named)
+    v = _directions.at_step(key, step, num_slices, shapes[0][-1], draw=draw, dtype=samples[0].dtype)
+    measure = functools.partial(
+        distance, statistic, directions=v, clip=clip, block_size=block_size, axis_name=axis_name
+    )
+    if pooled:
+        return measure(jnp.concatenate(samples, axis=-2))
+    if len(set(shapes)) == 1:  # one program for all
+        return jnp.mean(measure(jnp.stack(samples)), axis=0)
+    return functools.reduce(jnp.add, [measure(sample) for sample in samples]) / len(samples)
 
 
 def maximal(
@@ -272,6 +368,11 @@ def _is_of_differences(statistic: Callable) -> bool:
     return any(function is known for known in _OF_DIFFERENCES)
 
 
+def _is_of_means(statistic: Callable) -> bool:
+    function = statistic.func if isinstance(statistic, functools.partial) else statistic
+    return any(function is known for known in _OF_MEANS)
+
+
 def _centered(statistic: Callable, samples: tuple) -> tuple:
     """Two samples of which one is float64 on the host less a common center, for a statistic of their differences."""
     return _scale.center_together(*samples) if _is_of_differences(statistic) and len(samples) == 2 else samples
@@ -280,6 +381,8 @@ def _centered(statistic: Callable, samples: tuple) -> tuple:
 def _slices(statistic: Callable, samples, directions: jax.Array, *, axis_name: AxisName | None) -> jax.Array:
     """The statistic of every slice, `[..., k]`."""
     num = directions.shape[-2]
+    if axis_name is not None and _is_of_means(statistic):
+        statistic, axis_name = functools.partial(statistic, axis_name=axis_name), None
     if axis_name is None:
         values = statistic(*[project(x, directions) for x in samples])
         _check_values(values, (*_array.shape(samples[0])[:-2], num))

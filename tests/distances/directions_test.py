@@ -155,3 +155,13 @@ def test_averages_scatter_less_than_over_independent_directions(draw, gain):
 def test_sobol_has_no_table_beyond_its_last_dimension():
     with pytest.raises(ValueError, match="21201"):
         directions.sobol(jax.random.key(0), 2, 21202)
+
+
+@pytest.mark.fast
+def test_directions_of_a_step_depend_on_key_and_step_alone():
+    key = jax.random.key(5)
+    drawn = jax.jit(lambda step: directions.at_step(key, step, 3, 4))
+    np.testing.assert_allclose(drawn(2), directions.at_step(key, 2, 3, 4), atol=1e-6)
+    assert not np.allclose(drawn(2), drawn(3))
+    basis = directions.at_step(key, 0, 4, 4, draw=directions.orthogonal)
+    np.testing.assert_allclose(basis @ basis.T, np.eye(4), atol=1e-6)

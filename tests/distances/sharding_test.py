@@ -1,6 +1,11 @@
 """A batch, or the slices, spread over eight simulated devices: the same value and gradient as on one."""
 
 import functools
+import os
+import pathlib
+import socket
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +14,11 @@ import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from benchmarks import exchange
 from gentoolkit.distances import directions, gaussian, normality, sliced, sorting, two_sample
+from tests.distances import two_processes
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 STATISTICS = (normality.wasserstein, normality.cramer_von_mises, two_sample.wasserstein, two_sample.energy)
 # Where it is not the statistics that matter.
@@ -90,6 +99,84 @@ def test_gradient_from_outside_shard_map(mesh):
     arguments = problem(num=19)
     loss = in_shard_map(mesh, functools.partial(total, axis_name="data", **FEW), P())
     assert_same(jax.value_and_grad(loss, (0, 1, 2, 3))(*arguments), expected(19, **FEW))
+
+
+OF_MEANS = (
+    normality.epps_pulley_quadrature,
+    normality.mean_and_variance,
+    normality.jarque_bera,
+    normality.extended_jarque_bera,
+    normality.moments,
+)
+
+
+@pytest.mark.parametrize("statistics", [OF_MEANS[:1], OF_MEANS[1:]], ids=["quadrature", "moments"])
+def test_statistics_of_means_exchange_means_alone(mesh, statistics):
+    arguments = problem(num=19)
+    step = jax.value_and_grad(functools.partial(total, axis_name="data", statistics=statistics), (0, 1, 3))
+    spread = in_shard_map(mesh, step, (P(), (P(), P("data"), P())))
+    compiled = spread.lower(*arguments).compile()
+    alone = jax.jit(jax.value_and_grad(functools.partial(total, statistics=statistics), (0, 1, 3)))(*arguments)
+    for found, exact in zip(jax.tree.leaves(compiled(*arguments)), jax.tree.leaves(alone), strict=True):
+        np.testing.assert_allclose(found, exact, rtol=1e-5, atol=1e-5 * np.abs(exact).max())
+    # The gradients of params and directions are added up once; of the statistics one number for each slice and mean.
+    own = 32 if len(statistics) == 1 else 3 + 6 + 7 + 4
+    assert exchange.handed_over(compiled.as_text()) <= 4 * (19 * own + 4 * 4 + 19 * 4 + 80)
+
+
+def test_embeddings_of_views_spread_over_devices(mesh):
+    views = np.random.default_rng(1).standard_normal((2, 64, 6)).astype(np.float32)
+    key = jax.random.key(1)
+
+    def loss(a, b, **options):
+        return sliced.to_normal(key, 3, a, b, num_slices=24, **options)
+
+    alone = jax.jit(jax.value_and_grad(loss, (0, 1)))(*views)
+    inside = jax.shard_map(
+        jax.value_and_grad(functools.partial(loss, axis_name="data"), (0, 1)),
+        mesh=mesh,
+        in_specs=(P("data"), P("data")),
+        out_specs=(P(), (P("data"), P("data"))),
+    )
+    assert_same(jax.jit(inside)(*views), alone)
+    placed = [jax.device_put(view, NamedSharding(mesh, P("data"))) for view in views]
+    compiled = jax.jit(jax.value_and_grad(loss, (0, 1))).lower(*placed).compile()
+    assert_same(compiled(*placed), alone)
+    assert exchange.handed_over(compiled.as_text()) == 4 * 2 * 24 * 32  # views, slices, cosines and sines at 16 nodes
+
+
+def test_samples_spread_over_processes(tmp_path):
+    """Two processes of four devices: value and gradient as in one process that holds all samples."""
+    port = free_port()
+    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-m", "tests.distances.two_processes", f"localhost:{port}"]
+    processes = [
+        subprocess.Popen(
+            [*command, str(index), str(tmp_path / f"{index}.npz")],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for index in range(2)
+    ]
+    for process in processes:
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, output
+    parts = [np.load(tmp_path / f"{index}.npz") for index in range(2)]
+    for name in two_processes.STATISTICS:
+        value, gradient = jax.jit(jax.value_and_grad(two_processes.loss(name)))(two_processes.sample())
+        for part in parts:
+            np.testing.assert_allclose(part[f"{name}_value"], value, rtol=1e-5)
+        gathered = np.concatenate([part[f"{name}_gradient"] for part in parts])
+        np.testing.assert_allclose(gathered, gradient, atol=1e-5 * np.abs(gradient).max())
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return free.getsockname()[1]
 
 
 def test_losses_of_the_parts_are_another_loss(mesh):

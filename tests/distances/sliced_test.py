@@ -329,3 +329,91 @@ def test_bad_arguments_are_named():
         sliced.maximal(jax.random.key(0), normality.wasserstein, x, learning_rate=0)
     with pytest.raises(TypeError, match="x must be a real array"):
         sliced.project(jnp.ones((5, 3), jnp.complex64), v)
+
+
+VIEWS = np.random.default_rng(20).standard_normal((2, 40, 5)).astype(np.float32)
+KEY = jax.random.key(3)
+
+
+@pytest.mark.fast
+def test_to_normal_is_the_mean_over_views_and_directions_of_the_step():
+    v = directions.random(jax.random.fold_in(KEY, 7), 16, 5)
+    values = [sliced.distance(normality.epps_pulley_quadrature, view, directions=v) for view in VIEWS]
+    found = jax.jit(lambda step: sliced.to_normal(KEY, step, *VIEWS, num_slices=16))(7)
+    np.testing.assert_allclose(found, np.mean(values), rtol=1e-5)
+    assert not np.allclose(sliced.to_normal(KEY, 8, *VIEWS, num_slices=16), found, rtol=1e-3)
+
+
+@pytest.mark.fast
+def test_to_normal_of_views_pooled_and_of_unequal_size():
+    whole = sliced.to_normal(KEY, 0, VIEWS.reshape(80, 5), num_slices=4)
+    np.testing.assert_allclose(sliced.to_normal(KEY, 0, *VIEWS, num_slices=4, pooled=True), whole, rtol=1e-5)
+    parts = VIEWS[0, :30], VIEWS.reshape(80, 5)[30:]
+    np.testing.assert_allclose(sliced.to_normal(KEY, 0, *parts, num_slices=4, pooled=True), whole, rtol=1e-5)
+    each = [sliced.to_normal(KEY, 0, part, num_slices=4) for part in parts]
+    np.testing.assert_allclose(sliced.to_normal(KEY, 0, *parts, num_slices=4), np.mean(each), rtol=1e-5)
+
+
+@pytest.mark.fast
+def test_to_normal_with_another_statistic_directions_and_leading_axes():
+    statistic = functools.partial(normality.cramer_wold, bandwidth=0.3)
+    options = {"statistic": statistic, "num_slices": 5, "draw": directions.orthogonal, "block_size": 2}
+    found = sliced.to_normal(KEY, 0, VIEWS, **options)
+    assert found.shape == (2,)
+    v = directions.orthogonal(jax.random.fold_in(KEY, 0), 5, 5)
+    np.testing.assert_allclose(found, sliced.distance(statistic, VIEWS, directions=v), rtol=1e-5)
+    # Over a whole basis the mean square is the same in all directions, so that one slice of one feature is known.
+    one = sliced.to_normal(KEY, 0, VIEWS[0, :, :1], num_slices=1)
+    by_sign = [normality.epps_pulley_quadrature(sign * VIEWS[0, :, 0]) for sign in (1, -1)]
+    np.testing.assert_allclose(one, by_sign[0], rtol=1e-5)
+    np.testing.assert_allclose(*by_sign, rtol=1e-5)
+
+
+@pytest.mark.fast
+def test_a_collapse_to_a_line_is_far_from_normal_and_is_pulled_apart():
+    line = VIEWS[0] * np.float32([1, 0, 0, 0, 0])
+    value, gradient = jax.value_and_grad(lambda x: sliced.to_normal(KEY, 0, x, num_slices=64))(line)
+    assert value > 3 * sliced.to_normal(KEY, 0, VIEWS[0], num_slices=64)
+    assert np.isfinite(gradient).all() and np.abs(gradient[:, 1:]).max() > 0
+
+
+@pytest.mark.fast
+def test_sums_and_clipping():
+    v = directions.random(KEY, 6, 5)
+    each = sliced.distance(normality.epps_pulley_quadrature, VIEWS[0], directions=v, reduction=None)
+    total = sliced.distance(normality.epps_pulley_quadrature, VIEWS[0], directions=v, reduction="sum")
+    np.testing.assert_allclose(total, np.sum(each), rtol=1e-5)
+    bound = float(np.median(each))
+
+    def clipped(x, v):
+        return sliced.distance(normality.epps_pulley_quadrature, x, directions=v, reduction="sum", clip=bound)
+
+    value, gradient = jax.value_and_grad(clipped)(VIEWS[0], v)
+    np.testing.assert_allclose(value, np.sum(each[each >= bound]), rtol=1e-5)
+    left = jax.grad(clipped)(VIEWS[0], v[np.asarray(each) >= bound])
+    np.testing.assert_allclose(gradient, left, atol=1e-6)
+    assert jnp.isnan(clipped(VIEWS[0] * np.nan, v))
+
+
+@pytest.mark.fast
+def test_directions_of_another_length_are_slices_of_scaled_samples():
+    v = directions.random(KEY, 6, 5)
+    longer = sliced.distance(normality.wasserstein, VIEWS[0], directions=2 * v)
+    np.testing.assert_allclose(longer, sliced.distance(normality.wasserstein, 2 * VIEWS[0], directions=v), rtol=1e-5)
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize(
+    ("views", "options", "told"),
+    [
+        ((), {}, "views must hold at least one"),
+        ((VIEWS[0], VIEWS[0, :, :3]), {}, "last axis"),
+        ((VIEWS, VIEWS[0]), {}, "leading axes of the views"),
+        ((VIEWS[0, 0],), {}, r"views\[0\] must be"),
+        ((VIEWS[0],), {"num_slices": 0}, "num_slices"),
+        ((VIEWS[0],), {"block_size": 0}, "block_size"),
+    ],
+)
+def test_bad_views_are_named(views, options, told):
+    with pytest.raises(ValueError, match=told):
+        sliced.to_normal(KEY, 0, *views, **options)

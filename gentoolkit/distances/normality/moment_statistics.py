@@ -4,6 +4,7 @@ Nothing but means of powers is taken of the sample, so that devices that hold pa
 (`axis_name`). None of these tells every law from the normal one: they are zero for any law of the same few moments.
 """
 
+import functools
 import math
 
 import jax
@@ -27,7 +28,7 @@ def mean_and_variance(y: jax.Array, *, axis_name: AxisName | None = None) -> jax
     Args:
       y: samples `[..., n]`, n >= 2.
       axis_name: static, inside `jax.shard_map` only: the mesh axis (or axes) over which the samples are spread along n,
-        equally; three numbers a row are exchanged.
+        equally; two numbers a row are exchanged, one more for the gradient.
 
     Returns:
       Values `[...]`, >= 0, float32 or wider. NaN and infinite entries give NaN. A variance below rounding (that of
@@ -58,7 +59,7 @@ def jarque_bera(y: jax.Array, *, axis_name: AxisName | None = None) -> jax.Array
     Args:
       y: samples `[..., n]`, in any unit, n >= 2. Float64 samples on the host lose their median before they become
         float32.
-      axis_name: static, as in `mean_and_variance`; four numbers a row are exchanged.
+      axis_name: static, as in `mean_and_variance`; five numbers a row are exchanged, one more for the gradient.
 
     Returns:
       Values `[...]`, >= 0, float32 or wider. NaN and infinite entries give NaN. A constant sample has no skewness and
@@ -84,7 +85,7 @@ def extended_jarque_bera(y: jax.Array, *, axis_name: AxisName | None = None) -> 
 
     Args:
       y: samples `[..., n]`, n >= 2.
-      axis_name: static, as in `mean_and_variance`; four numbers a row are exchanged.
+      axis_name: static, as in `mean_and_variance`; six numbers a row are exchanged, one more for the gradient.
 
     Returns:
       Values `[...]`, >= 0, float32 or wider; constant samples, NaN and infinities as in `mean_and_variance` and
@@ -131,15 +132,18 @@ def moments(y: jax.Array, *, num_moments: int = 4, axis_name: AxisName | None = 
     (y,) = as_floating(y=y)
     if num_moments < 1:
         raise ValueError(f"num_moments must be >= 1, got num_moments = {num_moments}.")
-    total, power = jnp.zeros_like(y, shape=y.shape[:-1]), jnp.ones_like(y)
+    errors, power = [], jnp.ones_like(y)
     for k in range(1, num_moments + 1):
         power = power * y
         expected = float(math.prod(range(k - 1, 0, -2))) if k % 2 == 0 else 0.0
         # Subtracted entry by entry, so that what is summed is small where the sample is normal.
-        error = _sums.mean(power - expected, axis_name)
-        # sign(0) = 0 makes 0 the derivative at 0; that of abs is 1.
-        total = total + error * jax.lax.stop_gradient(jnp.sign(error)) * (1.0 if k == 1 else math.exp(-k))
-    return total
+        errors.append(jnp.mean(power - expected, axis=-1))
+    if axis_name is not None:
+        errors = jax.lax.pmean(errors, axis_name)
+    weights = [1.0, *(math.exp(-k) for k in range(2, num_moments + 1))]
+    # sign(0) = 0 makes 0 the derivative at 0; that of abs is 1.
+    sizes = [error * jax.lax.stop_gradient(jnp.sign(error)) for error in errors]
+    return functools.reduce(jnp.add, [weight * size for weight, size in zip(weights, sizes, strict=True)])
 
 
 def _checked(y: jax.Array, axis_name: AxisName | None) -> list[jax.Array]:
