@@ -301,8 +301,8 @@ def finite(x, z):
 def test_bad_arguments_are_named():
     x, v = jnp.ones((5, 3)), jnp.ones((2, 3))
     distance = functools.partial(sliced.distance, normality.wasserstein)
-    with pytest.raises(ValueError, match='reduction must be "mean", "max" or None, got \'sum\''):
-        distance(x, directions=v, reduction="sum")
+    with pytest.raises(ValueError, match='reduction must be "mean", "sum", "max" or None, got \'min\''):
+        distance(x, directions=v, reduction="min")
     with pytest.raises(ValueError, match=r"features.*directions.shape = \(2, 4\)"):
         distance(x, directions=jnp.ones((2, 4)))
     with pytest.raises(ValueError, match=r"directions must be non-empty.*\(0, 3\)"):
