@@ -37,6 +37,7 @@ CONTRACT = {
             "p_value": "statistic value n",
         },
         "normality.tails": {"tail": "z", "density": "z", "hazard": "z", "log_tail": "z"},
+        "laws": {"wasserstein": "y", "GeneralizedGaussian": ""},
         "multivariate_normality": {
             "bhep": "x",
             "henze_zirkler": "x",
