@@ -128,19 +128,40 @@ def test_the_end_of_a_text_stands_behind_its_last_word():
 def test_the_bound_of_the_vae_is_a_sum_over_all_numbers_of_a_picture():
     """A code that says nothing costs nothing; a picture of zeros painted as zeros costs log(2 scale) a number."""
 
-    class Models(dict):
-        def __missing__(self, name):
-            return {
-                "text": lambda values, lengths: Encoded(None, jnp.zeros((2, 3)), None),
-                "encoder": lambda images, sentence: Posterior(jnp.ones((2, 5)), jnp.zeros((2, 5))),
-                "generator": lambda code, sentence: jnp.full((2, 4, 4, 3), 0.5),
-            }[name]
+    class Generator:
+        def prior(self, sentence):
+            return Posterior(jnp.full((2, 5), 3.0), jnp.full((2, 5), jnp.log(4.0)))
 
+        def paint(self, code, sentence):
+            return jnp.full((2, 4, 4, 3), 0.5)
+
+    # In units of the prior the law of codes is N(-1, 1/4 exp(log 4)) = N(-1, 1).
+    models = {
+        "text": lambda values, lengths: Encoded(None, jnp.zeros((2, 3)), None),
+        "encoder": lambda images, sentence: Posterior(jnp.ones((2, 5)), jnp.full((2, 5), jnp.log(4.0))),
+        "generator": Generator(),
+    }
     batch = {"image": jnp.zeros((2, 4, 4, 3)), "caption": Ragged(jnp.ones((2, 3), jnp.int32), jnp.full(2, 3))}
-    loss, metrics = vae.bound(Models(), batch, training.Turn(jax.random.key(0)), scale=0.1)
+    key = jax.random.key(0)
+    loss, metrics, handed = vae.bound(models, batch, training.Turn(key), scale=0.1)
+    np.testing.assert_allclose(handed["code"], jax.random.normal(key, (2, 5)) - 1, rtol=1e-5)
     assert float(metrics["divergence"]) == pytest.approx(2.5)  # half a squared mean for each feature
     assert float(metrics["misfit"]) == pytest.approx(48 * (0.5 / 0.1 + math.log(0.2)), rel=1e-5)
     assert float(loss) == pytest.approx((float(metrics["misfit"]) + 2.5) / 1000)
+
+
+@pytest.mark.fast
+def test_a_flow_that_knows_the_lines_from_noise_to_its_codes_loses_nothing():
+    """Where all codes are one point c, the lines through x at time t have the velocity (c - x) / (1 - t)."""
+    codes = jnp.broadcast_to(jnp.arange(5.0), (3, 5))
+    batch = {"vae/code": codes, "vae/sentence": jnp.zeros((3, 2))}
+
+    def lost(factor):
+        flow = lambda x, times, sentence: factor * (codes[0] - x) / (1 - times[:, None])  # noqa: E731
+        return vae.carrying({"flow": flow}, batch, training.Turn(jax.random.key(0)))[0]
+
+    none, some = jax.jit(lambda: (lost(1.0), lost(0.0)))()
+    assert float(none) < 1e-6 and float(some) > 1
 
 
 @pytest.mark.fast

@@ -1,4 +1,7 @@
-"""The variational auto-encoder of pictures with sentences: every parameter has its part, rows are independent."""
+"""The variational auto-encoder of pictures with sentences: every parameter has its part, rows are independent.
+
+And the flow that carries noise to its codes: along a known field it ends where that ends.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +25,11 @@ def networks():
     ]
 
 
+@pytest.fixture
+def flow():
+    return vae.Flow(noise_dim=3, sentence_dim=5, width=6, depth=2, rngs=nnx.Rngs(0))
+
+
 def _given(seed=0):
     rng = np.random.default_rng(seed)
     return rng.uniform(-1, 1, (4, 16, 16, 3)).astype(np.float32), rng.standard_normal((4, 5)).astype(np.float32)
@@ -38,8 +46,8 @@ def test_a_bound_reaches_every_parameter(networks):
         encode, paint = (nnx.merge(graphdef, given, rest, copy=True) for (graphdef, _, rest), given in whole)
         images, sentence = _given()
         law = encode(images, sentence)
-        painted = paint(variational.sample(jax.random.key(0), *law), sentence)
-        return jnp.mean((painted - images) ** 2) + 0.1 * jnp.mean(variational.kl_to_standard(*law))
+        painted = paint.paint(variational.sample(jax.random.key(0), *law), sentence)
+        return jnp.mean((painted - images) ** 2) + 0.1 * jnp.mean(variational.kl_between(*law, *paint.prior(sentence)))
 
     for slope in slopes([params for _, params, _ in split]):
         for path, leaf in nnx.to_flat_state(slope):
@@ -66,6 +74,65 @@ def test_laws_and_pictures_are_each_of_their_own_row(networks):
         assert np.abs(one - other).max() > 1e-3
 
 
+def test_noise_stands_for_a_code_of_the_prior(networks):
+    paint = nnx.clone(networks[1])
+    paint.eval()
+
+    @jax.jit
+    def both(noise, sentence):
+        mean, log_variance = paint.prior(sentence)
+        return paint(noise, sentence), paint.paint(mean + jnp.exp(log_variance / 2) * noise, sentence), mean
+
+    by_noise, by_code, mean = both(jax.random.normal(jax.random.key(0), (4, 3)), _given()[1])
+    np.testing.assert_allclose(by_noise, by_code, atol=1e-6)
+    assert np.abs(mean[0] - mean[1]).max() > 1e-3
+    # Before training it is N(0, I) for every sentence.
+    for numbers in vae.Generator(**_SMALL, rngs=nnx.Rngs(0)).prior(_given()[1]):
+        np.testing.assert_array_equal(numbers, 0)
+
+
+def test_a_flow_moves_nothing_at_first_and_by_a_constant_field_exactly(flow):
+    noise, sentence = jax.random.normal(jax.random.key(0), (4, 3)), _given()[1]
+    carry = nnx.jit(lambda flow, noise: flow.carry(noise, sentence))
+    np.testing.assert_array_equal(carry(flow, noise), noise)
+    flow.end.bias[...] = jnp.array([1.0, -2.0, 0.5])
+    np.testing.assert_allclose(carry(flow, noise), noise + flow.end.bias[...], atol=1e-5)
+
+
+def test_a_flow_follows_a_field_of_second_order():
+    """dx/dt = (1 + 2 t) x ends at e^2 x; the midpoint rule has an error of the square of its step."""
+
+    class Field(vae.Flow):
+        def __call__(self, codes, times, sentence):
+            return (1 + 2 * times[:, None]) * codes
+
+    field = Field(noise_dim=3, sentence_dim=5, width=2, depth=1, rngs=nnx.Rngs(0))
+    noise, sentence = jax.random.normal(jax.random.key(0), (4, 3)), _given()[1]
+    wrong = [
+        np.abs(jax.jit(lambda x, n=n: field.carry(x, sentence, num_steps=n))(noise) / noise / np.exp(2) - 1).max()
+        for n in (8, 16)
+    ]
+    assert 3.5 < wrong[0] / wrong[1] < 4.5 and wrong[1] < 0.01
+
+
+def test_velocities_reach_every_parameter_and_depend_on_all_that_is_given(flow):
+    flow = weights.random(nnx.eval_shape(lambda: flow), nnx.Rngs(0))
+    graphdef, params = nnx.split(flow, nnx.Param)
+    codes, sentence = jnp.ones((4, 3)), _given()[1]
+    times = jnp.array([0.0, 0.3, 0.7, 1.0])
+
+    @jax.jit
+    def velocities(params, codes, times, sentence):
+        return nnx.merge(graphdef, params, copy=True)(codes, times, sentence)
+
+    slopes = jax.jit(jax.grad(lambda params: jnp.sum(velocities(params, codes, times, sentence) ** 2)))(params)
+    for path, leaf in nnx.to_flat_state(slopes):
+        assert np.abs(leaf[...]).max() > 1e-7, path
+    first = velocities(params, codes, times, sentence)
+    for other in ((2 * codes, times, sentence), (codes, times + 0.1, sentence), (codes, times, -sentence)):
+        assert np.abs(velocities(params, *other) - first).max() > 1e-3
+
+
 @pytest.mark.parametrize("size", [32, 64])
 def test_sizes(size):
     images, sentence = jnp.ones((2, size, size, 3)), jnp.ones((2, 256))
@@ -86,4 +153,6 @@ def test_bad_arguments(networks):
     with pytest.raises(ValueError, match="images must be of size"):
         encode(jnp.ones((1, 8, 8, 3)), jnp.ones((1, 5)))
     with pytest.raises(ValueError, match="noise must be"):
-        paint(jnp.ones((1, 4)), jnp.ones((1, 5)))
+        paint.paint(jnp.ones((1, 4)), jnp.ones((1, 5)))
+    with pytest.raises(ValueError, match="sentence must be"):
+        paint(jnp.ones((1, 3)), jnp.ones((1, 4)))
