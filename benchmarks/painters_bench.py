@@ -193,12 +193,17 @@ def operations(kind: str, system: str, size: Size) -> float:
         seen = _seeing(config)
         scores = 3 * 2 * batch * words * 64 * told
         return 2.0 * batch * (reading + 3 * paint + 2 * (looks + joints + seen) + scores + 6 * looks + 9 * joints)
-    w = size["width"]
+    w, condition = size["width"], vae.noise_dim + told
     widths = [w * min(1 << level, 8) for level in range((side // 4).bit_length() - 1)]
     look = (side // 2) ** 2 * 48 * w + 16 * 9 * (widths[-1] + told) * widths[-1] + 32 * widths[-1] * vae.noise_dim
     look += sum(((side // 4) >> n) ** 2 * 16 * a * b for n, (a, b) in enumerate(itertools.pairwise(widths)))
-    paint = 16 * widths[-1] * (vae.noise_dim + told) + doubling(side, [*widths[::-1], w]) + side**2 * 27 * w
-    return 2.0 * batch * (paint if kind == "sample" else reading + 3 * (look + paint))
+    paint = 16 * widths[-1] * condition + doubling(side, [*widths[::-1], w]) + side**2 * 27 * w
+    paint += 2 * (sum(widths) + w) * condition + 2 * vae.noise_dim * (told + 2 * vae.noise_dim)
+    times = 10  # angles of a time, each as cosine and sine
+    move = vae.flow_width * (condition + times + 4 * (times + 2 * vae.flow_width) + vae.noise_dim)
+    if kind == "sample":
+        return 2.0 * batch * (paint + 48 * move)  # 24 steps of two
+    return 2.0 * batch * (reading + 3 * (look + paint) + 4 * 3 * move)  # the flow meets each code four times
 
 
 def _seeing(config: Any) -> int:
@@ -275,7 +280,8 @@ def _torch_draw(system: str, name: str, size: Size) -> dict[str, Callable[..., A
     import torch
 
     twin, layout = _torch(system, name, size)
-    twin.networks[twin.averaged].to(memory_format=layout).eval()
+    for part in twin.averaged:
+        twin.networks[part].to(memory_format=layout).eval()
     kept: dict[str, Any] = {}
 
     def draw(tokens, lengths, noise):

@@ -21,6 +21,9 @@ _LEAVES = {
 }
 
 
+_MEETINGS = 4  # of a code and noises in a step of the VAE's flow
+
+
 class Turn(NamedTuple):
     """Who moves, and by what.
 
@@ -42,17 +45,19 @@ class Twin(NamedTuple):
       networks: that are trained, by name.
       frozen: that are not: `text`, and `images` where the system looks at pictures.
       turns: in the order of a step.
-      averaged: name of the network of which a moving average is kept.
+      averaged: names of the networks of which a moving average is kept.
       draw: from a batch of encoded texts with noise to pictures.
       noise_dim: features of the noise.
+      random: from the size of a batch to all that a step draws: `noise` and what else its losses name.
     """
 
     networks: dict[str, Any]
     frozen: dict[str, Any]
     turns: tuple[Turn, ...]
-    averaged: str
+    averaged: tuple[str, ...]
     draw: Callable[[Batch], Any]
     noise_dim: int
+    random: Callable[[int], Batch]
 
 
 def dfgan(config: Any, num_words: int) -> Twin:
@@ -91,7 +96,8 @@ def dfgan(config: Any, num_words: int) -> Twin:
         Turn(("generator",), painting, {"lr": options.peak_generator, "betas": betas}),
         Turn(("discriminator",), judging, {"lr": options.peak_discriminator, "betas": betas}),
     )
-    return Twin(networks, {"text": _text(config, num_words)}, turns, "generator", draw, options.noise_dim)
+    frozen, noise_dim = {"text": _text(config, num_words)}, options.noise_dim
+    return Twin(networks, frozen, turns, ("generator",), draw, noise_dim, _noise(noise_dim))
 
 
 def attngan(config: Any, num_words: int) -> Twin:
@@ -138,30 +144,52 @@ def attngan(config: Any, num_words: int) -> Twin:
         Turn(tuple(f"judge_{size}" for size in sizes), judging, adam),
     )
     noise_dim = options.noise_dim + options.condition_dim
-    return Twin(networks, frozen, turns, "paint", lambda batch: painted(batch)[0][-1], noise_dim)
+    return Twin(networks, frozen, turns, ("paint",), lambda batch: painted(batch)[0][-1], noise_dim, _noise(noise_dim))
 
 
 def vae(config: Any, num_words: int) -> Twin:
-    """The variational auto-encoder."""
+    """The variational auto-encoder, with the flow of its codes."""
+    import torch
+
     options, told = config.vae, config.text.features
     networks = {
         "encoder": _vae_encoder(config.image_size, options.width, options.noise_dim, told),
         "generator": _vae_generator(config.image_size, options.width, options.noise_dim, told),
+        "flow": _vae_flow(options.noise_dim, told, options.flow_width),
     }
 
     def draw(batch):
-        return networks["generator"](batch["noise"], batch["sentence"])
+        sentence = batch["sentence"]
+        return networks["generator"](networks["flow"].carry(batch["noise"], sentence), sentence)
 
     def bound(batch):
-        mean, log_variance = networks["encoder"](batch["image"], batch["sentence"])
+        sentence, generator = batch["sentence"], networks["generator"]
+        mean, log_variance = networks["encoder"](batch["image"], sentence)
+        prior_mean, prior_log_variance = generator.prior(sentence)
         code = mean + (log_variance / 2).exp() * batch["noise"]
-        painted = networks["generator"](code, batch["sentence"])
+        painted = generator.paint(code, sentence)
         misfit = (batch["image"] - painted).abs().flatten(1) / options.scale + np.log(2 * options.scale)
-        divergence = 0.5 * (mean.square() + log_variance.expm1() - log_variance).sum(1).mean()
-        return (misfit.sum(1).mean() + divergence) / 1000, {}
+        shrink = (-prior_log_variance / 2).exp()
+        apart, log_ratio = (mean - prior_mean) * shrink, log_variance - prior_log_variance
+        divergence = 0.5 * (apart.square() + log_ratio.expm1() - log_ratio).sum(1).mean()
+        return (misfit.sum(1).mean() + divergence) / 1000, {"code": (code - prior_mean) * shrink}
 
-    turns = (Turn(("encoder", "generator"), bound, {"lr": options.peak}),)
-    return Twin(networks, {"text": _text(config, num_words)}, turns, "generator", draw, options.noise_dim)
+    def carrying(batch):
+        meetings = len(batch["times"]) // len(batch["code"])
+        codes, sentence = (batch[name].repeat_interleave(meetings, 0) for name in ("code", "sentence"))
+        lines = codes - batch["flow_noise"]
+        between = batch["flow_noise"] + batch["times"][:, None] * lines
+        return (networks["flow"](between, batch["times"], sentence) - lines).square().mean(), {}
+
+    def random(size):
+        found = {"noise": size, "flow_noise": _MEETINGS * size}
+        drawn = {name: torch.randn(rows, options.noise_dim) for name, rows in found.items()}
+        return drawn | {"times": torch.rand(_MEETINGS * size)}
+
+    adam = {"lr": options.peak}
+    turns = (Turn(("encoder", "generator"), bound, adam), Turn(("flow",), carrying, adam))
+    frozen = {"text": _text(config, num_words)}
+    return Twin(networks, frozen, turns, ("generator", "flow"), draw, options.noise_dim, random)
 
 
 SYSTEMS = {"dfgan": dfgan, "attngan": attngan, "vae": vae}
@@ -176,7 +204,7 @@ def step(twin: Twin, layout: Any, *, ema_decay: float) -> Callable[..., list[Any
       ema_decay: of the moving average.
 
     Returns:
-      `(images [b, h, w, 3] bytes, tokens [b, t], lengths [b], noise=None) -> losses` of the turns.
+      `(images [b, h, w, 3] bytes, tokens [b, t], lengths [b], random=None) -> losses` of the turns.
     """
     import torch
 
@@ -189,16 +217,16 @@ def step(twin: Twin, layout: Any, *, ema_decay: float) -> Callable[..., list[Any
         torch.optim.Adam(own, fused=True, **turn.optimizer) for own, turn in zip(owned, twin.turns, strict=True)
     ]
     # Integers are counts of batches, which nothing reads.
-    current = [x for x in twin.networks[twin.averaged].state_dict().values() if x.is_floating_point()]
+    current = [x for name in twin.averaged for x in twin.networks[name].state_dict().values() if x.is_floating_point()]
     average = [x.clone() for x in current]
     steps = itertools.count()
 
-    def run(images: np.ndarray, tokens: np.ndarray, lengths: np.ndarray, noise: Any = None) -> list[Any]:
+    def run(images: np.ndarray, tokens: np.ndarray, lengths: np.ndarray, random: Batch | None = None) -> list[Any]:
         with torch.no_grad():
             batch = twin.frozen["text"](torch.from_numpy(tokens), torch.from_numpy(lengths))
             pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
             batch["image"] = pixels.to(torch.float32, memory_format=layout).div_(127.5).sub_(1)
-            batch["noise"] = torch.randn(len(images), twin.noise_dim) if noise is None else noise
+            batch |= twin.random(len(images)) if random is None else random
         losses = []
         for turn, own, optimizer in zip(twin.turns, owned, optimizers, strict=True):
             for parameters in owned:
@@ -251,6 +279,13 @@ def load(networks: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
 
 def _state(network: Any) -> dict[str, Any]:
     return {name: tensor for name, tensor in network.state_dict().items() if tensor.is_floating_point()}
+
+
+def _noise(features: int) -> Callable[[int], Batch]:
+    """Draws noise, for systems that draw nothing else."""
+    import torch
+
+    return lambda size: {"noise": torch.randn(size, features)}
 
 
 def parameters(modules: Sequence[Any]) -> int:
@@ -630,24 +665,78 @@ def _vae_generator(image_size: int, width: int, noise_dim: int, told: int) -> An
     from torch import nn
     from torch.nn import functional
 
+    class Conditional(nn.Module):
+        def __init__(self, features):
+            super().__init__()
+            self.norm = nn.BatchNorm2d(features, affine=False)
+            self.project = nn.Linear(noise_dim + told, 2 * features)
+
+        def forward(self, x, condition):
+            scale, shift = self.project(condition)[:, :, None, None].chunk(2, 1)
+            return self.norm(x) * (1 + scale) + shift
+
     class Generator(nn.Module):
         def __init__(self):
             super().__init__()
             widths = [*_vae_widths(image_size, width)[::-1], width]
+            self.prior_hidden = nn.Linear(told, 2 * noise_dim)
+            self.prior_law = nn.Linear(2 * noise_dim, 2 * noise_dim)
             self.begin = nn.Linear(noise_dim + told, 16 * widths[0], bias=False)
-            self.begin_norm = nn.BatchNorm2d(widths[0])
             # Ours is `double`, which is a method of every module here.
             self.doublings = nn.ModuleList(
                 nn.Conv2d(a, b, 3, padding=1, bias=False) for a, b in itertools.pairwise(widths)
             )
-            self.norms = nn.ModuleList(nn.BatchNorm2d(features) for features in widths[1:])
+            self.norms = nn.ModuleList(Conditional(features) for features in widths)
             self.last = nn.Conv2d(width, 3, 3, padding=1)
 
+        def prior(self, sentence):
+            return self.prior_law(functional.leaky_relu(self.prior_hidden(sentence), 0.2)).chunk(2, 1)
+
         def forward(self, noise, sentence):
-            x = self.begin(torch.cat([noise, sentence], 1))
-            x = self.begin_norm(_maps(x, self.begin_norm.num_features)).relu()
-            for layer, norm in zip(self.doublings, self.norms, strict=True):
-                x = norm(layer(functional.interpolate(x, scale_factor=2))).relu()
+            mean, log_variance = self.prior(sentence)
+            return self.paint(mean + (log_variance / 2).exp() * noise, sentence)
+
+        def paint(self, code, sentence):
+            condition = torch.cat([code, sentence], 1)
+            first, *norms = self.norms
+            x = first(_maps(self.begin(condition), first.norm.num_features), condition).relu()
+            for layer, norm in zip(self.doublings, norms, strict=True):
+                x = norm(layer(functional.interpolate(x, scale_factor=2)), condition).relu()
             return self.last(x).tanh()
 
     return Generator()
+
+
+def _vae_flow(noise_dim: int, told: int, width: int) -> Any:
+    import torch
+    from torch import nn
+    from torch.nn import functional
+
+    class Flow(nn.Module):
+        def __init__(self, depth=4, frequencies=5):
+            super().__init__()
+            self.frequencies = [np.pi * 2**level for level in range(frequencies)]
+            self.begin = nn.Linear(noise_dim + told + 2 * frequencies, width)
+            self.time = nn.ModuleList(nn.Linear(2 * frequencies, width) for _ in range(depth))
+            self.norms = nn.ModuleList(nn.LayerNorm(width, eps=1e-6) for _ in range(depth))
+            self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
+            self.back = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
+            self.end = nn.Linear(width, noise_dim)
+
+        def forward(self, codes, times, sentence):
+            angles = times[:, None] * torch.tensor(self.frequencies, dtype=times.dtype)
+            when = torch.cat([angles.cos(), angles.sin()], 1)
+            x = self.begin(torch.cat([codes, sentence, when], 1))
+            for norm, hidden, time, back in zip(self.norms, self.hidden, self.time, self.back, strict=True):
+                x = x + back(functional.silu(hidden(norm(x)) + time(when)))
+            return self.end(functional.silu(x))
+
+        def carry(self, noise, sentence, num_steps=24):
+            codes, width = noise, 1 / num_steps
+            for step in range(num_steps):
+                times = torch.full((len(codes),), step * width)
+                half = codes + width / 2 * self(codes, times, sentence)
+                codes = codes + width * self(half, times + width / 2, sentence)
+            return codes
+
+    return Flow()

@@ -16,7 +16,6 @@ from gentoolkit.models.text_to_image import vae
 from gentoolkit.objectives import variational
 from gentoolkit.training import Player
 
-
 _MEETINGS = 4  # of a code and noises in a step of the flow
 
 
@@ -78,8 +77,8 @@ def bound(models: Models, batch, turn, *, scale: float):
 def carrying(models: Models, batch, turn):
     """Objective: the flow's velocity is that of straight lines from noise to codes (flow matching, eq. 23).
 
-    Lipman, Chen, Ben-Hamu, Nickel, Le, Flow matching for generative modeling, ICLR 2023. Each code is met several times,
-    by noises and at times of their own: the flow costs little beside the networks of pictures.
+    Lipman et al., Flow matching for generative modeling, ICLR 2023. Each code is met several times, by noises and at
+    times of their own: the flow costs little beside the networks of pictures.
     """
     codes, sentence = (jnp.repeat(batch[f"vae/{name}"], _MEETINGS, axis=0) for name in ("code", "sentence"))
     key_noise, key_time = jax.random.split(turn.key)

@@ -159,8 +159,12 @@ class Generator(nnx.Module):
 class Flow(nnx.Module):
     """A velocity in the space of codes: it carries N(0, I) to the law that codes of pictures really have.
 
-    The normal law of a generator's prior knows where codes lie, but not which numbers belong together: two halves of two
-    layouts are no layout. Codes here are in units of the prior (`standardized`), so that no motion at all is the prior.
+    The normal law of a generator's prior knows where codes lie, but not which numbers belong together: two halves of
+    two layouts are no layout. Codes here are in units of that prior, their mean and deviation 0 and 1 by it, so that
+    no motion at all is the prior itself.
+
+    References:
+      Lipman, Chen, Ben-Hamu, Nickel, Le, Flow matching for generative modeling, ICLR 2023.
     """
 
     def __init__(
