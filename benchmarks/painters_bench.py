@@ -20,7 +20,7 @@ from benchmarks.backends import JAX_STEP, TORCH_STEP
 from benchmarks.harness import OURS, Implementation, Row, Size
 from benchmarks.layers_bench import CHANNELS_FIRST, CHANNELS_LAST
 
-_WIDTHS = {"dfgan": 16, "attngan": 24, "vae": 32}
+_WIDTHS = {"dfgan": 16, "attngan": 24, "vae": 24}
 _NAMES = {"dfgan": "DF-GAN", "attngan": "AttnGAN", "vae": "VAE"}
 
 

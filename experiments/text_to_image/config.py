@@ -116,11 +116,11 @@ def get_config(preset: str = "dfgan_scenes32") -> ConfigDict:
             "clip": {"width": 96, "num_layers": 2, "num_heads": 4, "patch_size": 4, "features": 64, "peak": 1e-3},
             "detector": {"width": 32, "num_blocks": 2, "peak": 2e-3},
             "vae": {
-                "width": 32,
+                "width": 24,
                 "noise_dim": 48,
                 "flow_width": 160,  # of the network that carries noise to codes; 0 takes the normal law of the prior
-                "scale": 0.1,  # of the Laplace law of a pixel in [-1, 1]: a smaller one makes codes say more
-                "peak": 1e-3,
+                "scale": 0.2,  # of the Laplace law of a pixel in [-1, 1]: a smaller one makes codes say more
+                "peak": 2e-3,
             },
             "dfgan": {
                 "width": 16,
