@@ -91,6 +91,7 @@ def get_config(preset: str = "dfgan_scenes32") -> ConfigDict:
             "batch_size": 48 if system == "damsm" else 64,
             # Folder of the damsm run whose frozen encoder painters are told by, or of the published files of one.
             "encoder": "",
+            "initial": "",  # folder of a run of the same system, whose networks training begins with
             "compute_dtype": "float32",  # or "bfloat16" on accelerators
             "ema_decay": 0.999 if system in PAINTERS else 0.0,
             "train": {"log_every": 100, "checkpoint_every": 1000, "evaluate_every": 2000},
@@ -118,6 +119,7 @@ def get_config(preset: str = "dfgan_scenes32") -> ConfigDict:
             "vae": {
                 "width": 24,
                 "noise_dim": 48,
+                "trains_text": True,  # from where the encoder stands; False leaves it as it is
                 "flow_width": 160,  # of the network that carries noise to codes; 0 takes the normal law of the prior
                 "scale": 0.2,  # of the Laplace law of a pixel in [-1, 1]: a smaller one makes codes say more
                 "peak": 2e-3,

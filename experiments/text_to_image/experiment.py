@@ -8,7 +8,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.text_to_image import config as config_lib
-from experiments.text_to_image import data, encoders, measures
+from experiments.text_to_image import data, encoders, measures, runs
 from experiments.text_to_image.data import Captioned
 from experiments.text_to_image.encoders import Pretrained
 from experiments.text_to_image.systems import build, clip
@@ -57,7 +57,7 @@ def run(config: ConfigDict, workdir: str | pathlib.Path, mesh: jax.sharding.Mesh
         seed=config.seed,
         config=config,
         frozen=system.frozen or None,
-        initial=system.initial,
+        initial=_initial(config, system),
         prepare=lambda batch: pipeline.scale(fields, batch, (-1.0, 1.0)),
         evaluators={"test": _kept(_measurements(config, system, captioned, told, workdir), captioned, workdir)},
         compute_dtype=dtype,
@@ -77,6 +77,13 @@ def run(config: ConfigDict, workdir: str | pathlib.Path, mesh: jax.sharding.Mesh
         )
         report.write_run(workdir)
     return result.metrics
+
+
+def _initial(config: ConfigDict, system: System) -> training.Initial | str | None:
+    """Weights that training begins with: those of another run, where one is named and the system has no say in it."""
+    if config.initial:
+        runs.read_config(config.initial, systems=(config.system,))
+    return system.initial or config.initial or None
 
 
 def _kept(measure, captioned: Captioned, workdir: pathlib.Path):
@@ -128,11 +135,13 @@ def _measurements(
     encoded = encoders.encode_texts(told.text, tokens, lengths)
 
     def of_painter(models, step: int) -> dict[str, float]:
-        painted = measures.paint(system, models, encoded, seed=0)
-        first = type(encoded)(*(column[:_TWICE] for column in encoded))
+        # A painter may have trained what reads its texts; measured is by the encoder all the same.
+        own = encoders.encode_texts(models["text"], tokens, lengths) if "text" in system.averaged else encoded
+        painted = measures.paint(system, models, own, seed=0)
+        first = type(own)(*(column[:_TWICE] for column in own))
         again = measures.paint(system, models, first, seed=1)
         if jax.process_index() == 0:
-            _save_sheet(system, models, encoded, images, workdir)
+            _save_sheet(system, models, own, images, workdir)
         values = measures.of_pictures(
             painted, again, images, judges, texts=(), tokens=tokens, lengths=lengths, encoded=encoded
         )

@@ -88,11 +88,13 @@ def load(source: str | pathlib.Path, *, encoder: str = "") -> Painter:
         ) from error
     encoders.check(told, vocabulary, image_size=config.image_size, source=str(where))
     made = build.painter(config, told)
+    beside = {"text": told.text} if "text" in made.frozen else None
     try:
-        models = training.load(run, lambda rngs: _of_painting(made, made.models(rngs)), frozen={"text": told.text})
+        models = training.load(run, lambda rngs: _of_painting(made, made.models(rngs)), frozen=beside)
     except training.ConfigChangedError as error:
         raise ValueError(f"{run} was not trained beside the encoder in {where}, but beside another one.") from error
-    return Painter(str(run), config, made, models, told.text, vocabulary, max_words)
+    text = models.pop("text", told.text)  # a painter may have trained its own
+    return Painter(str(run), config, made, models, text, vocabulary, max_words)
 
 
 def save(path: str | pathlib.Path, painter: Painter) -> None:

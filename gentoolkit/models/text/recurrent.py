@@ -68,6 +68,13 @@ class Encoder(nnx.Module):
         self.dropout = nnx.Dropout(dropout, rngs=rngs) if dropout else None
         self.forward, self.backward = (LSTM(embedding, features // 2, rngs=rngs) for _ in range(2))
 
+    def alike(self, *, rngs: nnx.Rngs) -> "Encoder":
+        """A new one of the same sizes, without dropout."""
+        return Encoder(
+            self.num_words, features=self.features, embedding=self.embed.features, dropout=0.0,
+            passed_over=self.passed_over, rngs=rngs,
+        )  # fmt: skip
+
     def __call__(self, tokens: jax.Array, lengths: jax.Array) -> Encoded:
         """Encodes texts.
 
