@@ -62,6 +62,7 @@ def configuration(system: str, size: Size) -> Any:
     config = config_lib.get_config(f"{system}_scenes32")
     config.image_size, config.batch_size, config[system].width = size["pixels"], size["batch"], size["width"]
     config.attngan.judge_width = size["width"]
+    config.vae.trains_text = False  # as in the others: PyTorch's LSTM has twice our biases, and would train both
     return config
 
 

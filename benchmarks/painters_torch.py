@@ -148,7 +148,7 @@ def attngan(config: Any, num_words: int) -> Twin:
 
 
 def vae(config: Any, num_words: int) -> Twin:
-    """The variational auto-encoder, with the flow of its codes."""
+    """The variational auto-encoder, with the flow of its codes; what reads texts is not trained."""
     import torch
 
     options, told = config.vae, config.text.features
@@ -172,22 +172,20 @@ def vae(config: Any, num_words: int) -> Twin:
         shrink = (-prior_log_variance / 2).exp()
         apart, log_ratio = (mean - prior_mean) * shrink, log_variance - prior_log_variance
         divergence = 0.5 * (apart.square() + log_ratio.expm1() - log_ratio).sum(1).mean()
-        return (misfit.sum(1).mean() + divergence) / 1000, {"code": (code - prior_mean) * shrink}
+        return (misfit.sum(1).mean() + divergence) / 1000 + carrying((code - prior_mean) * shrink, batch), {}
 
-    def carrying(batch):
-        meetings = len(batch["times"]) // len(batch["code"])
-        codes, sentence = (batch[name].repeat_interleave(meetings, 0) for name in ("code", "sentence"))
+    def carrying(codes, batch):
+        codes, sentence = (x.detach().repeat_interleave(_MEETINGS, 0) for x in (codes, batch["sentence"]))
         lines = codes - batch["flow_noise"]
         between = batch["flow_noise"] + batch["times"][:, None] * lines
-        return (networks["flow"](between, batch["times"], sentence) - lines).square().mean(), {}
+        return (networks["flow"](between, batch["times"], sentence) - lines).square().mean()
 
     def random(size):
         found = {"noise": size, "flow_noise": _MEETINGS * size}
         drawn = {name: torch.randn(rows, options.noise_dim) for name, rows in found.items()}
         return drawn | {"times": torch.rand(_MEETINGS * size)}
 
-    adam = {"lr": options.peak}
-    turns = (Turn(("encoder", "generator"), bound, adam), Turn(("flow",), carrying, adam))
+    turns = (Turn(("encoder", "generator", "flow"), bound, {"lr": options.peak}),)
     frozen = {"text": _text(config, num_words)}
     return Twin(networks, frozen, turns, ("generator", "flow"), draw, options.noise_dim, random)
 
