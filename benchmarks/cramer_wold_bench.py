@@ -35,8 +35,10 @@ def cases(*, quick: bool = False) -> list[harness.Case]:
     """Returns the sliced and the multivariate case; quick: small sizes."""
     # The sizes that figures are asked of come first: a budget that runs out then leaves out the others.
     sweep = itertools.product((1024, 64), (64, 8), (256, 1024, 4096, 16384))
-    sliced_sizes = [{"n": n, "d": d, "slices": slices} for slices, d, n in sweep]
+    small = [(1024, 64, n) for n in (64, 128, 512)] + [(1024, 512, n) for n in (64, 256, 1024)]
+    sliced_sizes = [{"n": n, "d": d, "slices": slices} for slices, d, n in (*sweep, *small)]
     sizes = [{"n": n, "d": d} for d in (64, 8) for n in (256, 1024, 4096, 16384)]
+    sizes += [{"n": n, "d": d} for d in (64, 512) for n in (64, 128, 512)]
     if quick:
         sliced_sizes = [{"n": 128, "d": 8, "slices": 64}]
         sizes = [{"n": 256, "d": 8}]

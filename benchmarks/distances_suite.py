@@ -1,12 +1,22 @@
 """The suite `distances`: its cases, and its figures to reach, each checked against the rows of the same run."""
 
+import itertools
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 
-from benchmarks import cramer_wold_bench, harness, mmd_bench, report, sliced_bench, sorting_bench, targets
+from benchmarks import (
+    cramer_wold_bench,
+    harness,
+    mmd_bench,
+    report,
+    sigreg_bench,
+    sliced_bench,
+    sorting_bench,
+    targets,
+)
 from benchmarks.harness import OURS, Row
 
 _GIBIBYTE = 2**30
@@ -21,6 +31,7 @@ def cases(*, quick: bool = False) -> list[harness.Case]:
     """Returns the cases; quick: small sizes, for a smoke test."""
     return [
         sorting_bench.case(quick=quick),
+        sigreg_bench.case(quick=quick),
         # Each begins with the sizes that figures are asked of; what a spent budget cuts is at the end of the last.
         *reversed(cramer_wold_bench.cases(quick=quick)),
         mmd_bench.case(quick=quick),
@@ -36,7 +47,7 @@ def figures(rows: Sequence[Row], *, quick: bool = False) -> list[str]:
     if quick:
         return ["the targets on time and memory need the full sizes: not measured in this run", _import_line(repeats=1)]
     table = targets.Table(rows)
-    lines = [*_sorting(table), *_sliced(table), *_cramer_wold(table), *_pairwise(table)]
+    lines = [*_sorting(table), *_sigreg(table), *_sliced(table), *_cramer_wold(table), *_pairwise(table)]
     return lines + [_import_line(repeats=5)]
 
 
@@ -53,6 +64,17 @@ def _sorting(table: targets.Table) -> Iterator[str]:
     for n in (256, 1024, 4096):
         target = f"sorting.ranks, 1024 rows, n = {n}, within 3× of np.argsort"
         yield table.at_most(target, ours, numpy, 3, {"rows": 1024, "n": n})
+
+
+def _sigreg(table: targets.Table) -> Iterator[str]:
+    ours = (OURS, sigreg_bench.TASK, "value_and_grad")
+    peer = (sigreg_bench.PEER, sigreg_bench.TASK, "value_and_grad")
+    products = ("jax.numpy", sigreg_bench.PROJECTION, "value_and_grad")
+    for slices, n in itertools.product((256, 1024), (256, 1024, 4096)):
+        size = {"n": n, "d": 512, "slices": slices}
+        start = f"Epps-Pulley by 17 nodes, n = {n}, d = 512, {slices} slices, value and gradient,"
+        yield table.at_least(f"{start} at least 12× LeJEPA's class", peer, ours, 12, size)
+        yield table.at_most(f"{start} within 3× of the two projections", ours, products, 3, size)
 
 
 def _sliced(table: targets.Table) -> Iterator[str]:

@@ -25,7 +25,9 @@ def sizes(*, quick: bool) -> list[Size]:
     if quick:
         return [{"n": 256, "d": 8, "slices": 64}]
     sweep = itertools.product((1024, 64), (64, 8), (256, 1024, 4096, 16384))
-    return [{"n": n, "d": d, "slices": slices} for slices, d, n in sweep]
+    # Then the batches that embeddings are trained with.
+    small = [(1024, 64, n) for n in (64, 128, 512)] + [(1024, 512, n) for n in (64, 256, 1024)]
+    return [{"n": n, "d": d, "slices": slices} for slices, d, n in (*sweep, *small)]
 
 
 def make_inputs(size: Size) -> dict[str, np.ndarray]:

@@ -30,6 +30,7 @@ from benchmarks import (
     regression_bench,
     report,
     run,
+    sigreg_bench,
     sliced_bench,
     sorting_bench,
     text_to_image_suite,
@@ -44,6 +45,7 @@ from gentoolkit.imaging import color
 SMALL = [
     (sorting_bench.case(), {"rows": 3, "n": 32}),
     (sliced_bench.case(), {"n": 32, "d": 3, "slices": 5}),
+    (sigreg_bench.case(), {"n": 32, "d": 3, "slices": 5}),
     (cramer_wold_bench.cases()[0], {"n": 32, "d": 3, "slices": 5}),
     (cramer_wold_bench.cases()[1], {"n": 32, "d": 3}),
     (mmd_bench.case(), {"n": 32, "d": 3}),
