@@ -15,7 +15,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
+from absl import app
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -23,9 +23,7 @@ from benchmarks import targets
 from gentoolkit.distances import normality, sliced
 
 _DEVICES = 8
-_SIZES = flags.DEFINE_list("sizes", ["1024", "8192"], "Numbers of samples.")
-_SLICES = flags.DEFINE_integer("slices", 256, "Number of slices.", lower_bound=1)
-_DIM = flags.DEFINE_integer("dim", 128, "Number of features.", lower_bound=1)
+_SIZES, _SLICES, _DIM = (1024, 8192), 256, 128
 _STATISTICS = ("epps_pulley_quadrature", "extended_jarque_bera", "wasserstein", "anderson_darling")
 _LIMIT = 1e-5
 
@@ -41,16 +39,16 @@ def main(argv: list[str]) -> None:
     flag = f"--xla_force_host_platform_device_count={_DEVICES}"
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()
     mesh = jax.make_mesh((_DEVICES,), ("data",), axis_types=(AxisType.Auto,))
-    print(f"{_SLICES.value} slices of {_DIM.value} features, value and gradient, bytes that each device hands over\n")
+    print(f"{_SLICES} slices of {_DIM} features, value and gradient, bytes that each device hands over\n")
     print("| statistic | n | shard_map | jit | its projections | its samples | largest difference | |")
     print("|---|---|---|---|---|---|---|---|")
     missed = 0
     for name in _STATISTICS:
-        for n in map(int, _SIZES.value):
-            spread, plain, difference = measure(mesh, getattr(normality, name), n, _SLICES.value, _DIM.value)
+        for n in _SIZES:
+            spread, plain, difference = measure(mesh, getattr(normality, name), n, _SLICES, _DIM)
             missed += not difference <= _LIMIT
             own = n // _DEVICES
-            numbers = (n, spread, plain, 4 * own * _SLICES.value, 4 * own * _DIM.value)
+            numbers = (n, spread, plain, 4 * own * _SLICES, 4 * own * _DIM)
             cells = " | ".join(f"{number:,}" for number in numbers)
             print(f"| {name} | {cells} | {difference:.0e} | {targets.verdict(difference <= _LIMIT)} |", flush=True)
     sys.exit(1 if missed else 0)
