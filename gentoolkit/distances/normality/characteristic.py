@@ -19,6 +19,7 @@ from jax import lax
 
 from gentoolkit._array import as_floating, check_positive, check_univariate, floating_dtype
 from gentoolkit.distances import sorting
+from gentoolkit.distances.normality import _sums
 
 # Periods beyond this multiple of the shortest one cost more nodes than summing the pairs of the points left outside.
 _LONGEST_PERIOD = 6.0
@@ -200,28 +201,29 @@ def _integrate(y, inside, step, num_nodes, g, *, with_gradient):
     """Midpoint rule over the nodes `(k + 1/2) step`, for the points that are `inside` and the whole normal law."""
     n = y.shape[-1]
     angle = y * (step / 2)
-    # A point outside has the phasor zero, which rotation keeps.
-    cos, sin = jnp.where(inside, jnp.cos(angle), 0), jnp.sin(angle)
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    # A point outside has the phasor zero, which rotation keeps. One complex number an entry: two real ones would be two
+    # loops over memory that both do what they share.
+    phasor = lax.complex(jnp.where(inside, cos, 0), jnp.where(inside, sin, 0))
     # The rotation by 2 angle is applied as an increment, whose rounding error shrinks with the angle.
-    versine, double_sin = 2 * sin * sin, 2 * sin * cos
+    turn = lax.complex(-2 * sin * sin, 2 * sin * cos)
 
     def take_nodes(state):
-        node, cos, sin, value, gradient = state
+        node, phasor, value, gradient = state
         t = (node.astype(y.dtype) + 0.5) * step
         weight = step / math.pi * jnp.exp(-g * t * t)
-        # Subtracted point by point: the sum then stays small, and so does its rounding error.
+        # Less the target on the way: the sum then stays small, and so does its rounding error.
         target, rest = _exp_in_two(t * t / 2)
-        real = jnp.mean(cos - target, axis=-1, keepdims=True) - rest
-        imag = jnp.mean(sin, axis=-1, keepdims=True)
+        mean = _sums.sum_less(phasor, target.astype(phasor.dtype)) / n
+        real, imag = jnp.real(mean) - rest, jnp.imag(mean)
         value = value + weight * (real * real + imag * imag)
         if with_gradient:
             slope = 2 / n * weight * t
-            gradient = gradient + ((slope * imag) * cos - (slope * real) * sin)
-        cos, sin = cos - (versine * cos + double_sin * sin), sin - (versine * sin - double_sin * cos)
-        return node + 1, cos, sin, value, gradient
+            gradient = gradient + ((slope * imag) * jnp.real(phasor) - (slope * real) * jnp.imag(phasor))
+        return node + 1, phasor + turn * phasor, value, gradient
 
-    start = (jnp.zeros_like(num_nodes), cos, sin, jnp.zeros_like(step), jnp.zeros_like(y))
-    _, _, _, value, gradient = lax.while_loop(lambda state: state[0] < num_nodes, take_nodes, start)
+    start = (jnp.zeros_like(num_nodes), phasor, jnp.zeros_like(step), jnp.zeros_like(y))
+    _, _, value, gradient = lax.while_loop(lambda state: state[0] < num_nodes, take_nodes, start)
     return value[:, 0], gradient
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from jax import lax
 
 from gentoolkit._array import as_floating, check_positive, check_univariate
-from gentoolkit.distances.normality import _constants
+from gentoolkit.distances.normality import _constants, _sums
 
 AxisName = str | tuple[str, ...]
 Weight = Callable[[np.ndarray], np.ndarray]
@@ -202,11 +202,10 @@ def _rotate(step: float, num_nodes: int, rows: jax.Array) -> jax.Array:
 
     def take_node(phasor, target):
         phasor = phasor + turn * phasor
-        # Subtracted point by point: the sum then stays small, and so does its rounding error.
-        return phasor, jnp.sum(phasor - target, axis=-1)
+        return phasor, _sums.sum_less(phasor, target)[:, 0]
 
     start = lax.complex(jnp.ones_like(rows), jnp.zeros_like(rows))
-    _, sums = lax.scan(take_node, start, target.astype(start.dtype))
+    _, sums = lax.scan(take_node, start, target.astype(start.dtype)[:, None, None])
     real, imag = jnp.real(sums), jnp.imag(sums)
     real = real - rows.shape[-1] * jnp.expand_dims(rest, -1)
     return jnp.stack([real.T, imag.T], axis=1)
