@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from gentoolkit.distances import gaussian, normality, sorting
+from gentoolkit.distances import _host_sort, gaussian, normality, sorting
 
 METHODS = [None, "host", "network", "xla"]
 LENGTHS = [1, 2, 3, 8, 9, 17, 300]
@@ -51,8 +51,9 @@ def test_sort_ranks_and_gradient_agree_with_numpy(n):
         np.testing.assert_array_equal(gradient, np.take_along_axis(weights, place, axis=-1), err_msg=method)
 
 
-@pytest.mark.parametrize("shape", [(64, 300), (3, 1, 200, 70), (1, 5000), (7, 4096)])
-def test_larger_sizes_that_are_split_over_threads(shape):
+@pytest.mark.parametrize("shape", [(64, 300), (3, 1, 200, 70), (1, 5000), (7, 4096), (640, 1000)])
+def test_larger_sizes_that_are_split_over_threads(shape, monkeypatch):
+    monkeypatch.setattr(_host_sort, "_cores", lambda: 2)
     y = _sample(shape, 1)
     np.testing.assert_array_equal(sorting.sort(y), np.sort(y, axis=-1))
     ranks = np.asarray(sorting.ranks(y))
