@@ -78,8 +78,8 @@ BREAKS = [
     ),
     Break(
         "distances",
-        "columns - rows * target",
-        "columns - target",
+        "blocks - inner * target",
+        "blocks - target",
         "distances/normality/quadrature_test.py distances/normality/characteristic_test.py",
     ),
     Break(

@@ -125,7 +125,7 @@ def test_statistics_of_means_exchange_means_alone(mesh, statistics):
 
 
 def test_embeddings_of_views_spread_over_devices(mesh):
-    views = np.random.default_rng(1).standard_normal((2, 64, 6)).astype(np.float32)
+    views = np.random.default_rng(1).standard_normal((2, 1024, 6)).astype(np.float32)
     key = jax.random.key(1)
 
     def loss(a, b, **options):

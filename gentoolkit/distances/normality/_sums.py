@@ -1,13 +1,15 @@
 """Means over samples, some of which may be spread over devices (`axis_name`), and sums that stay small."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from gentoolkit import _scale
 
-# Columns that are added up side by side.
-_FEWEST_LANES = 64
+# Entries that are added up before a target is subtracted, a power of two, and the least that is worth it.
+_BLOCK, _SHORTEST_BLOCK = 128, 16
 
 AxisName = str | tuple[str, ...]
 
@@ -45,11 +47,13 @@ def sum_less(values: jax.Array, target: jax.Array) -> jax.Array:
     """Sum of `values - target` along the last axis, which is kept; `target` broadcasts, with a last axis of 1.
 
     Where it is small beside the sum of the values, so must be what is added up on the way. But to subtract entry by
-    entry within the sum takes XLA's CPU backend half as long again as to add up plainly, and sums of short columns are
-    faster still: these come first, a power of two of entries each, so that as many targets are exact.
+    entry within the sum takes XLA's CPU backend longer than to add up plainly: blocks are added up first, of a power of
+    two of entries, so that as many targets are exact. Neighbours go into a block, so that devices that each hold a
+    stretch of the axis add up their own before they exchange anything.
     """
-    n, rows = values.shape[-1], 1
-    while n % (2 * rows) == 0 and n // (2 * rows) >= _FEWEST_LANES:
-        rows *= 2
-    columns = jnp.sum(values.reshape(*values.shape[:-1], rows, n // rows), axis=-2)
-    return jnp.sum(columns - rows * target, axis=-1, keepdims=True)
+    n = values.shape[-1]
+    inner = math.gcd(n, _BLOCK)
+    if inner < _SHORTEST_BLOCK:
+        return jnp.sum(values - target, axis=-1, keepdims=True)
+    blocks = jnp.sum(values.reshape(*values.shape[:-1], n // inner, inner), axis=-1)
+    return jnp.sum(blocks - inner * target, axis=-1, keepdims=True)
