@@ -1,14 +1,15 @@
-r"""Writes a trained painter and its encoder to one small file, in half precision.
+r"""Writes a trained painter and its encoder, or a detector, to one small file, in half precision.
 
 python -m experiments.text_to_image.export --run=RUN --output=painter.npz
 python -m experiments.text_to_image.sample --painter=painter.npz --text=… --output=FOLDER
+python -m experiments.text_to_image.export --run=DETECTOR --output=judge.npz      (for sample --judge=)
 """
 
 import pathlib
 
 from absl import app, flags
 
-from experiments.text_to_image import painters
+from experiments.text_to_image import files, judges, painters, runs
 from gentoolkit import study
 from gentoolkit.training import launch
 
@@ -23,7 +24,11 @@ def main() -> None:
     if path.suffix != ".npz":
         raise app.UsageError(f"--output must end in .npz, got {path.name!r}.")
     study.check_folder(path.parent, name="the folder of --output")
-    painters.save(path, painters.load(_RUN.value, encoder=_ENCODER.value))
+    if pathlib.Path(_RUN.value, "config.json").exists() and runs.read_config(_RUN.value).system == "detector":
+        judge = judges.load(_RUN.value)
+        files.write(path, judge.config, judge.models, {})
+    else:
+        painters.save(path, painters.load(_RUN.value, encoder=_ENCODER.value))
     print(f"{path}: {path.stat().st_size:,} bytes")
 
 

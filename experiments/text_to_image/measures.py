@@ -9,7 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.text_to_image import encoders as encoders_lib
-from experiments.text_to_image import runs
+from experiments.text_to_image import judges, runs
 from experiments.text_to_image.encoders import Pretrained
 from experiments.text_to_image.systems import clip, detector
 from experiments.text_to_image.systems.system import System
@@ -42,14 +42,14 @@ def load_judges(encoders: Pretrained, *, detector_run: str = "", clip_run: str =
 
     Args:
       encoders: loaded.
-      detector_run: of a detector.
+      detector_run: of a detector, or a file of one (`judges.load`).
       clip_run: of a mini-CLIP of the same words.
     """
     found, own = None, None
     if detector_run:
-        config = runs.read_config(detector_run, systems=("detector",))
-        _check_size(config, encoders.image_size or config.image_size, detector_run)
-        found = training.load(detector_run, lambda rngs: detector.network(config, rngs))
+        judge = judges.load(detector_run)
+        _check_size(judge.config, encoders.image_size, detector_run)
+        found = judge.models
     if clip_run:
         of_clip = runs.read_config(clip_run, systems=("clip",))
         _check_size(of_clip, encoders.image_size or of_clip.image_size, clip_run)

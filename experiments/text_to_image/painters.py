@@ -1,6 +1,5 @@
 """Trained painters with their encoder: from the folder of a run, or a small one that is shipped."""
 
-import json
 import pathlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -11,15 +10,13 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from experiments.text_to_image import config as config_lib
-from experiments.text_to_image import encoders, published, runs, texts
+from experiments.text_to_image import encoders, files, published, runs, texts, vocabularies
 from experiments.text_to_image.systems import build, system
-from gentoolkit import models as models_room
 from gentoolkit import training
 from gentoolkit.data.text import Vocabulary
 from gentoolkit.models.text.recurrent import Encoded, Encoder
 
-_SHIPPED = pathlib.Path(models_room.__file__).parent / "pretrained"
-_CONFIG, _WORDS = "config.json", "vocabulary.json"  # entries of a shipped file beside its arrays
+_WORDS = "vocabulary.json"  # entry of a file beside its arrays
 
 
 class Painter(NamedTuple):
@@ -55,8 +52,8 @@ class Painter(NamedTuple):
 
 
 def shipped() -> list[str]:
-    """The presets of which a small painter is shipped."""
-    return sorted(path.stem for path in _SHIPPED.glob("*_scenes*.npz"))
+    """The presets of which a small painter is shipped, the one first that is taken where none is named."""
+    return list(files.shipped(config_lib.PAINTERS))
 
 
 def load(source: str | pathlib.Path, *, encoder: str = "") -> Painter:
@@ -70,8 +67,9 @@ def load(source: str | pathlib.Path, *, encoder: str = "") -> Painter:
       FileNotFoundError: there is no such folder or file.
       ValueError: it holds no painter, or the encoder is missing or another one.
     """
-    if str(source) in shipped():
-        return _from_file(_SHIPPED / f"{source}.npz")
+    known = files.shipped(config_lib.PAINTERS)
+    if str(source) in known:
+        return _from_file(known[str(source)])
     if pathlib.Path(source).suffix == ".npz":
         return _from_file(pathlib.Path(source))
     if encoders.are_published(source):
@@ -104,27 +102,15 @@ def save(path: str | pathlib.Path, painter: Painter) -> None:
       path: an .npz file.
       painter: a trained one.
     """
-    arrays = {}
-    for name, module in {**painter.models, "text": painter.text}.items():
-        state = nnx.to_flat_state(nnx.as_pure(nnx.state(module, nnx.Any(nnx.Param, nnx.BatchStat))))
-        for place, leaf in state:
-            arrays["/".join(map(str, (name, *place)))] = np.asarray(leaf).astype(np.float16)
-    vocabulary = {"max_words": painter.max_words, "words": painter.vocabulary.words}
-    told = {_CONFIG: json.loads(painter.config.to_json()), _WORDS: vocabulary}
-    told[_CONFIG]["encoder"] = ""  # inside
-    np.savez_compressed(path, **arrays, **{name: np.array(json.dumps(value)) for name, value in told.items()})
+    words = vocabularies.written(painter.vocabulary, painter.max_words)
+    files.write(path, painter.config, {**painter.models, "text": painter.text}, {_WORDS: words})
 
 
 def _from_file(path: pathlib.Path) -> Painter:
-    try:
-        with np.load(path) as file:
-            held = dict(file)
-        stored = json.loads(str(held.pop(_CONFIG)))
-        vocabulary, max_words = encoders.parse_vocabulary(str(held.pop(_WORDS)))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is not a painter that `export` wrote: {error}") from error
-    config = config_lib.get_config(stored["preset"])
-    config.update(stored)
+    config, held, beside = files.read(path)
+    if config.system not in config_lib.PAINTERS:
+        raise ValueError(f"{path} holds a {config.system}, which does not paint.")
+    vocabulary, max_words = vocabularies.parse(beside[_WORDS])
     rngs = nnx.Rngs(0)
     told = encoders.Pretrained(
         encoders.networks(config, vocabulary, rngs)["text"], None, vocabulary, max_words,
@@ -163,10 +149,12 @@ def noise(painter: Painter, num: int, *, seed: int, truncation: float = 0.0) -> 
     """
     if not 0 <= truncation <= 1:
         raise ValueError(f"truncation must be from 0 to 1, got {truncation}.")
-    rows = []
-    for row in range(num):
-        key = jax.random.fold_in(jax.random.key(seed), row)
-        shape = (painter.system.noise_dim,)
-        drawn = jax.random.truncated_normal(key, -2, 2, shape) * truncation if truncation else None
-        rows.append(np.asarray(jax.random.normal(key, shape) if drawn is None else drawn))
-    return np.stack(rows) if rows else np.zeros((0, painter.system.noise_dim), np.float32)
+    shape, key = (painter.system.noise_dim,), jax.random.key(seed)
+
+    def one(row: jax.Array) -> jax.Array:
+        own = jax.random.fold_in(key, row)
+        return (
+            jax.random.truncated_normal(own, -2, 2, shape) * truncation if truncation else jax.random.normal(own, shape)
+        )
+
+    return np.asarray(jax.vmap(one)(np.arange(num)))

@@ -1,11 +1,17 @@
-r"""Paints pictures of texts by a trained run, or by a painter in one file (`export`); none is shipped yet.
+r"""Paints pictures of texts: by a small painter that is shipped, by a trained run, or by one in a file (`export`).
 
-    python -m experiments.text_to_image.sample --run=RUN --output=FOLDER \
-        --text="a small red circle above a blue square"
-    … --painter=FILE.npz    a painter that `export` wrote, in place of a run
+    python -m experiments.text_to_image.sample --text="a small red circle above a blue square" --output=FOLDER
+    … --run=RUN             a run of main, or a folder of published files
+    … --painter=FILE.npz    a painter that `export` wrote, or the name of a shipped one
     … --text=… --text=…     several texts; --texts=FILE has one a line
     … --num_seeds=8         pictures of each text
+    … --best_of=1           each picture as it comes, without a judge
     … --truncation=0.88     noise nearer to its middle: better pictures, more alike
+
+The shipped painter paints scenes of one or two objects: circles, squares, triangles, stars, crosses, diamonds, hearts
+and rings in eight colours, small or large, striped or dotted, above, below, to the left or to the right of each other.
+It paints 16 candidates of each picture, of which a detector of objects keeps the one that shows most of what the text
+says; `--best_of` and `--judge` do so for other painters of scenes.
 
 FOLDER gets 0000.png, 0001.png, ... in the order of texts, then seeds; sheet.png, all of them, a row for each text; and
 index.html, with the texts beside. Words that the encoder does not know are said.
@@ -19,7 +25,7 @@ import numpy as np
 from absl import app, flags
 from PIL import Image
 
-from experiments.text_to_image import measures, painters, texts
+from experiments.text_to_image import judges, measures, painters, texts
 from gentoolkit import report, study
 from gentoolkit.models.text.recurrent import Encoded
 from gentoolkit.training import launch
@@ -33,6 +39,11 @@ _OUTPUT = flags.DEFINE_string("output", None, "Folder for the pictures.", requir
 _NUM_SEEDS = flags.DEFINE_integer("num_seeds", 4, "Pictures of each text.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Of the noise; every text gets the same.", lower_bound=0)
 _TRUNCATION = flags.DEFINE_float("truncation", 0.0, "0: noise as in training; else within 2 deviations, times this.")
+_BEST_OF = flags.DEFINE_integer(
+    "best_of", 0, "Candidates of each picture, of which a judge keeps one; 0: 16 by a shipped painter, else 1.",
+    lower_bound=0,
+)  # fmt: skip
+_JUDGE = flags.DEFINE_string("judge", "", "Folder of a detector's run, or a file of one; the shipped one if empty.")
 _LARGEST = 2_000  # pictures of one page
 
 
@@ -48,29 +59,63 @@ def main() -> None:
     if not source:
         raise app.UsageError("No painter is shipped; give --run.")
     painter = painters.load(source, encoder=_ENCODER.value)
+    best_of = _BEST_OF.value or (16 if painter.name in known else 1)
+    judge = _judge(painter) if best_of > 1 else None
     encoded, told = painter.read(said)
-    for line in told:
-        print(line, file=sys.stderr)
     count = _NUM_SEEDS.value
     if len(said) * count > _LARGEST:
         raise app.UsageError(f"{len(said)} texts of {count} pictures are more than {_LARGEST}; take them in parts.")
-    drawn = painters.noise(painter, count, seed=_SEED.value, truncation=_TRUNCATION.value)
-    rows = Encoded(*(np.repeat(column, count, axis=0) for column in encoded))
-    images = measures.unit(measures.paint(painter.system, painter.models, rows, noise=np.tile(drawn, (len(said), 1))))
+    noise = painters.noise(painter, count * best_of, seed=_SEED.value, truncation=_TRUNCATION.value)
+    images = []
+    for row, text in enumerate(said):
+        rows = Encoded(*(np.repeat(column[row : row + 1], len(noise), axis=0) for column in encoded))
+        candidates = measures.paint(painter.system, painter.models, rows, noise=noise, batch_size=min(len(noise), 100))
+        candidates = candidates.reshape(count, best_of, *candidates.shape[1:])
+        kept = np.zeros(count, int)
+        if judge is not None:
+            try:
+                kept = judges.best(judge, candidates, text)
+            except ValueError as error:
+                told.append(f"Not judged: {error}")
+        images.append(candidates[range(count), kept])
+    images = measures.unit(np.concatenate(images))
+    for line in told:
+        print(line, file=sys.stderr)
     folder = pathlib.Path(_OUTPUT.value)
     for place, image in enumerate(images):
         Image.fromarray(np.rint(255 * image).astype(np.uint8)).save(folder / f"{place:04d}.png")
     report.save_grid(folder / "sheet.png", images, columns=count)
-    settings = {"painter": painter.name, "seed": _SEED.value, "truncation": _TRUNCATION.value, "texts": said}
+    by = f"{painter.name}, seed {_SEED.value}"
+    if judge is not None:
+        by += f", each the best of {best_of} by {judge.name}"
+    settings = {
+        "painter": painter.name, "seed": _SEED.value, "truncation": _TRUNCATION.value, "texts": said,
+        "best_of": best_of, "judge": judge.name if judge else None,
+    }  # fmt: skip
     report.write_text(folder / "sample.json", json.dumps(settings, ensure_ascii=False, indent=1))
     report.write_page(
         folder / "index.html",
         report.sheet(images.reshape(len(said), count, *images.shape[1:]), labels=said),
-        report.notes(*told, f"Painted by {painter.name}, seed {_SEED.value}."),
+        report.notes(*told, f"Painted by {by}."),
         report.provenance(report.command()),
         title="Pictures of texts",
     )
-    print(f"{len(images)} pictures of {len(said)} text(s) by {painter.name}: {folder / 'index.html'}")
+    print(f"{len(images)} pictures of {len(said)} text(s) by {by}: {folder / 'index.html'}")
+
+
+def _judge(painter: painters.Painter) -> judges.Judge:
+    """The judge that is named, or the shipped one of such pictures."""
+    config = painter.config
+    known = f"detector_{config.dataset}{config.image_size}"
+    if not _JUDGE.value and known not in judges.shipped():
+        raise app.UsageError(f"No judge of {painter.name}'s pictures is shipped; give --judge, or --best_of=1.")
+    judge = judges.load(_JUDGE.value or known)
+    if config.dataset != "scenes" or judge.config.image_size != config.image_size:
+        raise app.UsageError(
+            f"{judge.name} judges scenes of {judge.config.image_size} pixels; {painter.name} paints {config.dataset} "
+            f"of {config.image_size}. Give --best_of=1."
+        )
+    return judge
 
 
 if __name__ == "__main__":

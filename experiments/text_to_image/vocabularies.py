@@ -10,8 +10,12 @@ from gentoolkit.data.text import Vocabulary
 
 def save(path: pathlib.Path, vocabulary: Vocabulary, max_words: int) -> None:
     """Writes words, and how many of them a text may have."""
-    stored = {"max_words": max_words, "words": vocabulary.words}
-    report.write_text(path, json.dumps(stored, ensure_ascii=False, indent=0))
+    report.write_text(path, written(vocabulary, max_words))
+
+
+def written(vocabulary: Vocabulary, max_words: int) -> str:
+    """What `save` writes."""
+    return json.dumps({"max_words": max_words, "words": vocabulary.words}, ensure_ascii=False, indent=0)
 
 
 def parse(text: str) -> tuple[Vocabulary, int]:

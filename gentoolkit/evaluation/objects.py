@@ -7,6 +7,7 @@
 Everything here runs on the host. The detector's own recall on real pictures is the ceiling: print it beside.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -15,6 +16,8 @@ import numpy as np
 from gentoolkit.evaluation.result import jackknife_error
 
 _BLOCKS = 50  # of the jackknife: whole pictures are left out, since objects of one are not independent
+_FAINT = 0.1  # probability of an object from which `agreement` counts it as seen
+_UNLIKELY = -7.0  # nats of a named object that is not there, and of a relation that does not hold
 _CLEAR = 1.2  # how many times further along the asked axis than across it
 
 
@@ -80,18 +83,28 @@ def decode(
     Returns:
       What is found in each picture.
     """
-    probability = 1.0 / (1.0 + np.exp(-np.asarray(presence, np.float64)))
+    probability = _sigmoid(presence)
     best = {name: np.asarray(logits).argmax(-1) for name, logits in classes.items()}
     boxes, found = np.asarray(boxes, np.float64), []
     for row, scores in enumerate(probability):
-        kept: list[int] = []
-        for place in np.argsort(-scores, kind="stable"):
-            if scores[place] < threshold:
-                break
-            if all(intersection_over_union(boxes[row, place], boxes[row, other]) <= overlap for other in kept):
-                kept.append(int(place))
+        kept = _kept(scores, boxes[row], threshold, overlap)
         found.append(Found({name: of[row, kept] for name, of in best.items()}, boxes[row, kept], scores[kept]))
     return found
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    return 1.0 / (1.0 + np.exp(-np.asarray(logits, np.float64)))
+
+
+def _kept(scores: np.ndarray, boxes: np.ndarray, threshold: float, overlap: float) -> list[int]:
+    """The places of a grid where an object is, the surest first."""
+    kept: list[int] = []
+    for place in np.argsort(-scores, kind="stable"):
+        if scores[place] < threshold:
+            break
+        if all(intersection_over_union(boxes[place], boxes[other]) <= overlap for other in kept):
+            kept.append(int(place))
+    return kept
 
 
 def intersection_over_union(one: np.ndarray, other: np.ndarray) -> float:
@@ -174,6 +187,78 @@ def accuracy(
     shares["soa_c"] = Share(_mean_of_classes(hits, wanted), each, int(wanted.sum()))
     shares["soa_i"] = _pooled(np.stack([hits.sum(1), wanted.sum(1)], axis=1))
     return shares
+
+
+def agreement(
+    presence: np.ndarray,
+    classes: Mapping[str, np.ndarray],
+    boxes: np.ndarray,
+    asked: Asked,
+    *,
+    directions: Sequence[tuple[int, int]],
+) -> np.ndarray:
+    """How well pictures show what one text asks for: what the best of several is chosen by.
+
+    The logarithm of the probability, by a detector, that the objects that it sees are the named ones and no others.
+    Each named object is one of those seen, in the best of all ways to say which; one that is not there costs as much as
+    an unlikely class, and so does a relation that does not hold. No calibrated probability: compare pictures of one
+    text.
+
+    Args:
+      presence: `[b, n]` logits of the cells of a grid, as for `decode`.
+      classes: `[b, n, k]` logits by kind.
+      boxes: `[b, n, 4]`.
+      asked: what the text asks for.
+      directions: as in `accuracy`.
+
+    Returns:
+      `[b]` nats, at most 0.
+
+    References:
+      Ramesh et al., Zero-shot text-to-image generation, ICML 2021, section 2.6: the best of several, there by CLIP.
+    """
+    logs = {name: _log_softmax(logits) for name, logits in classes.items()}
+    boxes = np.asarray(boxes, np.float64)
+    return np.array(
+        [
+            _agreement(sure, {name: of[row] for name, of in logs.items()}, boxes[row], asked, directions)
+            for row, sure in enumerate(_sigmoid(presence))
+        ]
+    )
+
+
+def _agreement(sure, logs, boxes, asked: Asked, directions) -> float:
+    kept = _kept(sure, boxes, _FAINT, 0.4)
+    sure = np.clip(sure[kept], 1e-6, 1 - 1e-6)
+    there, absent = np.log(sure), np.log1p(-sure)
+    middle = (boxes[kept, :2] + boxes[kept, 2:]) / 2
+
+    def as_said(one: Mapping[str, int], i: int | None) -> float:
+        """What it adds that a named object is the i-th of those seen, which else should not be there."""
+        if i is None:
+            return _UNLIKELY
+        return max(there[i] - absent[i] + sum(logs[name][kept[i], value] for name, value in one.items()), _UNLIKELY)
+
+    fits = [{i: as_said(one, i) for i in (None, *range(len(kept)))} for one in asked.objects]
+
+    def of(match: tuple[int | None, ...]) -> float:
+        broken = 0
+        for i, relation, j in asked.relations:
+            one, other = match[i], match[j]
+            holds = one is not None and other is not None
+            broken += not (holds and _lies(middle[one] - middle[other], directions[relation]))
+        return sum(fit[i] for fit, i in zip(fits, match, strict=True)) + broken * _UNLIKELY
+
+    num = len(asked.objects)
+    # Beside the surest of those seen, places for named objects that are not there.
+    places = [*range(min(len(kept), num + 2)), *[None] * num]
+    return float(absent.sum() + max(of(match) for match in set(itertools.permutations(places, num))))
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    x = np.asarray(logits, np.float64)
+    x = x - x.max(-1, keepdims=True)
+    return x - np.log(np.exp(x).sum(-1, keepdims=True))
 
 
 def _matched(seen: Found, objects: Sequence[Mapping[str, int]], bound: Sequence[str]) -> list[int | None]:

@@ -94,3 +94,42 @@ def test_what_cannot_be():
         _accuracy([_found()], [])
     nothing = _accuracy([_found()], [Text(({"shape": 0, "colour": 0},))])
     assert np.isnan(nothing["relations"].value) and nothing["objects"].value == 0.0
+
+
+def _grid(*seen, cells=6, sure=0.9):
+    """`(shape, colour, x, y)` each, every class with probability `sure`; the other cells are empty."""
+    rows = np.array(seen, float).reshape(-1, 4)
+    presence = np.full((1, cells), -20.0)
+    presence[0, : len(rows)] = np.log(sure / (1 - sure))
+    boxes = np.zeros((1, cells, 4))
+    boxes[0, : len(rows)] = np.concatenate([rows[:, 2:] - 0.1, rows[:, 2:] + 0.1], axis=1)
+    classes = {}
+    for place, name in enumerate(("shape", "colour")):
+        probabilities = np.full((1, cells, 3), 1 / 3)
+        probabilities[0, : len(rows)] = (1 - sure) / 2
+        probabilities[0, range(len(rows)), rows[:, place].astype(int)] = sure
+        classes[name] = np.log(probabilities) + 5  # logits are known up to a constant
+    return presence, classes, boxes
+
+
+def _agreement(asked, *seen):
+    return float(objects.agreement(*_grid(*seen), asked, directions=_SIDES)[0])
+
+
+def test_agreement_is_the_probability_of_what_was_asked():
+    red_0, blue_1 = {"shape": 0, "colour": 0}, {"shape": 1, "colour": 1}
+    both = Text((red_0, blue_1), ((0, 0, 1),))  # red 0 to the left of blue 1
+    right, wrong = np.log(0.9), np.log(0.05)
+    left, middle = (0, 0, 0.2, 0.5), (1, 1, 0.8, 0.5)
+    assert _agreement(both, left, middle) == pytest.approx(6 * right, abs=1e-3)
+    assert _agreement(both, middle, left) == pytest.approx(6 * right, abs=1e-3)  # whichever is surer
+    # One attribute is another; an object too many; one is missing; the other side.
+    assert _agreement(both, left, (1, 2, 0.8, 0.5)) == pytest.approx(5 * right + wrong, abs=1e-3)
+    assert _agreement(both, left, middle, (2, 2, 0.5, 0.1)) == pytest.approx(6 * right + np.log(0.1), abs=1e-3)
+    assert _agreement(Text((red_0, blue_1)), left) == pytest.approx(3 * right - 7, abs=1e-3)
+    assert _agreement(both, left) == pytest.approx(3 * right - 14, abs=1e-3)  # and so no side of it
+    assert _agreement(both, (0, 0, 0.8, 0.5), (1, 1, 0.2, 0.5)) == pytest.approx(6 * right - 7, abs=1e-3)
+    assert _agreement(Text((red_0,))) == pytest.approx(-7, abs=1e-3)  # an empty picture
+    # Of two that are alike each stands for one, and what is not said costs nothing.
+    assert _agreement(Text((red_0, red_0)), left, (0, 0, 0.8, 0.5)) == pytest.approx(6 * right, abs=1e-3)
+    assert _agreement(Text(({"shape": 0},)), left) == pytest.approx(2 * right, abs=1e-3)

@@ -15,12 +15,13 @@ from flax import nnx
 from PIL import Image
 
 from experiments.text_to_image import config as config_lib
-from experiments.text_to_image import encoders, experiment, measures, painters, runs, texts
-from experiments.text_to_image.systems import attngan, build, clip, damsm, dfgan, system, vae
+from experiments.text_to_image import encoders, experiment, files, judges, measures, painters, runs, texts
+from experiments.text_to_image.systems import attngan, build, clip, damsm, detector, dfgan, system, vae
 from gentoolkit import training
 from gentoolkit.data.fields import Ragged
 from gentoolkit.data.text import Vocabulary
 from gentoolkit.models.autoencoder import Posterior
+from gentoolkit.models.detector import Grid
 from gentoolkit.models.text.recurrent import Encoded
 from gentoolkit.models.text_to_image.damsm import Seen
 from tests.training import interruption, scale
@@ -294,8 +295,47 @@ def test_a_painter_in_one_file_paints_as_its_run_does(trained, tmp_path):
     with pytest.raises(ValueError, match="truncation must be from 0 to 1"):
         painters.noise(painter, 1, seed=0, truncation=2.0)
     (tmp_path / "other.npz").write_bytes(b"no file of arrays")
-    with pytest.raises(ValueError, match=r"other.npz is not a painter that .export. wrote"):
+    with pytest.raises(ValueError, match=r"other.npz is not a file that .export. wrote"):
         painters.load(tmp_path / "other.npz")
+
+
+def test_a_detector_in_one_file_sees_what_it_saw_and_is_no_painter(tmp_path):
+    config = _tiny("detector_scenes32", **{"detector.width": 4, "detector.num_blocks": 1})
+    network = nnx.jit(lambda: detector.network(config, nnx.Rngs(0))["detector"])()
+    network.eval()
+    files.write(tmp_path / "judge.npz", config, {"detector": network}, {})
+    judge, images = judges.load(tmp_path / "judge.npz"), np.random.default_rng(0).uniform(-1, 1, (3, 16, 16, 3))
+    images = images.astype(np.float32)
+    for one, other in zip(
+        jax.tree.leaves(detector.grid(judge.models, images)),
+        jax.tree.leaves(detector.grid({"detector": network}, images)),
+        strict=True,
+    ):
+        np.testing.assert_allclose(one, other, atol=2e-2)  # weights of half precision
+    with pytest.raises(ValueError, match="judge.npz holds a detector, which does not paint"):
+        painters.load(tmp_path / "judge.npz")
+
+
+@pytest.mark.fast
+def test_of_several_pictures_the_one_that_shows_what_is_said(monkeypatch):
+    """Of three candidates the second has a red circle above a blue square, the third the same upside down."""
+    presence = np.full((3, 2), 9.0)
+    presence[0, 1] = -9.0
+    boxes = np.array([[0.4, 0.1, 0.6, 0.3], [0.4, 0.7, 0.6, 0.9]])[None].repeat(3, 0)
+    kinds = {name: np.zeros((3, 2, len(known))) for name, (_, known) in detector.KINDS.items()}
+    for name, classes in (("shape", (0, 1)), ("colour", (0, 2))):
+        for row, order in ((0, (0, 1)), (1, (0, 1)), (2, (1, 0))):
+            kinds[name][row, order, classes] = 9.0
+    monkeypatch.setattr(judges.detector, "grid", lambda models, images: Grid(presence, kinds, boxes))
+    judge, images = judges.Judge("judge", config_lib.get_config("detector_scenes32"), {}), np.zeros((1, 3, 2, 2, 3))
+    for text, best in (
+        ("a red circle above a blue square", 1),
+        ("a red circle below a blue square", 2),
+        ("a red circle", 0),
+    ):
+        assert judges.best(judge, images, text).tolist() == [best], text
+    with pytest.raises(ValueError, match="No shape is named"):
+        judges.best(judge, images, "a red dog")
 
 
 def test_an_encoder_that_is_missing_or_another(trained, tmp_path, monkeypatch):

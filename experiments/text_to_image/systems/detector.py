@@ -13,7 +13,7 @@ from experiments.text_to_image.systems.system import Models, System, mean
 from gentoolkit import training
 from gentoolkit.data import scenes
 from gentoolkit.evaluation import objects
-from gentoolkit.models.detector import Detector
+from gentoolkit.models.detector import Detector, Grid
 from gentoolkit.objectives import detection
 from gentoolkit.training import Player
 
@@ -62,9 +62,8 @@ def detecting(models: Models, batch, turn):
     images = batch["image"]
     scale = jax.random.uniform(key_scale, (len(images), 1, 1, 1), minval=0.8, maxval=1.1)
     images = jnp.clip(images * scale + 0.06 * jax.random.normal(key_noise, images.shape), -1.0, 1.0)
-    grid = models["detector"](images)
     found = detection.on_grid(
-        *grid,
+        *models["detector"](images),
         true_classes={name: batch[column].values for name, (column, _) in KINDS.items()},
         true_boxes=batch["boxes"].values,
         valid=batch["boxes"].valid,
@@ -76,13 +75,16 @@ def detecting(models: Models, batch, turn):
 
 def look(models: Models, images: np.ndarray, *, batch_size: int = 200) -> list[objects.Found]:
     """What a trained detector finds in pictures `[n, h, w, 3]` in [-1, 1]."""
-    found: list[objects.Found] = []
+    return objects.decode(*grid(models, images, batch_size=batch_size))
+
+
+def grid(models: Models, images: np.ndarray, *, batch_size: int = 200) -> Grid:
+    """What a trained detector says of each cell of pictures `[n, h, w, 3]` in [-1, 1]."""
+    parts = []
     for start in range(0, len(images), batch_size):
-        part = images[start : start + batch_size]
-        filled = np.concatenate([part, np.repeat(part[:1], batch_size - len(part), axis=0)])
-        grid = jax.tree.map(np.asarray, _look(models, filled))
-        found += objects.decode(*grid)[: len(part)]
-    return found
+        rows = np.minimum(np.arange(start, start + batch_size), len(images) - 1)  # the last batch is filled up
+        parts.append(_look(models, images[rows]))
+    return jax.tree.map(lambda *columns: np.concatenate(columns)[: len(images)], *parts)
 
 
 _look = training.jit(lambda models, images: models["detector"](images))

@@ -1,0 +1,70 @@
+"""Detectors of objects as judges: which of several pictures shows most of what its text says."""
+
+import pathlib
+from typing import Any, NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from experiments.text_to_image import files, runs
+from experiments.text_to_image.systems import detector
+from gentoolkit import training
+from gentoolkit.data import scenes
+from gentoolkit.evaluation import objects
+
+
+class Judge(NamedTuple):
+    """A trained detector.
+
+    Attributes:
+      name: where it comes from.
+      config: of its run.
+      models: the detector.
+    """
+
+    name: str
+    config: ConfigDict
+    models: dict[str, Any]
+
+
+def shipped() -> list[str]:
+    """The presets of which a detector is shipped."""
+    return list(files.shipped(("detector",)))
+
+
+def load(source: str | pathlib.Path) -> Judge:
+    """Loads a detector: from the folder of a run, a file that `export` wrote, or the name of one that is shipped.
+
+    Raises:
+      FileNotFoundError: there is no such folder.
+      ValueError: it holds none.
+    """
+    known = files.shipped(("detector",))
+    path = known.get(str(source), pathlib.Path(source))
+    if path.suffix != ".npz":
+        config = runs.read_config(path, systems=("detector",))
+        return Judge(str(path), config, training.load(path, lambda rngs: detector.network(config, rngs)))
+    config, arrays, _ = files.read(path)
+    if config.system != "detector":
+        raise ValueError(f"{path} holds a {config.system}; a detector is needed.")
+    return Judge(path.stem, config, training.load(arrays, lambda rngs: detector.network(config, rngs)))
+
+
+def best(judge: Judge, images: np.ndarray, text: str) -> np.ndarray:
+    """Chooses among pictures of one text.
+
+    Args:
+      judge: a detector of pictures of their size.
+      images: `[n, k, h, w, 3]` in [-1, 1], k candidates of each of n pictures.
+      text: that they are of.
+
+    Returns:
+      `[n]` which candidate shows most of what the text says (`objects.agreement`).
+
+    Raises:
+      ValueError: the text names no shape that the detector knows.
+    """
+    asked = scenes.read(text)
+    flat = images.reshape(-1, *images.shape[2:])
+    found = objects.agreement(*detector.grid(judge.models, flat), asked, directions=detector.DIRECTIONS)
+    return found.reshape(images.shape[:2]).argmax(1)
