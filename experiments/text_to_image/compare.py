@@ -10,13 +10,15 @@ reach at best and at worst. Several runs of one system (seeds) become one row, m
 
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from absl import app, flags
 
 from experiments.text_to_image import data, encoders, measures, painters
+from experiments.text_to_image import judges as judges_lib
 from experiments.text_to_image.encoders import Pretrained
+from experiments.text_to_image.judges import Judge
 from experiments.text_to_image.measures import Judges
 from experiments.text_to_image.painters import Painter
 from gentoolkit import report, study
@@ -32,6 +34,8 @@ _CLIP = flags.DEFINE_string("clip", "", "Folder of a mini-CLIP's run, an encoder
 _ENCODER = flags.DEFINE_string("encoder", "", "Folder of the damsm run that measures; that of the first run if empty.")
 _DATA_DIR = flags.DEFINE_string("data_dir", "", "Folder of the data; that of the first run if empty.")
 _TEXTS = flags.DEFINE_integer("texts", 1000, "Held-out texts, of as many pictures.", lower_bound=2)
+_BEST_OF = flags.DEFINE_integer("best_of", 1, "Also measures the best of so many pictures, by --judge.", lower_bound=1)
+_JUDGE = flags.DEFINE_string("judge", "", "A detector that chooses; another run than --detector, which measures.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the results.", required=True)
 _ROWS, _TWICE = 12, 200
 _COLUMNS = {
@@ -76,6 +80,35 @@ class Texts:
             images, again, self.images, judges, texts=self.said, tokens=self.tokens, lengths=self.lengths,
             encoded=self.encoded,
         )  # fmt: skip
+
+
+class Column(NamedTuple):
+    """A painter, or the best of several of its pictures.
+
+    Attributes:
+      label: its row in the table.
+      painter: that paints.
+      best_of: candidates of each picture.
+      judge: chooses among them.
+    """
+
+    label: str
+    painter: Painter
+    best_of: int = 1
+    judge: Judge | None = None
+
+    def paint(self, of: Texts, *, seed: int = 0, num: int | None = None) -> np.ndarray:
+        """Paints a picture of each of the first texts, `[num, h, w, 3]` in [-1, 1]."""
+        painter = self.painter
+        encoded = encoders.encode_texts(painter.text, of.tokens[:num], of.lengths[:num])
+        drawn = [
+            measures.paint(painter.system, painter.models, encoded, seed=seed + 1000 * candidate)
+            for candidate in range(self.best_of)
+        ]
+        if self.judge is None:
+            return drawn[0]
+        candidates = np.stack(drawn, axis=1)
+        return candidates[range(len(candidates)), judges_lib.best(self.judge, candidates, of.said[:num])]
 
 
 def table(rows: Mapping[str, Sequence[Mapping[str, float]]], *, caption: str) -> report.Table:
@@ -127,7 +160,11 @@ def main() -> None:
         )  # fmt: skip
         for split, source in splits.items()
     }
-    by_name = {painter.name: painter for painter in chosen}
+    judge = judges_lib.load(_JUDGE.value) if _BEST_OF.value > 1 else None
+    columns = {painter.name: Column(painter.config.system, painter) for painter in chosen}
+    if judge is not None:
+        name = f", best of {_BEST_OF.value}"
+        columns |= {f"{p.name}{name}": Column(f"{p.config.system}{name}", p, _BEST_OF.value, judge) for p in chosen}
 
     def measure(key: Mapping[str, Any]) -> dict[str, float]:
         of = texts[key["texts"]]
@@ -136,11 +173,12 @@ def main() -> None:
         if key["run"] == "texts exchanged":
             turned = np.roll(of.images, 1, axis=0)
             return of.measured(turned, turned[:_TWICE], judges)
-        painter = by_name[key["run"]]
-        return of.measured(*_pictures(painter, of), judges)
+        column = columns[key["run"]]
+        return of.measured(column.paint(of), column.paint(of, seed=1, num=_TWICE), judges)
 
-    keys = [{"run": run, "texts": split} for split in texts for run in ("real pictures", "texts exchanged", *by_name)]
+    keys = [{"run": run, "texts": split} for split in texts for run in ("real pictures", "texts exchanged", *columns)]
     settings = {"encoder": where, "detector": _DETECTOR.value, "clip": _CLIP.value, "num_texts": _TEXTS.value}
+    settings |= {"judge": _JUDGE.value} if judge is not None else {}
     folder = pathlib.Path(_WORKDIR.value)
     cells = study.complete(folder / "results.jsonl", keys, measure, config=settings)
     blocks: list[report.Block] = []
@@ -148,13 +186,13 @@ def main() -> None:
         rows: dict[str, list[Mapping[str, float]]] = {}
         for cell in cells:
             if cell["texts"] == split:
-                name = by_name[cell["run"]].config.system if cell["run"] in by_name else cell["run"]
+                name = columns[cell["run"]].label if cell["run"] in columns else cell["run"]
                 rows.setdefault(name, []).append(cell)
         caption = f"{len(texts[split].tokens)} texts, {split}; one run: ± its standard error, several: ± deviation"
         made = table(rows, caption=caption)
         print(f"\n{made.markdown()}")
         blocks += [made]
-        blocks.append(_sheet(chosen, texts[split]))
+        blocks.append(_sheet(columns, texts[split]))
     report.write_text(folder / "compare.md", "\n".join(b.markdown() for b in blocks if isinstance(b, report.Table)))
     if captioned.credit:
         blocks.append(report.notes(captioned.credit))
@@ -164,22 +202,12 @@ def main() -> None:
     print(f"Page: {page}")
 
 
-def _pictures(painter: Painter, of: Texts) -> tuple[np.ndarray, np.ndarray]:
-    encoded = encoders.encode_texts(painter.text, of.tokens, of.lengths)
-    images = measures.paint(painter.system, painter.models, encoded, seed=0)
-    few = Encoded(*(column[:_TWICE] for column in encoded))
-    return images, measures.paint(painter.system, painter.models, few, seed=1)
-
-
-def _sheet(chosen: Sequence[Painter], of: Texts) -> report.Block:
+def _sheet(columns: Mapping[str, Column], of: Texts) -> report.Block:
     num = min(_ROWS, len(of.tokens))
-    columns = [measures.unit(of.images[:num])]
-    for painter in chosen:
-        encoded = encoders.encode_texts(painter.text, of.tokens[:num], of.lengths[:num])
-        columns.append(measures.unit(measures.paint(painter.system, painter.models, encoded, seed=0)))
-    heads = ["real", *(f"{painter.config.system}: {pathlib.Path(painter.name).name}" for painter in chosen)]
+    painted = [measures.unit(of.images[:num]), *(measures.unit(one.paint(of, num=num)) for one in columns.values())]
+    heads = ["real", *(f"{one.label}: {pathlib.Path(one.painter.name).name}" for one in columns.values())]
     return report.sheet(
-        list(zip(*columns, strict=True)), columns=heads, labels=of.said[:num],
+        list(zip(*painted, strict=True)), columns=heads, labels=of.said[:num],
         caption=f"The first {num} texts ({of.name})",
     )  # fmt: skip
 

@@ -1,8 +1,10 @@
 """Detectors of objects as judges: which of several pictures shows most of what its text says."""
 
 import pathlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -50,21 +52,25 @@ def load(source: str | pathlib.Path) -> Judge:
     return Judge(path.stem, config, training.load(arrays, lambda rngs: detector.network(config, rngs)))
 
 
-def best(judge: Judge, images: np.ndarray, text: str) -> np.ndarray:
-    """Chooses among pictures of one text.
+def best(judge: Judge, images: np.ndarray, texts: Sequence[str]) -> np.ndarray:
+    """Chooses among pictures of the same texts.
 
     Args:
       judge: a detector of pictures of their size.
       images: `[n, k, h, w, 3]` in [-1, 1], k candidates of each of n pictures.
-      text: that they are of.
+      texts: `n`, what each picture is to show.
 
     Returns:
-      `[n]` which candidate shows most of what the text says (`objects.agreement`).
+      `[n]` which candidate shows most of what its text says (`objects.agreement`).
 
     Raises:
-      ValueError: the text names no shape that the detector knows.
+      ValueError: a text names no shape that the detector knows.
     """
-    asked = scenes.read(text)
-    flat = images.reshape(-1, *images.shape[2:])
-    found = objects.agreement(*detector.grid(judge.models, flat), asked, directions=detector.DIRECTIONS)
-    return found.reshape(images.shape[:2]).argmax(1)
+    asked = [scenes.read(text) for text in texts]
+    cells = detector.grid(judge.models, images.reshape(-1, *images.shape[2:]))
+    cells = jax.tree.map(lambda x: x.reshape(*images.shape[:2], *x.shape[1:]), cells)
+    found = np.empty(len(images), np.int64)
+    for row, one in enumerate(asked):
+        own = jax.tree.map(lambda x, row=row: x[row], cells)
+        found[row] = objects.agreement(*own, one, directions=detector.DIRECTIONS).argmax()
+    return found

@@ -74,7 +74,7 @@ def main() -> None:
         kept = np.zeros(count, int)
         if judge is not None:
             try:
-                kept = judges.best(judge, candidates, text)
+                kept = judges.best(judge, candidates, [text] * count)
             except ValueError as error:
                 told.append(f"Not judged: {error}")
         images.append(candidates[range(count), kept])

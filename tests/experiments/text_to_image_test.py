@@ -333,9 +333,9 @@ def test_of_several_pictures_the_one_that_shows_what_is_said(monkeypatch):
         ("a red circle below a blue square", 2),
         ("a red circle", 0),
     ):
-        assert judges.best(judge, images, text).tolist() == [best], text
+        assert judges.best(judge, images, [text]).tolist() == [best], text
     with pytest.raises(ValueError, match="No shape is named"):
-        judges.best(judge, images, "a red dog")
+        judges.best(judge, images, ["a red dog"])
 
 
 def test_an_encoder_that_is_missing_or_another(trained, tmp_path, monkeypatch):
