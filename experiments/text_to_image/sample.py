@@ -10,7 +10,7 @@ r"""Paints pictures of texts: by a small painter that is shipped, by a trained r
 
 The shipped painter paints scenes of one or two objects: circles, squares, triangles, stars, crosses, diamonds, hearts
 and rings in eight colours, small or large, striped or dotted, above, below, to the left or to the right of each other.
-It paints 16 candidates of each picture, of which a detector of objects keeps the one that shows most of what the text
+It paints 64 candidates of each picture, of which a detector of objects keeps the one that shows most of what the text
 says; `--best_of` and `--judge` do so for other painters of scenes.
 
 FOLDER gets 0000.png, 0001.png, ... in the order of texts, then seeds; sheet.png, all of them, a row for each text; and
@@ -40,10 +40,11 @@ _NUM_SEEDS = flags.DEFINE_integer("num_seeds", 4, "Pictures of each text.", lowe
 _SEED = flags.DEFINE_integer("seed", 0, "Of the noise; every text gets the same.", lower_bound=0)
 _TRUNCATION = flags.DEFINE_float("truncation", 0.0, "0: noise as in training; else within 2 deviations, times this.")
 _BEST_OF = flags.DEFINE_integer(
-    "best_of", 0, "Candidates of each picture, of which a judge keeps one; 0: 16 by a shipped painter, else 1.",
+    "best_of", 0, "Candidates of each picture, of which a judge keeps one; 0: 64 by a shipped painter, else 1.",
     lower_bound=0,
 )  # fmt: skip
 _JUDGE = flags.DEFINE_string("judge", "", "Folder of a detector's run, or a file of one; the shipped one if empty.")
+_CANDIDATES = 64
 _LARGEST = 2_000  # pictures of one page
 
 
@@ -59,7 +60,7 @@ def main() -> None:
     if not source:
         raise app.UsageError("No painter is shipped; give --run.")
     painter = painters.load(source, encoder=_ENCODER.value)
-    best_of = _BEST_OF.value or (16 if painter.name in known else 1)
+    best_of = _BEST_OF.value or (_CANDIDATES if painter.name in known else 1)
     judge = _judge(painter) if best_of > 1 else None
     encoded, told = painter.read(said)
     count = _NUM_SEEDS.value
