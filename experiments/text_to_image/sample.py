@@ -27,6 +27,7 @@ from PIL import Image
 
 from experiments.text_to_image import judges, measures, painters, texts
 from gentoolkit import report, study
+from gentoolkit.data import scenes
 from gentoolkit.models.text.recurrent import Encoded
 from gentoolkit.training import launch
 
@@ -75,6 +76,9 @@ def main() -> None:
         kept = np.zeros(count, int)
         if judge is not None:
             try:
+                asked, most = len(scenes.read(text).objects), painter.config.max_objects
+                if asked > most:
+                    told.append(f"{text!r} asks for {asked} objects; {painter.name} has learned scenes of {most} at most.")
                 kept = judges.best(judge, candidates, [text] * count)
             except ValueError as error:
                 told.append(f"Not judged: {error}")
