@@ -78,7 +78,7 @@ def main() -> None:
             try:
                 asked, most = len(scenes.read(text).objects), painter.config.max_objects
                 if asked > most:
-                    told.append(f"{text!r} asks for {asked} objects; {painter.name} has learned scenes of {most} at most.")
+                    told.append(f"{text!r} asks for {asked} objects; {painter.name} has learned at most {most}.")
                 kept = judges.best(judge, candidates, [text] * count)
             except ValueError as error:
                 told.append(f"Not judged: {error}")
