@@ -59,6 +59,9 @@ class Captioned(NamedTuple):
         return self.train.fields["captions"].shape[1]
 
 
+_DRAWN = ("scenes", "openmoji")
+
+
 def load(config: ConfigDict, *, vocabulary: Vocabulary | None = None) -> Captioned:
     """Loads the data set of a configuration.
 
@@ -69,9 +72,15 @@ def load(config: ConfigDict, *, vocabulary: Vocabulary | None = None) -> Caption
 
     Raises:
       FileNotFoundError: a folder or a file of it is missing.
-      ValueError: an unknown data set, or sizes that cannot be.
+      ValueError: an unknown data set, sizes that cannot be, or a folder where the data are drawn.
     """
-    return study.choose("config.dataset", config.dataset, _SOURCES)(config, vocabulary)
+    source = study.choose("config.dataset", config.dataset, _SOURCES)
+    if config.data_dir and config.dataset in _DRAWN:
+        raise ValueError(
+            f"{config.dataset} needs no folder, got config.data_dir = {config.data_dir!r}; pictures of your own are "
+            "taken by the presets of folder64."
+        )
+    return source(config, vocabulary)
 
 
 def stream(config: ConfigDict, source: Columns, *columns: str, **part: int) -> pipeline.Stream:

@@ -207,6 +207,14 @@ def test_scenes_are_told_in_their_own_words():
         data.load(config_lib.get_config("vae_scenes32"), vocabulary=Vocabulary(("a",)))
 
 
+@pytest.mark.parametrize("preset", ["damsm_scenes32", "damsm_openmoji64"])
+def test_a_folder_where_the_data_are_drawn_is_refused(preset):
+    config = config_lib.get_config(preset)
+    config.data_dir = "photographs"
+    with pytest.raises(ValueError, match="needs no folder, got config.data_dir = 'photographs'.*folder64"):
+        data.load(config)
+
+
 def test_pictures_of_one_kind_are_no_negatives_of_each_other():
     words, valid = jax.random.normal(jax.random.key(0), (3, 4, 5)), np.ones((3, 4), bool)
     texts = Encoded(words, words[:, 0], valid)
