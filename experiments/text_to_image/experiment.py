@@ -11,7 +11,7 @@ from experiments.text_to_image import config as config_lib
 from experiments.text_to_image import data, encoders, measures, runs
 from experiments.text_to_image.data import Captioned
 from experiments.text_to_image.encoders import Pretrained
-from experiments.text_to_image.systems import build, clip
+from experiments.text_to_image.systems import build, clip, opposites
 from experiments.text_to_image.systems.system import System
 from gentoolkit import report, study, training
 from gentoolkit.data import pipeline
@@ -124,7 +124,12 @@ def _measurements(
         def of_damsm(models, step: int) -> dict[str, float]:
             texts = encoders.encode_texts(models["text"], tokens, lengths)
             seen = encoders.encode_images(models["images"], images)
-            return measures.of_embeddings(seen.picture, texts.sentence, measures.groups_of(tokens))
+            found = measures.of_embeddings(seen.picture, texts.sentence, measures.groups_of(tokens))
+            if config.opposites:
+                turned, has = opposites.exchange(opposites.table(config.opposites, captioned.vocabulary), tokens)
+                wrong = encoders.encode_texts(models["text"], np.asarray(turned), lengths)
+                found |= measures.of_opposites(*(rows[has] for rows in (seen.picture, texts.sentence, wrong.sentence)))
+            return found
 
         return of_damsm
     if config.system == "clip":

@@ -81,6 +81,14 @@ def of_embeddings(images: np.ndarray, texts: np.ndarray, groups: np.ndarray) -> 
     return values
 
 
+def of_opposites(images: np.ndarray, texts: np.ndarray, wrong: np.ndarray) -> dict[str, float]:
+    """How often a picture fits its own text better than the one with the opposite words; one half by chance."""
+    own, other = (np.sum(_directions(images) * _directions(rows), axis=1) for rows in (texts, wrong))
+    hits = own > other
+    error = float(hits.std() / np.sqrt(max(len(hits), 1)))
+    return {"opposites": float(hits.mean()), "opposites_error": error} if len(hits) else {}
+
+
 def groups_of(tokens: np.ndarray) -> np.ndarray:
     """A number for each text, equal where all words are."""
     return np.unique(tokens, axis=0, return_inverse=True)[1].reshape(-1)
@@ -114,6 +122,10 @@ def _accuracy(found, asked, boxes):
         found, asked, kind="shape", num_classes=len(scenes.SHAPES), bound=("shape", "colour"),
         directions=detector.DIRECTIONS, boxes=boxes,
     )  # fmt: skip
+
+
+def _directions(rows: np.ndarray) -> np.ndarray:
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
 def _shares(scores: dict[str, objects.Share]) -> dict[str, float]:

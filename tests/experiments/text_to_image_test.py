@@ -16,7 +16,7 @@ from PIL import Image
 
 from experiments.text_to_image import config as config_lib
 from experiments.text_to_image import encoders, experiment, files, judges, measures, painters, runs, texts
-from experiments.text_to_image.systems import attngan, build, clip, damsm, detector, dfgan, system, vae
+from experiments.text_to_image.systems import attngan, build, clip, damsm, detector, dfgan, opposites, system, vae
 from gentoolkit import training
 from gentoolkit.data.fields import Ragged
 from gentoolkit.data.text import Vocabulary
@@ -53,6 +53,7 @@ def _batch(num=4):
     return {
         "image": jnp.zeros((num, 8, 8, 3)),
         "painters/sentence": jnp.arange(2.0 * num).reshape(num, 2),
+        "painters/wrong": jnp.arange(2.0 * num).reshape(num, 2)[::-1],
         "painters/fake_4": jnp.zeros((num, 4, 4, 3)),
         "painters/fake_8": jnp.zeros((num, 8, 8, 3)),
     }
@@ -90,6 +91,7 @@ def test_discriminator_of_dfgan_takes_mismatched_pairs_of_the_same_pictures():
     batch = {
         "image": jnp.arange(1.0, 5.0)[:, None, None, None] * jnp.ones((4, 2, 2, 3)),
         "generator/sentence": jnp.arange(1.0, 5.0)[:, None] * jnp.ones((4, 2)),
+        "generator/wrong": jnp.array([2.0, 3.0, 4.0, 1.0])[:, None] * jnp.ones((4, 2)),
         "generator/fake": jnp.zeros((4, 2, 2, 3)),
     }
     judge = Told(None, None)
@@ -113,6 +115,52 @@ def test_damsm_loses_log_b_four_times_where_nothing_is_known():
         for rows in both:
             np.testing.assert_allclose(rows, math.log(3), rtol=1e-5)
     assert float(total) == pytest.approx(4 * math.log(3), rel=1e-5)
+
+
+@pytest.mark.fast
+def test_opposites_are_exchanged_both_ways_and_all_other_words_stay():
+    vocabulary = Vocabulary(("a", "above", "below", "left", "right"))
+    np.testing.assert_array_equal(opposites.table("above below, left right", vocabulary), [0, 1, 2, 4, 3, 6, 5])
+    for pairs in ("above", "above below left", "above below, below left", " , "):
+        with pytest.raises(ValueError, match="config.opposites must be pairs like"):
+            opposites.table(pairs, vocabulary)
+    with pytest.raises(ValueError, match="opposites: 'over' is no word"):
+        opposites.table("above over", vocabulary)
+
+
+@pytest.mark.fast
+def test_every_second_wrong_sentence_is_its_own_with_the_opposite_word():
+    def text(tokens, lengths):
+        return Encoded(None, tokens[:, :1] + 100.0, None)
+
+    tokens = jnp.array([[2, 3], [2, 4], [5, 6], [5, 5]])
+    sentence = tokens[:, :1] + 0.5
+    batch, opposite = {"caption": Ragged(tokens, jnp.full(4, 2))}, np.array([0, 1, 3, 2, 4, 5, 6])
+    found = opposites.wrong({"text": text}, batch, sentence, opposite)
+    np.testing.assert_array_equal(found[:, 0], [103.0, 5.5, 5.5, 2.5])  # row 2 has no opposite: it takes the next
+    np.testing.assert_array_equal(opposites.wrong({}, batch, sentence, None)[:, 0], [2.5, 5.5, 5.5, 2.5])
+
+
+@pytest.mark.fast
+def test_a_text_is_told_from_the_one_with_the_opposite_word():
+    """Sentences are words' own vectors; of two texts one has an opposite, at a right angle to its picture."""
+
+    def text(tokens, lengths):
+        sentence = jnp.eye(5)[tokens[:, 0]] + 0.0 * lengths[:, None]
+        return Encoded(sentence[:, None], sentence, jnp.ones((len(tokens), 1), bool))
+
+    pictures = Seen(jnp.eye(5)[jnp.array([[2], [4]])], jnp.eye(5)[jnp.array([2, 4])])
+    options = config_lib.get_config().damsm
+    batch = {"caption": Ragged(jnp.array([[2], [4]]), jnp.array([1, 1])), "image": jnp.zeros((2, 1))}
+    models = {"text": text, "images": lambda images: pictures}
+    opposite = np.array([0, 1, 3, 2, 4])
+    plain, _ = damsm.matching(models, batch, None, options=options)
+    loss, metrics = damsm.matching(models, batch, None, options=options, opposite=opposite)
+    told = math.log1p(math.exp(-options.gamma_3))  # cosines 1 and 0
+    assert float(metrics["opposites"]) == pytest.approx(told, rel=1e-4) and float(metrics["right"]) == 1.0
+    assert float(loss - plain) == pytest.approx(told, abs=1e-6)
+    found = measures.of_opposites(np.eye(3)[:2], np.eye(3)[[0, 0]], np.eye(3)[[1, 1]])
+    assert found["opposites"] == 0.5
 
 
 @pytest.mark.fast
@@ -396,7 +444,9 @@ def test_the_command_that_samples(trained, tmp_path):
 @pytest.mark.fast
 def test_objectives_of_the_other_systems_have_finite_slopes():
     """By shapes alone: what compiles them whole are the tests marked slow."""
-    config = _tiny("attngan_scenes32", **{"attngan.width": 4, "attngan.judge_width": 4, "vae.width": 4})
+    config = _tiny(
+        "attngan_scenes32", **{"attngan.width": 4, "attngan.judge_width": 4, "vae.width": 4, "opposites": "a b"}
+    )
     vocabulary = Vocabulary(("a", "b"))
     made = encoders.networks(config, vocabulary, nnx.Rngs(0))
     for module in made.values():

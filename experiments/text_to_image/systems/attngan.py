@@ -9,8 +9,8 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from experiments.text_to_image.encoders import Pretrained
-from experiments.text_to_image.systems import damsm
-from experiments.text_to_image.systems.system import Models, System, encode, mean, next_rows
+from experiments.text_to_image.systems import damsm, opposites
+from experiments.text_to_image.systems.system import Models, System, encode, mean
 from gentoolkit.models.text.recurrent import Encoded
 from gentoolkit.models.text_to_image import attngan
 from gentoolkit.objectives import adversarial, variational
@@ -28,9 +28,10 @@ def system(config: ConfigDict, encoders: Pretrained) -> System:
             condition_dim=options.condition_dim, text_dim=encoders.features,
         )  # fmt: skip
 
+    opposite = opposites.table(config.opposites, encoders.vocabulary)
     sizes = [config.image_size >> level for level in range(options.num_stages)][::-1]
     adam = optax.adam(options.peak, b1=options.b1, b2=options.b2)
-    painters = functools.partial(painting, sizes=sizes, options=options, matching=config.damsm)
+    painters = functools.partial(painting, sizes=sizes, options=options, matching=config.damsm, opposite=opposite)
     frozen: dict[str, nnx.Module] = {"text": encoders.text}
     return System(
         models=models,
@@ -64,7 +65,7 @@ def attention(models: Models, texts: Encoded, noise: jax.Array) -> jax.Array:
     return painted(models, texts, noise).attention[-1]
 
 
-def painting(models: Models, batch, turn, *, sizes, options, matching):
+def painting(models: Models, batch, turn, *, sizes, options, matching, opposite=None):
     """Objective: every size passes for real, alone and with its sentence, and the last fits its words."""
     texts, paint = encode(models, batch), models["paint"]
     noise = jax.random.normal(turn.key, (len(texts.sentence), paint.noise_dim + paint.condition_dim))
@@ -80,20 +81,21 @@ def painting(models: Models, batch, turn, *, sizes, options, matching):
         seen = models["images"](found.images[-1])
         terms["damsm"] = options.damsm * damsm.loss(seen, texts, matching, groups=batch.get("label"))
     handed = {f"fake_{size}": fake for size, fake in zip(sizes, found.images, strict=True)}
-    return sum(terms.values()), terms, handed | {"sentence": texts.sentence}
+    wrong = opposites.wrong(models, batch, texts.sentence, opposite)
+    return sum(terms.values()), terms, handed | {"sentence": texts.sentence, "wrong": wrong}
 
 
 def judging(models: Models, batch, turn, *, sizes):
-    """Objective: for every size, real pictures are told from painted ones, and from those with another's sentence."""
+    """Objective: for every size, real pictures are told from painted ones, and from those with a wrong sentence."""
     del turn
-    sentence, form, losses = batch["painters/sentence"], adversarial.logistic(), {}
+    sentence, wrong = batch["painters/sentence"], batch["painters/wrong"]
+    form, losses = adversarial.logistic(), {}
     real = smaller(batch["image"], sizes)
     for size in sizes:
         judge = models[f"judge_{size}"]
         seen, fake = judge.look(real[size]), judge.look(batch[f"painters/fake_{size}"])
-        others = next_rows(sentence)
         positive = [judge.judge_alone(seen), judge.judge(seen, sentence)]
-        negative = [judge.judge_alone(fake), judge.judge(fake, sentence), judge.judge(seen, others)]
+        negative = [judge.judge_alone(fake), judge.judge(fake, sentence), judge.judge(seen, wrong)]
         # Means of both kinds of truth and of the three kinds of untruth, as in the public code.
         loss = sum(mean(form.real(logits)) for logits in positive) / 2
         losses[f"loss_{size}"] = loss + sum(mean(form.fake(logits)) for logits in negative) / 3

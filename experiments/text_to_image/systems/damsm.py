@@ -1,14 +1,20 @@
-"""DAMSM: encoders of texts and pictures, trained until each text finds its picture by words and as a whole."""
+"""DAMSM: encoders of texts and pictures, trained until each text finds its picture by words and as a whole.
+
+Where words have opposites (`opposites`), each sentence that has one must also fit its picture better than the same text
+with the opposite word does; that is not in AttnGAN.
+"""
 
 import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
 from ml_collections import ConfigDict
 
 from experiments.text_to_image import encoders
+from experiments.text_to_image.systems import opposites
 from experiments.text_to_image.systems.system import Models, System, encode, mean
 from gentoolkit import training
 from gentoolkit.data.text import Vocabulary
@@ -29,7 +35,8 @@ def system(config: ConfigDict, vocabulary: Vocabulary) -> System:
     which kind a picture is, other pictures of that kind are neither right nor wrong.
 
     Raises:
-      ValueError: Inception is asked for without a file of its weights, or the file is another's.
+      ValueError: Inception is asked for without a file of its weights, or the file is another's; or
+        `config.opposites` are no pairs of words.
     """
     options = config.damsm
     initial = None
@@ -56,7 +63,8 @@ def system(config: ConfigDict, vocabulary: Vocabulary) -> System:
     if options.images == "inception":
         adam = optax.multi_transform({"learns": adam, "stays": optax.set_to_zero()}, part)
     optimizer = optax.chain(optax.masked(optax.clip_by_global_norm(options.clip_norm), of_text), adam)
-    objective = functools.partial(matching, options=options)
+    opposite = opposites.table(config.opposites, vocabulary)
+    objective = functools.partial(matching, options=options, opposite=opposite)
     return System(
         models=lambda rngs: encoders.networks(config, vocabulary, rngs),
         players={"encoders": Player(objective, optimizer)},
@@ -70,14 +78,31 @@ def columns(config: ConfigDict) -> tuple[str, ...]:
     return ("label",) if config.dataset in ("cub", "flowers") else ()
 
 
-def matching(models: Models, batch, turn, *, options):
-    """Objective: both cross-entropies, of words with regions and of sentences with pictures."""
+def matching(models: Models, batch, turn, *, options, opposite: np.ndarray | None = None):
+    """Objective: both cross-entropies, of words with regions and of sentences with pictures.
+
+    With `opposite` also how surely a sentence is told from the one with the opposite words.
+    """
     del turn
     texts, pictures = encode(models, batch), models["images"](batch["image"])
     terms = scores(pictures, texts, options, groups=batch.get("label"))
     losses = {name: mean(both.rows) + mean(both.columns) for name, both in terms.items()}
     hits = jnp.mean((terms["sentences"].rows < jnp.log(2.0)).astype(jnp.float32))  # surer of its own than of the rest
-    return sum(losses.values()), losses | {"sure": hits}
+    metrics = losses | {"sure": hits}
+    if opposite is not None:
+        tokens, lengths = batch["caption"]
+        turned, has = opposites.exchange(opposite, tokens)
+        wrong = models["text"](turned, lengths).sentence
+        logits = options.gamma_3 * (_agreement(pictures.picture, texts.sentence) - _agreement(pictures.picture, wrong))
+        losses["opposites"] = jnp.sum(jnp.where(has, jax.nn.softplus(-logits), 0)) / jnp.maximum(jnp.sum(has), 1)
+        right = jnp.sum(has & (logits > 0)) / jnp.maximum(jnp.sum(has), 1)
+        metrics |= {"opposites": losses["opposites"], "right": right.astype(jnp.float32)}
+    return sum(losses.values()), metrics
+
+
+def _agreement(a: jax.Array, b: jax.Array) -> jax.Array:
+    """The cosine of each row with the same row of another array, `[b]`."""
+    return jnp.sum(a * b, axis=-1) * jax.lax.rsqrt(jnp.sum(a * a, axis=-1) * jnp.sum(b * b, axis=-1) + 1e-12)
 
 
 def scores(

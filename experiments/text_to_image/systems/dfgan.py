@@ -9,7 +9,8 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from experiments.text_to_image.encoders import Pretrained
-from experiments.text_to_image.systems.system import Models, System, encode, mean, next_rows
+from experiments.text_to_image.systems import opposites
+from experiments.text_to_image.systems.system import Models, System, encode, mean
 from gentoolkit import training
 from gentoolkit.models.text.recurrent import Encoded
 from gentoolkit.models.text_to_image import dfgan
@@ -20,6 +21,7 @@ from gentoolkit.training import Player
 def system(config: ConfigDict, encoders: Pretrained) -> System:
     """Builds the system of a configuration."""
     options = config.dfgan
+    opposite = opposites.table(config.opposites, encoders.vocabulary)
     sizes = {"image_size": config.image_size, "width": options.width, "sentence_dim": encoders.features}
 
     def models(rngs: nnx.Rngs) -> dict[str, nnx.Module]:
@@ -32,7 +34,9 @@ def system(config: ConfigDict, encoders: Pretrained) -> System:
     return System(
         models=models,
         players={
-            "generator": Player(painting, adam(options.peak_generator), ("generator",)),
+            "generator": Player(
+                functools.partial(painting, opposite=opposite), adam(options.peak_generator), ("generator",)
+            ),
             "discriminator": Player(
                 functools.partial(judging, options=options), adam(options.peak_discriminator), ("discriminator",)
             ),
@@ -49,13 +53,15 @@ def draw(models: Models, texts: Encoded, noise: jax.Array) -> jax.Array:
     return models["generator"](noise, texts.sentence)
 
 
-def painting(models: Models, batch, turn):
+def painting(models: Models, batch, turn, *, opposite=None):
     """Objective: painted pictures pass for real ones that belong to their text."""
     texts = encode(models, batch)
     noise = jax.random.normal(turn.key, (len(texts.sentence), models["generator"].noise_dim))
     fake = draw(models, texts, noise)
     logits = models["discriminator"](fake, texts.sentence)
-    return mean(adversarial.generator(adversarial.hinge(), logits)), {}, {"fake": fake, "sentence": texts.sentence}
+    handed = {"fake": fake, "sentence": texts.sentence}
+    handed["wrong"] = opposites.wrong(models, batch, texts.sentence, opposite)
+    return mean(adversarial.generator(adversarial.hinge(), logits)), {}, handed
 
 
 def judging(models: Models, batch, turn, *, options):
@@ -64,7 +70,7 @@ def judging(models: Models, batch, turn, *, options):
     judge, sentence = models["discriminator"], batch["generator/sentence"]
     seen = judge.look(batch["image"])
     real = judge.judge(seen, sentence)
-    other = judge.judge(seen, next_rows(sentence))
+    other = judge.judge(seen, batch["generator/wrong"])
     fake = judge(batch["generator/fake"], sentence)
     weight = options.mismatched
     loss = mean(adversarial.discriminator(adversarial.hinge(), real, fake, other, weights=(weight, weight)))
