@@ -2,6 +2,7 @@ r"""Every trained system on the same held-out texts: one table, one sheet with a
 
     python -m experiments.text_to_image.compare --runs=runs/vae,runs/dfgan,runs/attngan \
         --detector=runs/detector --clip=runs/clip --workdir=runs/compare
+    python -m experiments.text_to_image.compare --runs=runs/shop --probe=runs/probe --workdir=runs/compare_shop
 
 Measures what `results.jsonl` in the workdir lacks, so an interrupted comparison goes on where it stopped. Writes
 `compare.md` and `compare.html`. Rows of real pictures and of pictures whose texts were exchanged are what a system can
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import app, flags
 
-from experiments.text_to_image import data, encoders, measures, painters
+from experiments.text_to_image import attributes, data, encoders, measures, painters, runs
 from experiments.text_to_image import judges as judges_lib
 from experiments.text_to_image.encoders import Pretrained
 from experiments.text_to_image.judges import Judge
@@ -31,6 +32,7 @@ from gentoolkit.training import launch
 _RUNS = flags.DEFINE_list("runs", None, "Folders of runs that paint.", required=True)
 _DETECTOR = flags.DEFINE_string("detector", "", "Folder of a detector's run; without it no objects are counted.")
 _CLIP = flags.DEFINE_string("clip", "", "Folder of a mini-CLIP's run, an encoder that no system was told by.")
+_PROBE = flags.DEFINE_string("probe", "", "Folder of a probe's run, which reads attributes in pictures of a folder.")
 _ENCODER = flags.DEFINE_string("encoder", "", "Folder of the damsm run that measures; that of the first run if empty.")
 _DATA_DIR = flags.DEFINE_string("data_dir", "", "Folder of the data; that of the first run if empty.")
 _TEXTS = flags.DEFINE_integer("texts", 1000, "Held-out texts, of as many pictures.", lower_bound=2)
@@ -49,6 +51,7 @@ _COLUMNS = {
     "r_precision": "R-precision, own encoder",
     "r_precision_clip": "R-precision, mini-CLIP",
     "frechet_detector": "Fréchet, detector's features",
+    "frechet_probe": "Fréchet, probe's features",
     "diversity": "diversity, pixels",
 }
 
@@ -57,9 +60,20 @@ class Texts:
     """The texts of one split, with the pictures that they were written of."""
 
     def __init__(
-        self, name: str, source: Columns, own: Pretrained, vocabulary: Vocabulary, num: int, *, max_objects: int
+        self,
+        name: str,
+        source: Columns,
+        own: Pretrained,
+        vocabulary: Vocabulary,
+        num: int,
+        *,
+        max_objects: int,
+        known: attributes.Known | None = None,
     ):
-        """Takes the first text of each of the first pictures; `max_objects` is of scenes, 0 for other data."""
+        """Takes the first text of each of the first pictures, and the attributes in `known` that their table tells.
+
+        `max_objects` is of scenes, 0 for other data.
+        """
         self.name, num = name, min(num, len(source))
         self.tokens, self.lengths = data.first_texts(source, num)
         self.images = measures.signed(source.select("image").take(np.arange(num))["image"])
@@ -69,6 +83,7 @@ class Texts:
             else data.said(source, vocabulary, num)
         )
         self.encoded = encoders.encode_texts(own.text, self.tokens, self.lengths)
+        self.asked = attributes.asked(source, known, self.num) if known else {}
 
     def first(self, num: int) -> Encoded:
         """The first texts, encoded."""
@@ -78,7 +93,7 @@ class Texts:
         """All figures of pictures of these texts."""
         return measures.of_pictures(
             images, again, self.images, judges, texts=self.said, tokens=self.tokens, lengths=self.lengths,
-            encoded=self.encoded,
+            encoded=self.encoded, asked=self.asked,
         )  # fmt: skip
 
 
@@ -111,9 +126,18 @@ class Column(NamedTuple):
         return candidates[range(len(candidates)), judges_lib.best(self.judge, candidates, of.said[:num])]
 
 
-def table(rows: Mapping[str, Sequence[Mapping[str, float]]], *, caption: str) -> report.Table:
-    """A row for each system, with mean and standard deviation over seeds, or the error of one run's own figure."""
-    shown = [name for name in _COLUMNS if any(name in one for found in rows.values() for one in found)]
+def table(
+    rows: Mapping[str, Sequence[Mapping[str, float]]], *, caption: str, more: Mapping[str, str] | None = None
+) -> report.Table:
+    """A row for each system, with mean and standard deviation over seeds, or the error of one run's own figure.
+
+    Args:
+      rows: figures of each run, by the label of its row.
+      caption: of the table.
+      more: columns beside those that are always looked for, and their heads; they stand first.
+    """
+    heads = {**(more or {}), **_COLUMNS}
+    shown = [name for name in heads if any(name in one for found in rows.values() for one in found)]
     lines: list[list[Any]] = []
     for name, found in rows.items():
         line: list[Any] = [name]
@@ -127,7 +151,7 @@ def table(rows: Mapping[str, Sequence[Mapping[str, float]]], *, caption: str) ->
             else:
                 line.append(f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}")
         lines.append(line)
-    return report.Table(["", *(_COLUMNS[name] for name in shown)], lines, caption=caption)
+    return report.Table(["", *(heads[name] for name in shown)], lines, caption=caption)
 
 
 def main() -> None:
@@ -139,11 +163,18 @@ def main() -> None:
             raise app.UsageError(f"{painter.name} paints other pictures than {first.name}.")
     where = _ENCODER.value or first.config.encoder
     own = encoders.find(where)
-    judges = measures.load_judges(own, detector_run=_DETECTOR.value, clip_run=_CLIP.value)
+    judges = measures.load_judges(
+        own, detector_run=_DETECTOR.value, clip_run=_CLIP.value, probe_run=_PROBE.value,
+        image_size=first.config.image_size,
+    )  # fmt: skip
     if first.config.dataset != "scenes" and _DETECTOR.value:
         raise app.UsageError(f"A detector knows drawn scenes alone, and {first.name} paints {first.config.dataset}.")
+    if _PROBE.value:
+        _ask_for_attributes(first, _PROBE.value)
     first.config.data_dir = _DATA_DIR.value or first.config.data_dir
     captioned = data.load(first.config, vocabulary=own.vocabulary if encoders.are_published(where) else None)
+    if _PROBE.value:
+        attributes.check(attributes.read(pathlib.Path(_PROBE.value)), captioned.attributes, source=_PROBE.value)
     for painter in chosen:
         if painter.vocabulary != captioned.vocabulary:
             raise app.UsageError(f"{painter.name} reads other words than the encoder in {where}.")
@@ -157,6 +188,7 @@ def main() -> None:
             captioned.vocabulary,
             _TEXTS.value,
             max_objects=first.config.max_objects if first.config.dataset == "scenes" else 0,
+            known=captioned.attributes if _PROBE.value else {},
         )  # fmt: skip
         for split, source in splits.items()
     }
@@ -178,6 +210,7 @@ def main() -> None:
 
     keys = [{"run": run, "texts": split} for split in texts for run in ("real pictures", "texts exchanged", *columns)]
     settings = {"encoder": where, "detector": _DETECTOR.value, "clip": _CLIP.value, "num_texts": _TEXTS.value}
+    settings |= {"probe": _PROBE.value} if _PROBE.value else {}
     settings |= {"judge": _JUDGE.value} if judge is not None else {}
     folder = pathlib.Path(_WORKDIR.value)
     cells = study.complete(folder / "results.jsonl", keys, measure, config=settings)
@@ -189,7 +222,9 @@ def main() -> None:
                 name = columns[cell["run"]].label if cell["run"] in columns else cell["run"]
                 rows.setdefault(name, []).append(cell)
         caption = f"{len(texts[split].tokens)} texts, {split}; one run: ± its standard error, several: ± deviation"
-        made = table(rows, caption=caption)
+        real = rows["real pictures"][0]
+        heads = {f"{measures.PROBE}{name}": _head(name, values, real) for name, values in captioned.attributes.items()}
+        made = table(rows, caption=caption, more=heads if _PROBE.value else {})
         print(f"\n{made.markdown()}")
         blocks += [made]
         blocks.append(_sheet(columns, texts[split]))
@@ -200,6 +235,27 @@ def main() -> None:
         folder / "compare.html", *blocks, report.provenance(report.command()), title="Systems on the same texts"
     )
     print(f"Page: {page}")
+
+
+def _ask_for_attributes(painter: Painter, run: str) -> None:
+    """Has the data of a painter's configuration tell the attributes that a probe reads."""
+    if painter.config.dataset != "folder":
+        raise app.UsageError(
+            f"A probe knows pictures of a folder with a table, and {painter.name} paints {painter.config.dataset}."
+        )
+    options = runs.read_config(run, systems=("probe",)).folder
+    painter.config.folder.update({"attributes": options.attributes, "least": options.least})
+
+
+def _head(name: str, values: Sequence[str], real: Mapping[str, float]) -> str:
+    """Of the column of an attribute: how many values are told apart, and what knowing nothing would give."""
+    one = f"{measures.PROBE}{name}"
+    chances = [
+        f"{real[key]:.3f} {what}"
+        for key, what in ((f"{one}_chance", "by chance"), (f"{one}_constant", "by the most frequent"))
+        if key in real
+    ]
+    return f"{name} ({', '.join([f'{len(values)} values', *chances])})"
 
 
 def _sheet(columns: Mapping[str, Column], of: Texts) -> report.Block:

@@ -2,7 +2,8 @@ r"""Configurations of text to picture, chosen as `config.py:SYSTEM_DATA`.
 
 Every value can be set from the command line, e.g. `--config.num_steps=2000 --config.dfgan.gradient_penalty=0`.
 
-Systems: encoders of texts and pictures (`damsm`, `clip`), a `detector` of objects, and what paints: `vae`, `dfgan`,
+Systems: encoders of texts and pictures (`damsm`, `clip`), a `detector` of objects, a
+`probe` of attributes, and what paints: `vae`, `dfgan`,
 `attngan`. What paints needs an encoder: `--config.encoder=` the folder of a damsm run, or one with the published files
 of AttnGAN's encoders.
 
@@ -25,7 +26,7 @@ from gentoolkit.models.text_to_image import attngan
 
 ENCODERS = ("damsm", "clip")
 PAINTERS = ("vae", "dfgan", "attngan")
-SYSTEMS = (*ENCODERS, "detector", *PAINTERS)
+SYSTEMS = (*ENCODERS, "detector", "probe", *PAINTERS)
 _PLACES = {"opposites": "above below, over under, left right"}
 _REAL = {"image_size": 256, "flip": True, "load_scale": 76 / 64, "words_drawn": 18}  # as the authors' code
 DATA = {
@@ -37,10 +38,9 @@ DATA = {
     "flowers256": {"dataset": "flowers", **_REAL, "num_captions": 10},
     "coco256": {"dataset": "coco", **_REAL, "num_captions": 5},
 }
-PRESETS = tuple(
-    f"{system}_{data}" for data in DATA for system in SYSTEMS if system != "detector" or data.startswith("scenes")
-)
-_STEPS = {"damsm": 6000, "clip": 6000, "detector": 6000, "vae": 20000, "dfgan": 20000, "attngan": 20000}
+_ONLY = {"detector": "scenes", "probe": "folder"}  # data that say what these learn
+PRESETS = tuple(f"{system}_{data}" for data in DATA for system in SYSTEMS if data.startswith(_ONLY.get(system, "")))
+_STEPS = {"damsm": 6000, "clip": 6000, "detector": 6000, "probe": 3000, "vae": 20000, "dfgan": 20000, "attngan": 20000}
 # Pictures of a training split: an epoch of the authors.
 _PICTURES = {"cub256": 8855, "flowers256": 7034, "coco256": 82783}
 # Epochs and batches of the authors; encoders are taken after 200 and 100 epochs, as their file names say.
@@ -83,6 +83,8 @@ def get_config(preset: str = "dfgan_scenes32") -> ConfigDict:
                 "texts": "",  # columns of texts, with commas; caption, captions, text or title if empty
                 # Column that says train... and test... or val...; a tenth is for testing where there is none.
                 "split": "split",
+                "attributes": "",  # columns that a probe reads off pictures, with commas
+                "least": 50,  # training pictures of a value; rarer ones are not asked for
                 "missing": "refuse",  # or "leave out": rows whose picture is not there
             },
             **DATA[data],
@@ -119,6 +121,7 @@ def get_config(preset: str = "dfgan_scenes32") -> ConfigDict:
             },
             "clip": {"width": 96, "num_layers": 2, "num_heads": 4, "patch_size": 4, "features": 64, "peak": 1e-3},
             "detector": {"width": 32, "num_blocks": 2, "peak": 2e-3},
+            "probe": {"width": 16, "num_blocks": 2, "peak": 2e-3},
             "vae": {
                 "width": 24,
                 "noise_dim": 48,

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments.text_to_image import vocabularies
+from experiments.text_to_image import attributes, vocabularies
+from experiments.text_to_image.attributes import Known
 from gentoolkit import study
 from gentoolkit.data import (
     captioned_folder,
@@ -45,6 +46,7 @@ class Captioned(NamedTuple):
       held_out: pictures of combinations that training has not seen; None where nobody knows of any.
       vocabulary: the words behind the numbers in `captions`.
       credit: who is to be named where pictures are shown.
+      attributes: columns of classes, and which of their values are told apart.
     """
 
     train: Columns
@@ -52,6 +54,7 @@ class Captioned(NamedTuple):
     held_out: Columns | None
     vocabulary: Vocabulary
     credit: str = ""
+    attributes: Known = {}
 
     @property
     def max_words(self) -> int:
@@ -145,18 +148,19 @@ def _folder(config: ConfigDict, vocabulary: Vocabulary | None) -> Captioned:
     texts = tuple(filter(None, options.texts.split(","))) or _first("texts", _TEXT_COLUMNS, known, table)
     image = options.image or "{" + _first("image", _FILE_COLUMNS, known, table)[0] + "}"
     words = vocabulary or captioned_folder.read_vocabulary(table, texts=texts, key=key)
+    labels = attributes.names(options.attributes)
 
     def part(split: str | None) -> Columns:
         return captioned_folder.load(
-            root, table, image=image, texts=texts, where=None if split is None else {options.split: split}, key=key,
-            image_size=config.image_size, vocabulary=words, num_captions=config.num_captions,
-            max_words=config.max_words, missing=options.missing,
+            root, table, image=image, texts=texts, labels=labels, key=key,
+            where=None if split is None else {options.split: split}, image_size=config.image_size, vocabulary=words,
+            num_captions=config.num_captions, max_words=config.max_words, missing=options.missing,
         )  # fmt: skip
 
     splits = {str(row.get(options.split)) for row in rows} if options.split in known else set()
     train, test = (_split(splits, *names) for names in (("train",), _TEST_SPLITS))
     if train and test:
-        return Captioned(part(train), part(test), None, words)
+        return _with_attributes(Captioned(part(train), part(test), None, words), labels, options.least)
     if splits:
         print(
             f"{table.name}: its column {options.split!r} does not say train and test; a tenth is for testing.",
@@ -165,7 +169,15 @@ def _folder(config: ConfigDict, vocabulary: Vocabulary | None) -> Captioned:
     whole = part(None)
     if len(whole) < _LEAST:
         raise ValueError(f"{table} has {len(whole)} pictures with texts; at least {_LEAST} are needed.")
-    return Captioned(*columns.split(whole, num_test=max(2, len(whole) // 10)), None, words)
+    found = Captioned(*columns.split(whole, num_test=max(2, len(whole) // 10)), None, words)
+    return _with_attributes(found, labels, options.least)
+
+
+def _with_attributes(found: Captioned, labels: tuple[str, ...], least: int) -> Captioned:
+    known, told = attributes.frequent(found.train, labels, least=least)
+    for line in told:
+        print(line, file=sys.stderr)
+    return found._replace(attributes=known)
 
 
 def _split(splits: set[str], *names: str) -> str | None:

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from experiments.text_to_image import attributes, data, encoders, measures, runs
 from experiments.text_to_image import config as config_lib
-from experiments.text_to_image import data, encoders, measures, runs
 from experiments.text_to_image.data import Captioned
 from experiments.text_to_image.encoders import Pretrained
 from experiments.text_to_image.systems import build, clip, opposites
@@ -87,11 +87,13 @@ def _initial(config: ConfigDict, system: System) -> training.Initial | str | Non
 
 
 def _kept(measure, captioned: Captioned, workdir: pathlib.Path):
-    """An evaluator that also keeps the words of the run, without which its checkpoints cannot be used."""
+    """An evaluator that also keeps words and attributes of the run, without which its checkpoints cannot be used."""
 
     def kept(models, step: int) -> dict[str, float]:
         if jax.process_index() == 0:
             encoders.save_vocabulary(workdir, captioned.vocabulary, captioned.max_words)
+            if captioned.attributes:
+                attributes.save(workdir, captioned.attributes)
         return measure(models, step)
 
     return kept
@@ -117,6 +119,10 @@ def _measurements(
     num = min(_MEASURED if config.image_size <= _LARGE else _MEASURED_LARGE, len(test))
     if config.system == "detector":
         return lambda models, step: measures.of_detector(models, test, num)
+    if config.system == "probe":
+        pictures = measures.signed(test.select("image").take(np.arange(num))["image"])
+        asked = attributes.asked(test, captioned.attributes, num)
+        return lambda models, step: measures.of_probe(models, pictures, asked)
     tokens, lengths = data.first_texts(test, num)
     images = measures.signed(test.select("image").take(np.arange(num))["image"])
     if config.system == "damsm":

@@ -1,26 +1,27 @@
 """What is measured of encoders, of detectors, and of painted pictures."""
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from experiments.text_to_image import attributes, judges, runs
 from experiments.text_to_image import encoders as encoders_lib
-from experiments.text_to_image import judges, runs
 from experiments.text_to_image.encoders import Pretrained
-from experiments.text_to_image.systems import clip, detector
+from experiments.text_to_image.systems import clip, detector, probe
 from experiments.text_to_image.systems.system import System
 from gentoolkit import evaluation, training
 from gentoolkit.data import scenes
 from gentoolkit.data.columns import Columns
-from gentoolkit.evaluation import layout, objects, retrieval, statistics
+from gentoolkit.evaluation import layout, objects, probes, retrieval, statistics
 from gentoolkit.models.text.recurrent import Encoded
 
 _SETS = (64, 1000)  # sizes of the sets in which a text looks for its picture
 _BATCH = 100
+PROBE = "probe_"  # before the name of an attribute that a probe reads
 
 
 class Judges(NamedTuple):
@@ -30,22 +31,28 @@ class Judges(NamedTuple):
       encoders: those by which painters are told of texts.
       detector: models of a detector's run; None where objects are not counted.
       clip: models of a mini-CLIP, which no painter was told by; None for none.
+      probe: models of a probe, which reads attributes; None for none.
     """
 
     encoders: Pretrained
     detector: dict[str, Any] | None = None
     clip: dict[str, Any] | None = None
+    probe: dict[str, Any] | None = None
 
 
-def load_judges(encoders: Pretrained, *, detector_run: str = "", clip_run: str = "") -> Judges:
+def load_judges(
+    encoders: Pretrained, *, detector_run: str = "", clip_run: str = "", probe_run: str = "", image_size: int = 0
+) -> Judges:
     """Loads judges from the folders of their runs; an empty name leaves one out.
 
     Args:
       encoders: loaded.
       detector_run: of a detector, or a file of one (`judges.load`).
       clip_run: of a mini-CLIP of the same words.
+      probe_run: of a probe.
+      image_size: of the pictures that it is to read.
     """
-    found, own = None, None
+    found, own, reading = None, None, None
     if detector_run:
         judge = judges.load(detector_run)
         _check_size(judge.config, encoders.image_size, detector_run)
@@ -57,7 +64,12 @@ def load_judges(encoders: Pretrained, *, detector_run: str = "", clip_run: str =
         if vocabulary != encoders.vocabulary:
             raise ValueError(f"The network in {clip_run} was trained on another vocabulary than the encoder.")
         own = training.load(clip_run, lambda rngs: clip.network(of_clip, vocabulary, length, rngs))
-    return Judges(encoders, found, own)
+    if probe_run:
+        of_probe = runs.read_config(probe_run, systems=("probe",))
+        _check_size(of_probe, image_size or encoders.image_size, probe_run)
+        known = attributes.read(pathlib.Path(probe_run))
+        reading = training.load(probe_run, lambda rngs: probe.network(of_probe, known, rngs))
+    return Judges(encoders, found, own, reading)
 
 
 def signed(pixels: np.ndarray) -> np.ndarray:
@@ -110,6 +122,27 @@ def of_detector(models, test: Columns, num: int) -> dict[str, float]:
         [layout.Layout(np.array([o["shape"] for o in one.objects]), at) for one, at in zip(asked, boxes, strict=True)],
     ]
     return _shares(_accuracy(seen, asked, boxes) | {"lqs_reimpl": layout.quality(*layouts)["lqs_reimpl"]})
+
+
+def of_probe(models, images: np.ndarray, asked: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """How often a probe reads in pictures what was asked of them.
+
+    Args:
+      models: of the probe.
+      images: `[n, h, w, 3]` in [-1, 1].
+      asked: `[n]` for each attribute, the place of its value or -1.
+
+    Returns:
+      By attribute the share and its `_error`, what it would be if the pictures were dealt out at random (`_chance`),
+      and if the value that is asked most often were read in all (`_constant`); nothing where no picture is asked.
+    """
+    read, values = probe.read(models, images), {}
+    for name, places in asked.items():
+        if (places >= 0).any():
+            found = probes.accuracy(read[name], places)
+            values[name], values[f"{name}_error"] = found.value, found.standard_error
+            values[f"{name}_chance"], values[f"{name}_constant"] = found.chance, found.most_frequent
+    return values
 
 
 def of_texts(found: Sequence[objects.Found], texts: Sequence[str]) -> dict[str, objects.Share]:
@@ -175,6 +208,7 @@ def of_pictures(
     tokens: np.ndarray,
     lengths: np.ndarray,
     encoded: Encoded,
+    asked: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, float]:
     """All that is measured of painted pictures.
 
@@ -187,6 +221,7 @@ def of_pictures(
       tokens: `[n, t]` their words.
       lengths: `[n]`.
       encoded: what the encoder makes of them.
+      asked: for a probe, what the texts were written of, as for `of_probe`.
 
     Returns:
       Figures by name, each with its `_error`.
@@ -206,17 +241,21 @@ def of_pictures(
             values |= {"r_precision_clip": other.value, "r_precision_clip_error": other.standard_error}
     if judges.detector is not None:
         values |= _shares(of_texts(detector.look(judges.detector, images), texts))
-        values |= _distance(_features(judges.detector, images), _features(judges.detector, real))
+        values |= _distance("detector", judges.detector, images, real)
+    if judges.probe is not None:
+        read = of_probe(judges.probe, images, asked or {})
+        values |= {f"{PROBE}{name}": value for name, value in read.items()}
+        values |= _distance("probe", judges.probe, images, real)
     apart = np.abs(unit(images[: len(again)]) - unit(again)).mean((1, 2, 3))
     values |= {"diversity": float(apart.mean()), "diversity_error": float(apart.std() / np.sqrt(len(apart)))}
     return values | {"num": float(num)}
 
 
-def _distance(images: np.ndarray, real: np.ndarray) -> dict[str, float]:
-    """Fréchet distance of the detector's features, between as many painted as real pictures."""
-    moments = [_moments(rows) for rows in (images, real)]
-    found = evaluation.frechet_distance(*moments, features_name="detector")
-    return {"frechet_detector": found["frechet_detector"]}
+def _distance(judge: str, models, images: np.ndarray, real: np.ndarray) -> dict[str, float]:
+    """Fréchet distance of the features of a judge, between as many painted as real pictures."""
+    moments = [_moments(_features(models[judge], rows)) for rows in (images, real)]
+    name = f"frechet_{judge}"
+    return {name: evaluation.frechet_distance(*moments, features_name=judge)[name]}
 
 
 def _moments(rows: np.ndarray):
@@ -226,16 +265,16 @@ def _moments(rows: np.ndarray):
     )["moments"]
 
 
-def _features(models, images: np.ndarray, *, batch_size: int = 200) -> np.ndarray:
+def _features(trunk, images: np.ndarray, *, batch_size: int = 200) -> np.ndarray:
     found = []
     for start in range(0, len(images), batch_size):
         part = images[start : start + batch_size]
         filled = np.concatenate([part, np.repeat(part[:1], batch_size - len(part), axis=0)])
-        found.append(np.asarray(_mean_features(models, filled))[: len(part)])
+        found.append(np.asarray(_mean_features({"trunk": trunk}, filled))[: len(part)])
     return np.concatenate(found)
 
 
-_mean_features = training.jit(lambda models, images: jnp.mean(models["detector"].look(images), axis=(1, 2)))
+_mean_features = training.jit(lambda models, images: jnp.mean(models["trunk"].look(images), axis=(1, 2)))
 _DRAWING: dict[Any, Any] = {}
 
 

@@ -1,7 +1,7 @@
 """A small detector: in each cell of a grid, whether an object has its middle there, of which classes, in which box."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -27,16 +27,16 @@ class Grid(NamedTuple):
     boxes: jax.Array
 
 
-class Detector(nnx.Module):
-    """Convolutions down to a grid of 8 x 8 cells, residual blocks, and one linear map in each cell.
+class Trunk(nnx.Module):
+    """Convolutions down to a grid of 8 x 8 cells, and residual blocks there; what reads the cells is added to it.
 
     Attributes:
-      features: channels of the grid, behind which `look` stops.
+      features: channels of the grid.
+      grid_size: its cells along each side.
     """
 
     def __init__(
         self,
-        classes: Mapping[str, int],
         *,
         image_size: int = 32,
         width: int = 32,
@@ -48,11 +48,10 @@ class Detector(nnx.Module):
         """Makes the layers.
 
         Args:
-          classes: how many classes there are of each kind.
           image_size: height and width of the images; `grid_size` times a power of two.
           width: channels at full size, doubled by each halving, up to four times as many.
           num_blocks: residual blocks of the grid.
-          grid_size: cells along each side; two objects need middles in different cells.
+          grid_size: cells along each side.
           channels: of the images.
           rngs: of the initial weights.
 
@@ -66,7 +65,7 @@ class Detector(nnx.Module):
             )
         widths = [width * min(2**level, 4) for level in range(halvings + 1)]
         he = nnx.initializers.he_normal()
-        self.grid_size, self.kinds, self.features = grid_size, tuple(classes.items()), widths[-1]
+        self.grid_size, self.features = grid_size, widths[-1]
         self.first = Convolution(channels, width, 3, kernel_init=he, rngs=rngs)
         self.down = nnx.List(
             Convolution(a, b, 4, strides=2, padding=1, kernel_init=he, rngs=rngs)
@@ -77,7 +76,34 @@ class Detector(nnx.Module):
             ResidualBlock(widths[-1], norm=normalization.batch, reflect=False, kernel_init=he, rngs=rngs)
             for _ in range(num_blocks)
         )
-        self.last = nnx.Linear(widths[-1], 5 + sum(classes.values()), rngs=rngs)
+
+    def look(self, images: jax.Array) -> jax.Array:
+        """Maps images `[b, h, w, c]` in [-1, 1] to the features `[b, g, g, features]` that are told apart."""
+        x = nnx.relu(self.norms[0](self.first(images)))
+        for convolution, norm in zip(self.down, list(self.norms)[1:], strict=True):
+            x = nnx.relu(norm(convolution(x)))
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+class Detector(Trunk):
+    """A trunk and one linear map in each cell; two objects need middles in different cells."""
+
+    def __init__(self, classes: Mapping[str, int], *, rngs: nnx.Rngs, **sizes: int):
+        """Makes the layers.
+
+        Args:
+          classes: how many classes there are of each kind.
+          rngs: of the initial weights.
+          **sizes: of the trunk.
+
+        Raises:
+          ValueError: as the trunk.
+        """
+        super().__init__(**sizes, rngs=rngs)
+        self.kinds = tuple(classes.items())
+        self.last = nnx.Linear(self.features, 5 + sum(classes.values()), rngs=rngs)
 
     def __call__(self, images: jax.Array) -> Grid:
         """Maps images `[b, h, w, c]` in [-1, 1] to what is seen in each cell."""
@@ -86,17 +112,13 @@ class Detector(nnx.Module):
         edges = jnp.linspace(0.0, 1.0, 2 * self.grid_size + 1)[1::2]
         across, down = jnp.meshgrid(edges, edges)
         middle = jnp.stack([across, down, across, down], axis=-1).reshape(1, -1, 4)
-        classes, at = {}, 5
-        for name, count in self.kinds:
-            classes[name] = x[..., at : at + count]
-            at += count
-        return Grid(x[..., 0], classes, middle + x[..., 1:5])
+        return Grid(x[..., 0], apart(x[..., 5:], self.kinds), middle + x[..., 1:5])
 
-    def look(self, images: jax.Array) -> jax.Array:
-        """Maps images to the features `[b, g, g, features]` that are told apart."""
-        x = nnx.relu(self.norms[0](self.first(images)))
-        for convolution, norm in zip(self.down, list(self.norms)[1:], strict=True):
-            x = nnx.relu(norm(convolution(x)))
-        for block in self.blocks:
-            x = block(x)
-        return x
+
+def apart(logits: jax.Array, kinds: Sequence[tuple[str, int]]) -> dict[str, jax.Array]:
+    """Cuts logits `[..., k]` of several kinds of classes apart, by the name and the number of classes of each."""
+    found, at = {}, 0
+    for name, count in kinds:
+        found[name] = logits[..., at : at + count]
+        at += count
+    return found

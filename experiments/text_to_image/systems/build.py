@@ -5,7 +5,7 @@ from ml_collections import ConfigDict
 from experiments.text_to_image.config import SYSTEMS
 from experiments.text_to_image.data import Captioned
 from experiments.text_to_image.encoders import Pretrained
-from experiments.text_to_image.systems import attngan, clip, damsm, detector, dfgan, vae
+from experiments.text_to_image.systems import attngan, clip, damsm, detector, dfgan, probe, vae
 from experiments.text_to_image.systems.system import System
 from gentoolkit import study
 
@@ -32,6 +32,8 @@ def build(config: ConfigDict, captioned: Captioned, encoders: Pretrained | None)
         return clip.system(config, captioned.vocabulary, captioned.max_words)
     if config.system == "detector":
         return detector.system(config)
+    if config.system == "probe":
+        return probe.system(config, captioned)
     assert encoders is not None
     if config.system == "attngan" and config.attngan.damsm and encoders.images is None:
         raise ValueError(

@@ -3,13 +3,12 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
 from ml_collections import ConfigDict
 
-from experiments.text_to_image.systems.system import Models, System, mean
+from experiments.text_to_image.systems.system import Models, System, disturbed, mean
 from gentoolkit import training
 from gentoolkit.data import scenes
 from gentoolkit.evaluation import objects
@@ -57,13 +56,8 @@ def system(config: ConfigDict) -> System:
 
 def detecting(models: Models, batch, turn):
     """Objective: where objects are, what they are, and their boxes."""
-    # Noise and a change of contrast, so that what a painter blurs a little is still told.
-    key_noise, key_scale = jax.random.split(turn.key)
-    images = batch["image"]
-    scale = jax.random.uniform(key_scale, (len(images), 1, 1, 1), minval=0.8, maxval=1.1)
-    images = jnp.clip(images * scale + 0.06 * jax.random.normal(key_noise, images.shape), -1.0, 1.0)
     found = detection.on_grid(
-        *models["detector"](images),
+        *models["detector"](disturbed(turn.key, batch["image"])),
         true_classes={name: batch[column].values for name, (column, _) in KINDS.items()},
         true_boxes=batch["boxes"].values,
         valid=batch["boxes"].valid,
