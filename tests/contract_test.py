@@ -467,6 +467,7 @@ CONTRACT = {
             "matched": "found asked",
             "relation": "one other",
         },
+        "probes": {"accuracy": "read asked"},
         "retrieval": {"r_precision": "images texts", "recall_at_one": "images texts"},
         "neighbors": {
             "precision_recall": "real generated",

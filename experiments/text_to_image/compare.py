@@ -83,7 +83,7 @@ class Texts:
             else data.said(source, vocabulary, num)
         )
         self.encoded = encoders.encode_texts(own.text, self.tokens, self.lengths)
-        self.asked = attributes.asked(source, known, self.num) if known else {}
+        self.asked = attributes.asked(source, known, num) if known else {}
 
     def first(self, num: int) -> Encoded:
         """The first texts, encoded."""
