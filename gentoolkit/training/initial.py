@@ -79,6 +79,8 @@ def read(
         path = _renamed(name, initial.rename)
         if path is None or (path not in wanted and (path in weights or path in rest)):
             continue  # Left out by the caller, or no weight of what is wanted.
+        if path not in wanted and not jnp.issubdtype(shapes[name].dtype, jnp.floating):
+            continue  # A key or a count, of dropout for instance, where these models have none.
         called = name if path == name else f"{name} (as {path})"
         if path not in wanted:
             found.append(f"it has {called}, which the models have not; did you mean {_nearest(path, wanted)!r}?")

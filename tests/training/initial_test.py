@@ -120,6 +120,14 @@ def test_the_longest_name_decides(run, programs):
     np.testing.assert_array_equal(made["net/head/kernel"], plain["net/head/kernel"])
 
 
+def test_counts_and_keys_that_the_models_lack_are_left_behind(run, programs):
+    """As those of a dropout that these models do not have."""
+    _, state = run
+    source = weights(state) | {"net/dropout/rngs/count": np.zeros((), np.uint32)}
+    made = weights(programs[one].init(3, source))
+    jax.tree.map(np.testing.assert_array_equal, made, weights(state))
+
+
 def test_refuses_by_name(run, programs, tmp_path):
     """What is missing, not known, of another shape or kind, or meant for the same place."""
     _, state = run
