@@ -62,6 +62,7 @@ _COCO = {"damsm": 50.0, **attngan.COCO}  # of attngan
 def get_config(preset: str = "dfgan_scenes32") -> ConfigDict:
     """Returns the configuration of a preset."""
     system, data = study.choose("preset", preset, PRESETS).split("_")
+    chosen = DATA[data]
     config = ConfigDict(
         {
             "preset": preset,
@@ -87,7 +88,7 @@ def get_config(preset: str = "dfgan_scenes32") -> ConfigDict:
                 "least": 50,  # training pictures of a value; rarer ones are not asked for
                 "missing": "refuse",  # or "leave out": rows whose picture is not there
             },
-            **DATA[data],
+            **chosen,
             "num_train": 50000,  # scenes
             "num_test": 2000,
             "max_objects": 4,  # of a scene
@@ -103,7 +104,7 @@ def get_config(preset: str = "dfgan_scenes32") -> ConfigDict:
             "text": {
                 "features": 128,
                 "embedding": 64,
-                "dropout": 0.5,
+                "dropout": 0.0 if chosen.get("opposites") else 0.5,
                 "unknown": "read",  # or "pass over", as the published encoders do
             },
             "damsm": {
@@ -113,6 +114,7 @@ def get_config(preset: str = "dfgan_scenes32") -> ConfigDict:
                 "gamma_1": 4.0,
                 "gamma_2": 5.0,
                 "gamma_3": 10.0,
+                "opposites": 3.0,  # weight of telling a text from the one with the opposite word
                 "scale": "public",  # or "paper", whose scores are gamma_2 times smaller
                 "peak": 2e-3,
                 "decay": "cosine",

@@ -18,6 +18,7 @@ from experiments.text_to_image import config as config_lib
 from experiments.text_to_image import encoders, experiment, files, judges, measures, painters, runs, texts
 from experiments.text_to_image.systems import attngan, build, clip, damsm, detector, dfgan, opposites, system, vae
 from gentoolkit import training
+from gentoolkit.data import scenes
 from gentoolkit.data.fields import Ragged
 from gentoolkit.data.text import Vocabulary
 from gentoolkit.models.autoencoder import Posterior
@@ -156,9 +157,18 @@ def test_a_text_is_told_from_the_one_with_the_opposite_word():
     opposite = np.array([0, 1, 3, 2, 4])
     plain, _ = damsm.matching(models, batch, None, options=options)
     loss, metrics = damsm.matching(models, batch, None, options=options, opposite=opposite)
-    told = math.log1p(math.exp(-options.gamma_3))  # cosines 1 and 0
-    assert float(metrics["opposites"]) == pytest.approx(told, rel=1e-4) and float(metrics["right"]) == 1.0
-    assert float(loss - plain) == pytest.approx(told, abs=1e-6)
+    by_size = math.log1p(math.exp(-options.gamma_3))  # cosines 1 and 0
+    by_direction = math.log1p(math.exp(-options.gamma_3 / math.sqrt(2)))  # 45 degrees from what changes
+    told = options.opposites * (by_size + by_direction)
+    assert float(metrics["opposites"]) == pytest.approx(told, rel=1e-3) and float(metrics["right"]) == 1.0
+    assert float(loss - plain) == pytest.approx(told, abs=1e-5)
+    nothing, right = damsm.told_apart(jnp.eye(3), jnp.eye(3), jnp.eye(3), 10.0)
+    np.testing.assert_allclose(nothing, 2 * _LOG_2, rtol=1e-6)
+    assert not right.any()
+    config = config_lib.get_config("damsm_scenes32")
+    config.text.dropout = 0.1
+    with pytest.raises(ValueError, match="config.opposites need config.text.dropout=0"):
+        damsm.system(config, scenes.VOCABULARY)
     found = measures.of_opposites(np.eye(3)[:2], np.eye(3)[[0, 0]], np.eye(3)[[1, 1]])
     assert found["opposites"] == 0.5
 

@@ -25,6 +25,7 @@ from gentoolkit.objectives import contrastive, damsm
 from gentoolkit.training import Player
 
 _TRUNK = "images/trunk/"  # of the published encoder of pictures, which stays as it is
+_NO_CHANGE = 1e-4  # squared length of a change of directions below which its own direction counts less and less
 _BLOCK = 8  # texts that are scored together, and cut to about the length of the longest: half the time of all at once
 
 
@@ -36,7 +37,7 @@ def system(config: ConfigDict, vocabulary: Vocabulary) -> System:
 
     Raises:
       ValueError: Inception is asked for without a file of its weights, or the file is another's; or
-        `config.opposites` are no pairs of words.
+        `config.opposites` are no pairs of words, or are given with dropout.
     """
     options = config.damsm
     initial = None
@@ -64,6 +65,11 @@ def system(config: ConfigDict, vocabulary: Vocabulary) -> System:
         adam = optax.multi_transform({"learns": adam, "stays": optax.set_to_zero()}, part)
     optimizer = optax.chain(optax.masked(optax.clip_by_global_norm(options.clip_norm), of_text), adam)
     opposite = opposites.table(config.opposites, vocabulary)
+    if opposite is not None and config.text.dropout:
+        raise ValueError(
+            "config.opposites need config.text.dropout=0, got config.text.dropout = "
+            f"{config.text.dropout}: its noise is greater than what one word changes, and nothing is learned of it."
+        )
     objective = functools.partial(matching, options=options, opposite=opposite)
     return System(
         models=lambda rngs: encoders.networks(config, vocabulary, rngs),
@@ -92,17 +98,38 @@ def matching(models: Models, batch, turn, *, options, opposite: np.ndarray | Non
     if opposite is not None:
         tokens, lengths = batch["caption"]
         turned, has = opposites.exchange(opposite, tokens)
-        wrong = models["text"](turned, lengths).sentence
-        logits = options.gamma_3 * (_agreement(pictures.picture, texts.sentence) - _agreement(pictures.picture, wrong))
-        losses["opposites"] = jnp.sum(jnp.where(has, jax.nn.softplus(-logits), 0)) / jnp.maximum(jnp.sum(has), 1)
-        right = jnp.sum(has & (logits > 0)) / jnp.maximum(jnp.sum(has), 1)
-        metrics |= {"opposites": losses["opposites"], "right": right.astype(jnp.float32)}
+        telling, right = told_apart(
+            pictures.picture, texts.sentence, models["text"](turned, lengths).sentence, options.gamma_3
+        )
+        num = jnp.maximum(jnp.sum(has), 1)
+        losses["opposites"] = options.opposites * jnp.sum(jnp.where(has, telling, 0)) / num
+        metrics |= {"opposites": losses["opposites"], "right": (jnp.sum(has & right) / num).astype(jnp.float32)}
     return sum(losses.values()), metrics
 
 
-def _agreement(a: jax.Array, b: jax.Array) -> jax.Array:
-    """The cosine of each row with the same row of another array, `[b]`."""
-    return jnp.sum(a * b, axis=-1) * jax.lax.rsqrt(jnp.sum(a * a, axis=-1) * jnp.sum(b * b, axis=-1) + 1e-12)
+def told_apart(pictures: jax.Array, own: jax.Array, wrong: jax.Array, sharpness: float) -> tuple[jax.Array, jax.Array]:
+    """How badly pictures tell their own sentence from one that is wrong in a word, and whether they do.
+
+    Sentences that differ in a word are hardly different at first, and so is what pulls them apart. So what changes
+    between them counts twice: by its size, and by its direction alone.
+
+    Args:
+      pictures: `[b, d]`.
+      own: `[b, d]`.
+      wrong: `[b, d]`.
+      sharpness: times cosines.
+
+    Returns:
+      `[b]` losses, 2 log 2 where nothing is told apart, and `[b]` bool.
+    """
+    picture, change = _directions(pictures), _directions(own) - _directions(wrong)
+    gain = jnp.sum(picture * change, axis=-1)
+    by_direction = gain * jax.lax.rsqrt(jnp.sum(change * change, axis=-1) + _NO_CHANGE)
+    return sum(jax.nn.softplus(-sharpness * x) for x in (gain, by_direction)), gain > 0
+
+
+def _directions(rows: jax.Array) -> jax.Array:
+    return rows * jax.lax.rsqrt(jnp.sum(rows * rows, axis=-1, keepdims=True) + 1e-12)
 
 
 def scores(

@@ -42,7 +42,8 @@ class ImageEncoder(nnx.Module):
     """Four convolutions with batch norm and ReLU to 8 x 8 regions, for small pictures and without other weights.
 
     As in the published encoder, regions are a linear map of the last features, without a bias, and the picture one of
-    their mean. The rest is ours.
+    their mean. The rest is ours; so is that the picture also knows where each feature is on the whole, by its mean with
+    the coordinates as weights: of a mean alone nobody can tell what lies above what.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class ImageEncoder(nnx.Module):
         )
         self.norms = nnx.List(normalization.batch(size, rngs=rngs) for size in widths)
         self.regions = nnx.Linear(widths[-1], features, use_bias=False, kernel_init=_uniform, rngs=rngs)
-        self.picture = nnx.Linear(widths[-1], features, kernel_init=_uniform, rngs=rngs)
+        self.picture = nnx.Linear(3 * widths[-1], features, kernel_init=_uniform, rngs=rngs)
 
     def __call__(self, images: jax.Array) -> Seen:
         """Looks at pictures.
@@ -90,8 +91,9 @@ class ImageEncoder(nnx.Module):
         x = images
         for layer, norm in zip(self.layers, self.norms, strict=True):
             x = nnx.relu(norm(layer(x)))
-        x = x.reshape(x.shape[0], _SIDE**2, -1)
-        return Seen(self.regions(x), self.picture(jnp.mean(x, axis=1)))
+        edge = jnp.linspace(-1, 1, _SIDE, dtype=x.dtype)[:, None]
+        moments = [jnp.mean(part, (1, 2)) for part in (x, x * edge, x * edge[:, None])]
+        return Seen(self.regions(x.reshape(x.shape[0], _SIDE**2, -1)), self.picture(jnp.concatenate(moments, axis=-1)))
 
 
 class InceptionEncoder(nnx.Module):

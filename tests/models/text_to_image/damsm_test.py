@@ -18,12 +18,13 @@ def encoder():
     made = weights.random(shapes, nnx.Rngs(0))
     for norm in made.norms:
         norm.mean[...] = jnp.zeros(norm.mean.shape)
-    made.picture.kernel[...], made.picture.bias[...] = made.regions.kernel[...], jnp.zeros(5)
+    parts = [factor * made.regions.kernel[...] for factor in (1, 10, 100)]  # means, and means weighted across and down
+    made.picture.kernel[...], made.picture.bias[...] = jnp.concatenate(parts), jnp.zeros(5)
     made.eval()
     return made
 
 
-def test_regions_stand_row_by_row_and_the_picture_is_of_their_mean(encoder):
+def test_regions_stand_row_by_row_and_the_picture_is_of_their_mean_and_places(encoder):
     look = jax.jit(lambda images: encoder(images))
     images = np.random.default_rng(0).standard_normal((1, 16, 16, 3)).astype(np.float32)
     other = images.copy()
@@ -31,8 +32,10 @@ def test_regions_stand_row_by_row_and_the_picture_is_of_their_mean(encoder):
     one, two = look(images), look(other)
     moved = np.abs(one.regions - two.regions).max(-1).reshape(8, 8)
     assert moved[0, 7] > 1e-3 and not moved[4:].any() and not moved[:, :3].any()
-    # By the same map, the mean of what regions are.
-    np.testing.assert_allclose(one.picture, one.regions.mean(1), rtol=1e-4, atol=1e-6)
+    # By the same map: the mean of what regions are, and how it leans to the right and downwards.
+    grid, edge = np.asarray(one.regions).reshape(8, 8, 5), np.linspace(-1, 1, 8)[:, None]
+    want = grid.mean((0, 1)) + 10 * (grid * edge).mean((0, 1)) + 100 * (grid * edge[:, None]).mean((0, 1))
+    np.testing.assert_allclose(one.picture[0], want, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [32, 64, 128])
