@@ -33,7 +33,9 @@ _RUNS = flags.DEFINE_list("runs", None, "Folders of runs that paint.", required=
 _DETECTOR = flags.DEFINE_string("detector", "", "Folder of a detector's run; without it no objects are counted.")
 _CLIP = flags.DEFINE_string("clip", "", "Folder of a mini-CLIP's run, an encoder that no system was told by.")
 _PROBE = flags.DEFINE_string("probe", "", "Folder of a probe's run, which reads attributes in pictures of a folder.")
-_ENCODER = flags.DEFINE_string("encoder", "", "Folder of the damsm run that measures; that of the first run if empty.")
+_ENCODER = flags.DEFINE_string(
+    "encoder", "", "Folder of the damsm run that measures; if empty that of the first run, or the shipped one."
+)
 _DATA_DIR = flags.DEFINE_string("data_dir", "", "Folder of the data; that of the first run if empty.")
 _TEXTS = flags.DEFINE_integer("texts", 1000, "Held-out texts, of as many pictures.", lower_bound=2)
 _BEST_OF = flags.DEFINE_integer("best_of", 1, "Also measures the best of so many pictures, by --judge.", lower_bound=1)
@@ -161,7 +163,7 @@ def main() -> None:
     for painter in chosen[1:]:
         if any(painter.config[name] != first.config[name] for name in ("dataset", "image_size", "max_objects")):
             raise app.UsageError(f"{painter.name} paints other pictures than {first.name}.")
-    where = _ENCODER.value or first.config.encoder
+    where = _ENCODER.value or first.config.encoder or encoders.shipped(first.config)
     own = encoders.find(where)
     judges = measures.load_judges(
         own, detector_run=_DETECTOR.value, clip_run=_CLIP.value, probe_run=_PROBE.value,

@@ -95,7 +95,8 @@ def get_config(preset: str = "dfgan_scenes32") -> ConfigDict:
             "seed": 0,
             "num_steps": _STEPS[system],
             "batch_size": 48 if system == "damsm" else 64,
-            # Folder of the damsm run whose frozen encoder painters are told by, or of the published files of one.
+            # What frozen encoder painters are told by: the folder of a damsm run, a file that `export` wrote of one,
+            # "damsm_scenes32", the shipped one (scenes of at most two objects), or the folder of published files.
             "encoder": "",
             "initial": "",  # folder of a run of the same system, whose networks training begins with
             "compute_dtype": "float32",  # or "bfloat16" on accelerators

@@ -1,7 +1,8 @@
 """Frozen encoders of texts and pictures: the two networks of a damsm run, with the words that they know.
 
-They may also be AttnGAN's published ones: a folder with `text_encoder*.pth`, `captions*.pickle` (DF-GAN's name of it is
-`captions_DAMSM.pickle`) and, for what compares pictures with texts, `image_encoder*.pth`.
+They may also be in a file that `export` wrote of such a run (one is shipped: `damsm_scenes32`), or AttnGAN's published
+ones: a folder with `text_encoder*.pth`, `captions*.pickle` (in DF-GAN `captions_DAMSM.pickle`) and, for what
+compares pictures with texts, `image_encoder*.pth`.
 """
 
 import pathlib
@@ -12,7 +13,7 @@ import numpy as np
 from flax import nnx
 from ml_collections import ConfigDict
 
-from experiments.text_to_image import runs, vocabularies
+from experiments.text_to_image import files, runs, vocabularies
 from gentoolkit import study, training
 from gentoolkit.data import text as text_lib
 from gentoolkit.data.text import Vocabulary
@@ -93,19 +94,31 @@ parse_vocabulary = vocabularies.parse
 
 
 def find(source: str | pathlib.Path, *, mesh: jax.sharding.Mesh | None = None) -> Pretrained:
-    """Loads encoders from the folder of a damsm run, or from one of published files.
+    """Loads encoders from the folder of a damsm run, a file that `export` wrote of one, or a folder of published files.
 
     Args:
-      source: the folder.
+      source: the folder or file, or the name of a file that is shipped.
       mesh: as in `load`.
 
     Raises:
       FileNotFoundError: there is no such folder.
-      ValueError: it holds neither.
+      ValueError: it holds none of these.
     """
+    path = files.shipped(("damsm",)).get(str(source), pathlib.Path(source))
+    if path.suffix == ".npz":
+        config, arrays, beside = files.read(path)
+        if config.system != "damsm":
+            raise ValueError(f"{path} holds a {config.system}; encoders of a damsm run are needed.")
+        return _of_run(config, *vocabularies.parse(beside[_WORDS]), arrays, mesh)
     if are_published(source):
         return published(pathlib.Path(source))
     return load(source, runs.read_config(source, systems=("damsm",)), mesh=mesh)
+
+
+def shipped(config: ConfigDict) -> str:
+    """The name of the encoders that come with the package for the pictures of a configuration, "" for none."""
+    name = f"damsm_{config.dataset}{config.image_size}"
+    return name if name in files.shipped(("damsm",)) else ""
 
 
 def are_published(source: str | pathlib.Path) -> bool:
@@ -174,8 +187,27 @@ def load(run: str | pathlib.Path, config: ConfigDict, *, mesh: jax.sharding.Mesh
     Returns:
       The encoders, in evaluation mode.
     """
-    vocabulary, max_words = read_vocabulary(pathlib.Path(run))
-    made = training.load(run, lambda rngs: networks(config, vocabulary, rngs), mesh=mesh)
+    return _of_run(config, *read_vocabulary(pathlib.Path(run)), run, mesh)
+
+
+def save(path: str | pathlib.Path, run: str | pathlib.Path) -> None:
+    """Writes the encoders of a damsm run to one file, in half precision.
+
+    Args:
+      path: an .npz file.
+      run: the folder of the run.
+    """
+    config = runs.read_config(run, systems=("damsm",))
+    if config.damsm.images == "inception":
+        raise ValueError(f"{run} looks with Inception, which is too large for one small file; give the run's folder.")
+    made = load(run, config)
+    assert made.images is not None
+    words = vocabularies.written(made.vocabulary, made.max_words)
+    files.write(path, config, {"text": made.text, "images": made.images}, {_WORDS: words})
+
+
+def _of_run(config: ConfigDict, vocabulary: Vocabulary, max_words: int, source, mesh) -> Pretrained:
+    made = training.load(source, lambda rngs: networks(config, vocabulary, rngs), mesh=mesh)
     any_size = isinstance(made["images"], InceptionEncoder)
     size = 0 if any_size else config.image_size
     return Pretrained(made["text"], made["images"], vocabulary, max_words, config.text.features, size)

@@ -107,7 +107,9 @@ def encoder_of(config: ConfigDict, mesh: jax.sharding.Mesh) -> Pretrained:
       ValueError: none is named, or the folder holds none.
     """
     if not config.encoder:
-        raise ValueError(f"config.encoder must be the folder of a damsm run; {encoders.HOW}.")
+        name = encoders.shipped(config)
+        known = f", or give config.encoder={name}, which is shipped, of scenes of at most two objects" if name else ""
+        raise ValueError(f"config.encoder must be the folder of a damsm run; {encoders.HOW}{known}.")
     return encoders.find(config.encoder, mesh=mesh)
 
 

@@ -1,15 +1,16 @@
-r"""Writes a trained painter and its encoder, or a detector, to one small file, in half precision.
+r"""Writes a trained painter and its encoder, a detector, or encoders to one small file, in half precision.
 
 python -m experiments.text_to_image.export --run=RUN --output=painter.npz
 python -m experiments.text_to_image.sample --painter=painter.npz --text=… --output=FOLDER
 python -m experiments.text_to_image.export --run=DETECTOR --output=judge.npz      (for sample --judge=)
+python -m experiments.text_to_image.export --run=DAMSM --output=damsm.npz         (for --config.encoder=)
 """
 
 import pathlib
 
 from absl import app, flags
 
-from experiments.text_to_image import files, judges, painters, runs
+from experiments.text_to_image import encoders, files, judges, painters, runs
 from gentoolkit import study
 from gentoolkit.training import launch
 
@@ -24,7 +25,11 @@ def main() -> None:
     if path.suffix != ".npz":
         raise app.UsageError(f"--output must end in .npz, got {path.name!r}.")
     study.check_folder(path.parent, name="the folder of --output")
-    if pathlib.Path(_RUN.value, "config.json").exists() and runs.read_config(_RUN.value).system == "detector":
+    ours = pathlib.Path(_RUN.value, "config.json").exists()
+    system = runs.read_config(_RUN.value).system if ours else ""
+    if system == "damsm":
+        encoders.save(path, _RUN.value)
+    elif system == "detector":
         judge = judges.load(_RUN.value)
         files.write(path, judge.config, judge.models, {})
     else:

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.text_to_image import files, judges, painters
+from experiments.text_to_image import config as config_lib
+from experiments.text_to_image import data, encoders, files, judges, measures, painters
+from experiments.text_to_image.systems import opposites
+from gentoolkit.data import scenes
 
 _COLOURS = {"red": (0.86, 0.12, 0.15), "green": (0.1, 0.6, 0.25), "blue": (0.15, 0.3, 0.85), "yellow": (0.97, 0.8, 0.1)}
 _SIDES = {"to the left of": (0, -1), "to the right of": (0, 1), "above": (1, -1), "below": (1, 1)}  # axis and sign
@@ -47,9 +50,24 @@ def test_two_objects_of_said_colours_lie_as_said(tmp_path):
     assert there >= 0.85 * len(asked) and right >= 0.95 * there, (there, right, len(asked))
 
 
+def test_the_shipped_encoders_find_pictures_by_their_texts_and_know_what_lies_where():
+    """0.985 of 64 and 0.991 on 2,000 held-out texts at the end of their training."""
+    told = encoders.find("damsm_scenes32")
+    test = scenes.load("test", 192, image_size=32, max_objects=2)
+    tokens, lengths = data.first_texts(test, 192)
+    images = encoders.encode_images(told.images, measures.signed(test.select("image").take(np.arange(192))["image"]))
+    opposite = opposites.table(config_lib.get_config("damsm_scenes32").opposites, told.vocabulary)
+    turned, has = opposites.exchange(opposite, tokens)
+    own, wrong = (encoders.encode_texts(told.text, np.asarray(rows), lengths).sentence for rows in (tokens, turned))
+    found = measures.of_embeddings(images.picture, own, measures.groups_of(tokens))
+    assert found["recall_of_64"] >= 0.9
+    found = measures.of_opposites(images.picture[has], own[has], wrong[has])
+    assert has.sum() > 50 and found["opposites"] >= 0.95
+
+
 @pytest.mark.fast
 def test_what_is_shipped_is_small_and_of_known_presets():
-    for path in files.shipped(("vae", "dfgan", "attngan", "detector")).values():
+    for path in files.shipped(("damsm", "vae", "dfgan", "attngan", "detector")).values():
         assert path.stat().st_size <= 1.5e6, path
         config, _, _ = files.read(path)
         assert config.preset == path.stem
