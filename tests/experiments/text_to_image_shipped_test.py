@@ -51,7 +51,7 @@ def test_two_objects_of_said_colours_lie_as_said(tmp_path):
 
 
 def test_the_shipped_encoders_find_pictures_by_their_texts_and_know_what_lies_where():
-    """0.985 of 64 and 0.991 on 2,000 held-out texts at the end of their training."""
+    """0.985 of 64 and 0.991 on 1,000 held-out texts at the end of their training."""
     told = encoders.find("damsm_scenes32")
     test = scenes.load("test", 192, image_size=32, max_objects=2)
     tokens, lengths = data.first_texts(test, 192)
