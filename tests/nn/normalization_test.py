@@ -135,3 +135,53 @@ def test_what_a_spectral_norm_does_not_take_is_said():
         normalization.SpectralNorm(nnx.Dropout(0.5), rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match="num_steps must be"):
         normalization.SpectralNorm(nnx.Linear(2, 2, rngs=nnx.Rngs(0)), num_steps=0, rngs=nnx.Rngs(0))
+
+
+def test_conditional_batch_norm_in_lines_is_flax_batch_norm_then_scale_and_shift():
+    """Values, gradients in all that goes in, running statistics, and what evaluation does with them."""
+    x, condition, g = 2 * draw(0, 3, 4, 6, 2) + 1, draw(1, 3, 5), draw(2, 3, 4, 6, 2)
+    layer = normalization.Conditional.by_vector(
+        normalization.batch(2, affine=False, rngs=nnx.Rngs(0)), 2, 5, rngs=nnx.Rngs(0)
+    )
+    layer.project.kernel[...] = 0.3 * draw(3, 5, 4)
+    graph, params, rest = nnx.split(layer, nnx.Param, ...)
+
+    def plainly(layer, x, condition):
+        scale, shift = jnp.split(layer.project(condition), 2, axis=-1)
+        return nnx.relu(layer.norm(x) * (1.0 + scale)[:, None, None] + shift[:, None, None])
+
+    @jax.jit
+    def both(x, condition):
+        found = []
+        for function in (plainly, lambda layer, x, condition: layer(x, condition, nnx.relu)):
+            made = nnx.merge(graph, params, rest, copy=True)
+            y, back = jax.vjp(
+                lambda p, x, c, function=function: function(nnx.merge(graph, p, rest, copy=True), x, c),
+                params, x, condition,
+            )  # fmt: skip
+            function(made, x, condition)
+            kept = made.norm.mean[...], made.norm.var[...]
+            made.eval()
+            found.append((y, back(g), kept, function(made, x, condition)))
+        return found
+
+    one, other = both(x, condition)
+    assert np.abs(one[2][0]).min() > 0.01 and not np.allclose(one[0], one[3], atol=0.1)
+    for want, got in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=2e-6)
+    # Of any order, and a NaN stays one.
+
+    def in_lines(x):
+        return nnx.merge(graph, params, rest, copy=True)(x, condition, jnp.sin)
+
+    def by_flax(x):
+        made = nnx.merge(graph, params, rest, copy=True)
+        scale, shift = jnp.split(made.project(condition), 2, axis=-1)
+        return jnp.sin(made.norm(x) * (1.0 + scale)[:, None, None] + shift[:, None, None])
+
+    def penalty(function):
+        return jax.jit(jax.grad(lambda x: jnp.sum(jax.grad(lambda x: jnp.sum(function(x)))(x) ** 2)))
+
+    slopes = penalty(in_lines)
+    np.testing.assert_allclose(slopes(x), penalty(by_flax)(x), rtol=1e-3, atol=1e-4)
+    assert np.isnan(slopes(np.where(np.arange(2) == 0, np.nan, x))).any()
