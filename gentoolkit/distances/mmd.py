@@ -32,7 +32,7 @@ def squared(
     1e-19 to 1e19.
 
     Pairs are visited tile by tile and the gradient is gathered on the way: memory O(n * block_size) for value and
-    gradient. Close pairs are computed from differences of samples, the others from inner products (from 9 features on).
+    gradient. Close pairs are computed from differences of samples, the others from inner products (from 7 features on).
     For samples spread over devices::
 
         def loss(x, z):  # inside jax.shard_map, x and z the samples of one device, "data" the mesh axis
