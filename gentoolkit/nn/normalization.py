@@ -95,7 +95,7 @@ class LayerNorm(nnx.Module):
 class Conditional(nnx.Module):
     """A norm whose scale and shift depend on a condition: norm(x) (1 + scale(c)) + shift(c).
 
-    Batch norm without a scale and shift of its own works in lines of pixels (`_lines.py`): a third of the time on CPUs,
+    Batch norm without a scale and shift of its own works in lines of pixels (`_lines.py`): half of the time on CPUs,
     its gradient counted. It has then no forward-mode derivative.
 
     References:
