@@ -12,8 +12,6 @@ import jax.numpy as jnp
 from flax import nnx
 from flax.typing import Initializer
 
-from gentoolkit.nn import _lines
-
 _EPSILON = 1e-5
 _ONES = nnx.initializers.ones_init()
 
@@ -95,9 +93,6 @@ class LayerNorm(nnx.Module):
 class Conditional(nnx.Module):
     """A norm whose scale and shift depend on a condition: norm(x) (1 + scale(c)) + shift(c).
 
-    Batch norm without a scale and shift of its own works in lines of pixels (`_lines.py`): half of the time on CPUs,
-    its gradient counted. It has then no forward-mode derivative.
-
     References:
       de Vries et al., "Modulating early visual processing by language", NeurIPS 2017 (batch norm); Dumoulin, Shlens,
       Kudlur, "A learned representation for artistic style", ICLR 2017 (instance norm, by labels); Tao et al.,
@@ -152,41 +147,10 @@ class Conditional(nnx.Module):
             norm, nnx.Embed(num_labels, 2 * num_features, embedding_init=nnx.initializers.zeros_init(), rngs=rngs)
         )
 
-    def __call__(
-        self, x: jax.Array, condition: jax.Array, activation: Callable[[jax.Array], jax.Array] = lambda x: x
-    ) -> jax.Array:
-        """Maps `[b, h, w, c]` and conditions of `[b, ...]` to `[b, h, w, c]`.
-
-        Args:
-          x: the maps.
-          condition: of each.
-          activation: what is done to each number afterwards; on CPUs it is cheaper here than behind.
-
-        Returns:
-          The maps.
-        """
+    def __call__(self, x: jax.Array, condition: jax.Array) -> jax.Array:
+        """Maps `[b, h, w, c]` and conditions of `[b, ...]` to `[b, h, w, c]`."""
         scale, shift = jnp.split(self.project(condition), 2, axis=-1)
-        if isinstance(self.norm, nnx.BatchNorm) and self.norm.scale is None and self.norm.bias is None:
-            return _in_lines(self.norm, x, 1.0 + scale, shift, activation)
-        return activation(_modulate(x if self.norm is None else self.norm(x), 1.0 + scale, shift))
-
-
-def _in_lines(norm: nnx.BatchNorm, x: jax.Array, scale: jax.Array, shift: jax.Array, activation) -> jax.Array:
-    """Batch norm, scale and shift as one map of each channel of each image; statistics move as in Flax's."""
-    _check_modulation(x, scale, shift)
-    lines, width = _lines.of(x.astype(jnp.promote_types(x.dtype, jnp.float32))), x.shape[2]
-    if norm.use_running_average:
-        mean, variance = norm.mean[...], norm.var[...]
-    else:
-        # Of each map first: sums over all maps at once are slow.
-        mean, square = (jnp.mean(_lines.means(width, of), axis=0) for of in (lines, lines * lines))
-        variance = jnp.maximum(0.0, square - mean * mean)
-        for kept, new in ((norm.mean, mean), (norm.var, variance)):
-            kept[...] = norm.momentum * kept[...] + (1.0 - norm.momentum) * jax.lax.stop_gradient(new)
-    scale = scale * jax.lax.rsqrt(variance + norm.epsilon)
-    shift = shift - mean * scale
-    y = lines * _lines.spread(width, scale) + _lines.spread(width, shift)
-    return activation(y.astype(x.dtype)).reshape(x.shape)
+        return _modulate(x if self.norm is None else self.norm(x), 1.0 + scale, shift)
 
 
 def adaptive(
@@ -216,16 +180,12 @@ def adaptive(
 
 
 def _modulate(x: jax.Array, scale: jax.Array, shift: jax.Array) -> jax.Array:
-    _check_modulation(x, scale, shift)
-    return (x * scale[:, None, None] + shift[:, None, None]).astype(x.dtype)
-
-
-def _check_modulation(x: jax.Array, scale: jax.Array, shift: jax.Array) -> None:
     expected = (x.shape[0], x.shape[-1])
     if x.ndim != 4 or scale.shape != expected or shift.shape != expected:
         raise ValueError(
             f"x must be [b, h, w, c] and scale and shift [b, c], got shapes {x.shape}, {scale.shape} and {shift.shape}."
         )
+    return (x * scale[:, None, None] + shift[:, None, None]).astype(x.dtype)
 
 
 class PowerVector(nnx.Variable):

@@ -150,9 +150,9 @@ class Generator(nnx.Module):
         condition = jnp.concatenate([code, sentence], axis=-1)
         first, *norms = self.norms
         x = self.begin(condition).reshape(-1, _SMALLEST, _SMALLEST, self.channels)
-        x = first(x, condition, nnx.relu)
+        x = nnx.relu(first(x, condition))
         for layer, norm in zip(self.double, norms, strict=True):
-            x = norm(layer(x), condition, nnx.relu)
+            x = nnx.relu(norm(layer(x), condition))
         return jnp.tanh(self.last(x))
 
 
