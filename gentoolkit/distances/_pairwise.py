@@ -354,7 +354,7 @@ def _direct_tile(wanted, keep, kernel, same, x, z, offset) -> _Sums:
 
     def by_feature(features):
         pull = slope * (features[0][:, None] - features[1][None, :])
-        return 2.0 * _row_sums(pull) if wanted.x else None, -2.0 * _row_sums(pull.T) if wanted.z else None
+        return 2.0 * _row_sums(pull) if wanted.x else None, -2.0 * pull.sum(axis=0) if wanted.z else None
 
     if not (wanted.x or wanted.z):
         return _Sums(value, by_kernel, None, None)
@@ -365,11 +365,8 @@ def _direct_tile(wanted, keep, kernel, same, x, z, offset) -> _Sums:
 def _gram_tile(wanted, keep, kernel, same, x, z, squared, offset) -> _Sums:
     value, slope, by_kernel = _profile(wanted, keep, kernel, same, squared, offset)
 
-    def pulled(slope, x, z):
-        return 2.0 * (_row_sums(slope)[:, None] * x - products.matmul(slope, z))
-
-    by_x = pulled(slope, x, z) if wanted.x else None
-    by_z = pulled(slope.T, z, x) if wanted.z else None
+    by_x = 2.0 * (_row_sums(slope)[:, None] * x - products.matmul(slope, z)) if wanted.x else None
+    by_z = 2.0 * (slope.sum(axis=0)[:, None] * z - products.matmul(slope.T, x)) if wanted.z else None
     return _Sums(value, by_kernel, by_x, by_z)
 
 
