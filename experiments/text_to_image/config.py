@@ -72,6 +72,7 @@ def get_config(preset: str = "dfgan_scenes32") -> ConfigDict:
             "max_words": 32,  # of a text; scenes have their own
             "words_drawn": 0,  # words of a longer text that a training step sees, others each time; 0: all
             # Pairs of words; a text in which one stands for the other is a wrong one to learn from. None if empty.
+            # What paints must be told by an encoder that was trained with the same, or the sentences hardly differ.
             "opposites": "",
             "load_scale": 1.0,  # training pictures of the real sets are larger so many times; windows are cut out
             "flip": False,  # whether to mirror pictures in training: not where texts say left and right

@@ -196,6 +196,9 @@ def save(path: str | pathlib.Path, run: str | pathlib.Path) -> None:
     Args:
       path: an .npz file.
       run: the folder of the run.
+
+    Raises:
+      ValueError: its encoder of pictures is Inception.
     """
     config = runs.read_config(run, systems=("damsm",))
     if config.damsm.images == "inception":
