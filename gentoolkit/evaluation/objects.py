@@ -1,14 +1,16 @@
 """Whether pictures show what their texts ask for: objects found by a detector beside objects that were named.
 
     seen = objects.decode(grid.presence, grid.classes, grid.boxes)          # of a detector that is handed in
-    scores = objects.accuracy(seen, asked, classes="shape", names=SHAPES, directions=((-1, 0), (1, 0), (0, -1), (0, 1)))
+    scores = objects.accuracy(
+        seen, asked, kind="shape", num_classes=8, bound=("shape", "colour"),
+        directions=((-1, 0), (1, 0), (0, -1), (0, 1)),
+    )
     scores["soa_c"].value, scores["soa_c"].standard_error
 
 Everything here runs on the host. The detector's own recall on real pictures is the ceiling: print it beside.
 """
 
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -19,6 +21,7 @@ _BLOCKS = 50  # of the jackknife: whole pictures are left out, since objects of 
 _FAINT = 0.1  # probability of an object from which `agreement` counts it as seen
 _UNLIKELY = -7.0  # nats of a named object that is not there, and of a relation that does not hold
 _CLEAR = 1.2  # how many times further along the asked axis than across it
+_MOST = 4  # named objects up to which every way to say which is which is weighed
 
 
 class Asked(Protocol):
@@ -157,7 +160,7 @@ def accuracy(
         for value in {one[kind] for one in text.objects if kind in one}:
             wanted[row, value] = 1
             hits[row, value] = value in seen.classes[kind]
-        match = _matched(seen, text.objects, bound)
+        match = _matched(seen, text, bound, directions)
         scores: dict[str, list[float]] = {"objects": [place is not None for place in match]}
         for name in {name for one in text.objects for name in one} - set(bound):
             scores[name] = [
@@ -201,8 +204,8 @@ def agreement(
 
     The logarithm of the probability, by a detector, that the objects that it sees are the named ones and no others.
     Each named object is one of those seen, in the best of all ways to say which; one that is not there costs as much as
-    an unlikely class, and so does a relation that does not hold. No calibrated probability: compare pictures of one
-    text.
+    an unlikely class, and so does a relation that does not hold. Where more than four are named, that way is chosen by
+    the objects alone. No calibrated probability: compare pictures of one text.
 
     Args:
       presence: `[b, n]` logits of the cells of a grid, as for `decode`.
@@ -233,26 +236,84 @@ def _agreement(sure, logs, boxes, asked: Asked, directions) -> float:
     there, absent = np.log(sure), np.log1p(-sure)
     middle = (boxes[kept, :2] + boxes[kept, 2:]) / 2
 
-    def as_said(one: Mapping[str, int], i: int | None) -> float:
+    # Beside the surest of those seen, none for named objects that are not there.
+    places = range(min(len(kept), len(asked.objects) + 2))
+
+    def as_said(one: Mapping[str, int], i: int) -> float:
         """What it adds that a named object is the i-th of those seen, which else should not be there."""
-        if i is None:
-            return _UNLIKELY
         return max(there[i] - absent[i] + sum(logs[name][kept[i], value] for name, value in one.items()), _UNLIKELY)
 
-    fits = [{i: as_said(one, i) for i in (None, *range(len(kept)))} for one in asked.objects]
+    fits = [[as_said(one, i) for i in places] for one in asked.objects]
+    holds = _holding(asked, middle, directions)
+    best, _ = _assigned(np.reshape(fits, (len(fits), len(places))), holds, missing=_UNLIKELY, broken=_UNLIKELY)
+    return float(absent.sum() + best)
 
-    def of(match: tuple[int | None, ...]) -> float:
-        broken = 0
+
+Match = Sequence[int | None]  # for each named object the place of one that was seen, or none
+
+
+def _holding(asked: Asked, middle: np.ndarray, directions) -> Callable[[Match], list[bool]]:
+    """For a match, which relations hold among the matched: those of objects that are both there, clearly so."""
+
+    def holds(match: Match) -> list[bool]:
+        found = []
         for i, relation, j in asked.relations:
             one, other = match[i], match[j]
-            holds = one is not None and other is not None
-            broken += not (holds and _lies(middle[one] - middle[other], directions[relation]))
-        return sum(fit[i] for fit, i in zip(fits, match, strict=True)) + broken * _UNLIKELY
+            there = one is not None and other is not None
+            found.append(there and _lies(middle[one] - middle[other], directions[relation]))
+        return found
 
-    num = len(asked.objects)
-    # Beside the surest of those seen, places for named objects that are not there.
-    places = [*range(min(len(kept), num + 2)), *[None] * num]
-    return float(absent.sum() + max(of(match) for match in set(itertools.permutations(places, num))))
+    return holds
+
+
+def _assigned(
+    fits: np.ndarray, holds: Callable[[Match], list[bool]], *, missing: float, broken: float
+) -> tuple[float, Match]:
+    """The best way to say which of the seen objects each named one is, each seen one at most once.
+
+    Args:
+      fits: `[n, m]` gains; -inf where a seen object cannot be the named one.
+      holds: which relations hold in a match.
+      missing: gain of a named object that is none of those seen.
+      broken: gain of a relation that does not hold, at most 0.
+
+    Returns:
+      The sum of gains and the match. Of more than `_MOST` named objects relations have no say in which is which.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    num, seen = fits.shape
+    whole = np.concatenate([fits, np.full((num, num), missing)], axis=1)
+    # Solvers refuse infinite gains: one that is worse than all others together is never taken beside "none".
+    _, columns = linear_sum_assignment(np.maximum(whole, -1e9), maximize=True)
+
+    def value(match: Match) -> float:
+        gains = sum(missing if place is None else float(row[place]) for row, place in zip(fits, match, strict=True))
+        return gains + broken * holds(match).count(False)
+
+    first = [int(column) if column < seen else None for column in columns]
+    best, chosen = value(first), first
+    most = np.append(whole.max(1, initial=missing)[::-1].cumsum()[::-1], 0.0)  # of the objects from each on
+    if all(holds(first)) or num > _MOST:
+        return best, chosen
+
+    def further(match: list[int | None], gained: float) -> None:
+        nonlocal best, chosen
+        row = len(match)
+        if gained + most[row] <= best:
+            return
+        if row == num:
+            total = value(match)
+            if total > best:
+                best, chosen = total, match
+            return
+        for place in [*range(seen), None]:
+            gain = missing if place is None else float(fits[row, place])
+            if (place is None or place not in match) and gain > -np.inf:
+                further([*match, place], gained + gain)
+
+    further([], 0.0)
+    return best, chosen
 
 
 def _log_softmax(logits: np.ndarray) -> np.ndarray:
@@ -261,18 +322,20 @@ def _log_softmax(logits: np.ndarray) -> np.ndarray:
     return x - np.log(np.exp(x).sum(-1, keepdims=True))
 
 
-def _matched(seen: Found, objects: Sequence[Mapping[str, int]], bound: Sequence[str]) -> list[int | None]:
+def _matched(seen: Found, text: Asked, bound: Sequence[str], directions) -> Match:
     """For each object that is named the place of one that was found and has all of `bound`, each at most once.
 
-    Of several that would do, the one that has most of what else is said is taken.
+    As many as can be; of several ways to do so the one in which most of what else is said is right, then that of the
+    surest, then of most relations.
     """
-    free, match = set(range(len(seen.scores))), []
-    for one in objects:
-        fitting = [p for p in free if all(seen.classes[n][p] == one[n] for n in bound if n in one)]
-        best = max(fitting, key=lambda p: (sum(seen.classes[n][p] == v for n, v in one.items()), -p), default=None)
-        free.discard(best)
-        match.append(best)
-    return match
+    fits = np.full((len(text.objects), len(seen.scores)), -np.inf)
+    for row, one in enumerate(text.objects):
+        for place in range(len(seen.scores)):
+            if all(seen.classes[name][place] == one[name] for name in bound if name in one):
+                right = sum(bool(seen.classes[name][place] == value) for name, value in one.items())
+                fits[row, place] = 1 + 1e-3 * right - 1e-6 * place
+    middle = (seen.boxes[:, :2] + seen.boxes[:, 2:]) / 2
+    return _assigned(fits, _holding(text, middle, directions), missing=0.0, broken=-1e-9)[1]
 
 
 def _lies(offset: np.ndarray, direction: tuple[int, int]) -> bool:
