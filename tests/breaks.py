@@ -46,6 +46,8 @@ BREAKS = [
         "jnp.take_along_axis(-g, rank, axis=-1",
         "distances/sorting_test.py",
     ),
+    Break("distances", "np.add(y, _BELOW_FLOAT32,", "np.add(y, 0.0,", "distances/sorting_test.py"),
+    Break("distances", "    turned ^= places\n", "    turned = places.copy()\n", "distances/sorting_test.py"),
     Break(
         "distances",
         "+ _constants.transport_floor(n)",

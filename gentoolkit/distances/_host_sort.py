@@ -19,6 +19,12 @@ from jax.experimental import buffer_callback
 # as one that tells ranks.
 _ELEMENTS_SORTED, _ELEMENTS_RANKED = 1 << 18, 1 << 15
 
+# Elements whose sort with ranks, 28 bytes each, stays in a core's cache.
+_ELEMENTS_IN_CACHE = 1 << 15
+# Places that fit into less than half of what separates two float32 when they are float64, and a power of two which is
+# nothing beside any float32 but 0.
+_MOST_COLUMNS, _BELOW_FLOAT32 = 1 << 28, 2.0**-1000
+
 
 def sort(y: jax.Array) -> jax.Array:
     """Sorts `[..., n]` along the last axis; NaN last."""
@@ -27,7 +33,7 @@ def sort(y: jax.Array) -> jax.Array:
 
 
 def ranks(y: jax.Array) -> jax.Array:
-    """Returns int32 ranks `[..., n]`, from 0; ties in any order, NaN last."""
+    """Returns int32 ranks `[..., n]`, from 0; ties by their place, NaN last."""
     (out,) = _call(_rank_rows, y, (jnp.int32,))
     return out
 
@@ -89,24 +95,45 @@ def _sort_rows(y: np.ndarray, out: np.ndarray) -> None:
     out.sort(axis=-1)
 
 
-def _rank_rows(y: np.ndarray, out: np.ndarray) -> None:
-    _invert(_flat_order(y), out)
+def _rank_rows(y: np.ndarray, rank: np.ndarray) -> None:
+    _sort_and_rank_rows(y, None, rank)
 
 
-def _sort_and_rank_rows(y: np.ndarray, values: np.ndarray, rank: np.ndarray) -> None:
-    order = _flat_order(y)
-    np.take(y.reshape(-1), order, out=values, mode="clip")
-    _invert(order, rank)
+def _sort_and_rank_rows(y: np.ndarray, values: np.ndarray | None, rank: np.ndarray) -> None:
+    """Writes the sorted rows, if they are asked for, and the ranks; some rows at a time, which stay in the cache."""
+    num, n = y.shape
+    rows = min(num, max(1, _ELEMENTS_IN_CACHE // n))
+    places = np.tile(np.arange(n, dtype=np.int32), rows)
+    starts = n * np.arange(rows)[:, None]
+    for first in range(0, num, rows):
+        some = slice(first, first + rows)
+        order = _sort_with_order(y[some], None if values is None else values[some])
+        order += starts[: order.shape[0]]
+        rank[some].reshape(-1)[order.reshape(-1)] = places[: order.size]
 
 
-def _flat_order(y: np.ndarray) -> np.ndarray:
-    """Positions in the flattened block, sorted row by row."""
-    order = np.argsort(y, axis=-1)
-    order += y.shape[1] * np.arange(y.shape[0])[:, None]
-    return order
+def _sort_with_order(y: np.ndarray, values: np.ndarray | None) -> np.ndarray:
+    """Writes the sorted rows, if they are asked for, and returns where each entry was; equal ones by their place."""
+    if y.dtype != np.float32 or y.shape[1] > _MOST_COLUMNS or not np.isfinite(y).all():
+        order = np.argsort(y, axis=-1, kind="stable")
+        if values is not None:
+            np.copyto(values, np.take_along_axis(y, order, axis=-1))
+        return order
+    # The bits that a float64 has to spare hold the place, and one plain sort takes both along: a third of the time of
+    # `argsort`. 0 has none to spare (a number of these bits alone is subnormal, and may count as 0), hence the addend,
+    # which is lost in every other number.
+    keys = np.add(y, _BELOW_FLOAT32, dtype=np.float64)
+    bits = keys.view(np.int64)
+    bits |= _turned(np.arange(y.shape[1]), bits)
+    keys.sort(axis=-1)
+    if values is not None:
+        np.copyto(values, keys, casting="same_kind")
+    return _turned(bits, bits)
 
 
-def _invert(order: np.ndarray, out: np.ndarray) -> None:
-    flat = np.empty(order.size, np.int32)
-    flat[order.reshape(-1)] = np.tile(np.arange(order.shape[1], dtype=np.int32), order.shape[0])
-    np.copyto(out, flat.reshape(out.shape))
+def _turned(places: np.ndarray, bits: np.ndarray) -> np.ndarray:
+    """The last bits of places, complemented where `bits` are of a negative number: more of them make it smaller."""
+    turned = bits >> 63
+    turned ^= places
+    turned &= _MOST_COLUMNS - 1
+    return turned

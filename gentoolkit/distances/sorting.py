@@ -70,8 +70,8 @@ def ranks(y: jax.Array, *, method: Method | None = None) -> jax.Array:
       method: static, as for `sort`; `"network"` is `"xla"` here.
 
     Returns:
-      `[..., n]` int32, a permutation of 0 ... n - 1 in every row: tied entries get neighbouring ranks in any order; NaN
-      ranks last.
+      `[..., n]` int32, a permutation of 0 ... n - 1 in every row: tied entries get neighbouring ranks, on the host in
+      the order of their places and elsewhere in any; NaN ranks last.
 
     Raises:
       ValueError: `y` is a scalar or empty along the last axis, or `method` is unknown.

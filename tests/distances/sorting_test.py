@@ -234,6 +234,31 @@ def test_methods_agree_on_subnormals_ties_and_what_is_not_finite(shape):
         np.testing.assert_array_equal(np.take_along_axis(np.asarray(ordered), np.asarray(rank), -1), flushed)
 
 
+@pytest.mark.parametrize("shape", [(2, 12), (64, 1024)])
+def test_ranks_of_finite_rows_from_the_smallest_to_the_largest_number(shape):
+    """Codes behind a ReLU among them, of which half are 0: the place of each survives on threads that flush to 0."""
+    limits = np.finfo(np.float32)
+    y = np.random.default_rng(4).normal(size=shape).astype(np.float32)
+    y = np.where(y > 0.5, y, 0)
+    y[:, :8] = limits.tiny, -limits.tiny, limits.max, -limits.max, 1, np.nextafter(np.float32(1), 2), -1, 3e-38
+    ordered, rank = (np.asarray(a) for a in jax.jit(_host_sort.sort_with_ranks)(y))
+    np.testing.assert_array_equal(ordered, np.sort(y, axis=-1))
+    np.testing.assert_array_equal(np.sort(rank, axis=-1), np.broadcast_to(np.arange(shape[1]), shape))
+    np.testing.assert_array_equal(np.take_along_axis(ordered, rank, axis=-1), y)
+
+
+@pytest.mark.parametrize("shape", [(3, 40), (64, 1024)])
+def test_on_the_host_ties_rank_by_place_in_every_precision(shape):
+    """So gradients of tied entries are the same numbers in float32 and in float64."""
+    y = np.random.default_rng(5).integers(-3, 4, size=shape).astype(np.float32)
+    y[0, 0] = np.inf  # rows with what is not finite go another way
+    expected = np.argsort(np.argsort(y, axis=-1, kind="stable"), axis=-1)
+    with jax.enable_x64(True):
+        for rows, kept in ((y, expected), (y[1:], expected[1:]), (y[1:].astype(np.float64), expected[1:])):
+            rank = jax.jit(_host_sort.ranks)(jnp.asarray(rows))
+            np.testing.assert_array_equal(rank, kept)
+
+
 @pytest.mark.fast
 def test_a_preferred_method_holds_within_its_context_alone():
     y = jnp.asarray([2.0, 1.0])
