@@ -12,8 +12,10 @@ from typing import IO, Any
 
 from gentoolkit.training import errors
 
-# A run may be made longer; everything else is another run, which needs another folder.
+# A run may be made longer, and looked at and saved at other steps, which it does not depend on; everything else is
+# another run, which needs another folder.
 _LENGTH_KEYS = ("num_steps", "num_epochs")
+_LOOKING_KEYS = ("log_every", "evaluate_every", "checkpoint_every")
 
 # Seconds to wait for the lock: children of a killed run may hold it a moment longer than the run itself.
 PATIENCE = 5.0
@@ -96,7 +98,7 @@ def check_config(workdir: pathlib.Path, config: Mapping[str, Any], *, write: boo
             f"{key} was {before.get(key, 'absent')!r} and is now {now.get(key, 'absent')!r}"
             for key in sorted(before.keys() | now.keys())
             if before.get(key) != now.get(key) or (key in before) != (key in now)
-            if not (key.rsplit(".", 1)[-1] in _LENGTH_KEYS and _longer(before.get(key), now.get(key)))
+            if not _may_change(key.rsplit(".", 1)[-1], before.get(key), now.get(key))
         ]
         if differing:
             more = f" (and {len(differing) - 5} more)" if len(differing) > 5 else ""
@@ -130,5 +132,6 @@ def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _longer(before: Any, now: Any) -> bool:
-    return isinstance(before, int | float) and isinstance(now, int | float) and now >= before
+def _may_change(key: str, before: Any, now: Any) -> bool:
+    numbers = isinstance(before, int | float) and isinstance(now, int | float)
+    return numbers and (key in _LOOKING_KEYS or (key in _LENGTH_KEYS and now >= before))

@@ -209,8 +209,8 @@ def test_checkpoint_of_another_model(tmp_path, whole):
 
 
 def test_another_config_or_seed(tmp_path):
-    """The key that differs is named with both values; only lengths may grow."""
-    config = {"train": {"num_steps": 4}, "model": {"latent": 8}, "optimizer": {"rate": 0.1, "steps": 1}}
+    """The key that differs is named with both values; only lengths may grow, and when to look may change."""
+    config = {"train": {"num_steps": 4, "log_every": 2}, "model": {"latent": 8}, "optimizer": {"rate": 0.1, "steps": 1}}
     train(tmp_path, 4, config=config)
     for section, key, value in [("model", "latent", 9), ("optimizer", "steps", 2), ("train", "num_steps", 2)]:
         changed = config | {section: config[section] | {key: value}}
@@ -222,6 +222,7 @@ def test_another_config_or_seed(tmp_path):
         train(tmp_path, 4, config=config | {"model": {"latent": 8, "width": 1}})
     with pytest.raises(training.ConfigChangedError, match="seed"):
         train(tmp_path, 4, config=config, seed=1)
+    train(tmp_path, 4, config=config | {"train": {"num_steps": 4, "log_every": 1}})
 
 
 def test_a_start_that_failed_binds_nothing(tmp_path):
