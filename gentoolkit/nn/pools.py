@@ -79,6 +79,10 @@ class CodeBank(nnx.Module):
 
     A discrepancy of eight codes is mostly noise, and of one a pull to the origin. Until N codes have come, those of the
     first call stand in for the missing ones.
+
+    Past codes are constants: of a mean over all N, the b current ones would have b / N of the gradient, and a larger
+    bank would mean a weaker loss. So their gradient is taken N / b times: that of a mean over codes, or over pairs of
+    them, is then what it would be if all N came of the network as it is now, but for chance.
     """
 
     def __init__(self, size: int, num_features: int):
@@ -94,7 +98,7 @@ class CodeBank(nnx.Module):
         self.begun = History(jnp.array(False))
 
     def __call__(self, codes: jax.Array) -> jax.Array:
-        """Stores the current codes and returns them before the past ones.
+        """Stores the current codes and returns them, their gradient to be taken N / b times, before the past ones.
 
         Args:
           codes: `[b, num_features]`, b at most N.
@@ -113,4 +117,7 @@ class CodeBank(nnx.Module):
         past = jnp.where(self.begun[...], self.codes[...][: size - len(now)], first)
         self.codes[...] = jnp.concatenate([now, past])
         self.begun[...] = jnp.array(True)
-        return jnp.concatenate([codes.astype(past.dtype), past])
+        codes = codes.astype(past.dtype)
+        # The same number, with N / b times the gradient.
+        codes = now + size / len(now) * (codes - jax.lax.stop_gradient(codes))
+        return jnp.concatenate([codes, past])

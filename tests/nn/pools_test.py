@@ -1,4 +1,4 @@
-"""The pool of past images by its rule, and the bank of codes with gradients for the current ones alone."""
+"""The pool of past images by its rule, and the bank of codes with gradients for the current ones alone, as for all."""
 
 import jax
 import jax.numpy as jnp
@@ -7,6 +7,7 @@ import pytest
 from flax import nnx
 
 from gentoolkit.nn import pools
+from gentoolkit.objectives import variational
 
 pytestmark = pytest.mark.fast
 
@@ -76,8 +77,23 @@ def test_a_bank_returns_the_newest_codes_and_gradients_of_the_current():
     for first in (1.0, 3.0, 5.0, 7.0):
         codes = jnp.array([[first], [first + 1]])
         slope, (all_codes, rest) = step(rest, codes)
-        np.testing.assert_array_equal(slope, 2 * codes)
+        np.testing.assert_allclose(slope, 5 / 2 * 2 * codes, rtol=1e-6)
         found.append(np.asarray(all_codes).ravel().tolist())
     assert found == [[1, 2, 1, 2, 1], [3, 4, 1, 2, 1], [5, 6, 3, 4, 1], [7, 8, 5, 6, 3]]
     with pytest.raises(ValueError, match="b <= 5"):
         bank(np.zeros((6, 1)))
+
+
+@pytest.mark.parametrize("copies", [1, 2, 8])
+def test_a_larger_bank_is_no_weaker_loss(copies):
+    """Filled by copies of the current codes, it has their discrepancy and the gradient of that, whatever its size."""
+    codes = jax.random.normal(jax.random.key(1), (3, 2)) + 1.0
+
+    def alone(codes):
+        return variational.gaussian_mmd_to_standard(codes, bandwidth=1.5)
+
+    def banked(codes):
+        return alone(pools.CodeBank(3 * copies, 2)(codes))
+
+    for found, expected in zip(jax.value_and_grad(banked)(codes), jax.value_and_grad(alone)(codes), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
