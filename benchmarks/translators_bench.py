@@ -204,7 +204,7 @@ def _system(system: str, width: int):
 
     def models(rngs: nnx.Rngs):
         if system == "cyclegan":
-            return cyclegan.networks(rngs, image_size=_PIXELS, width=width)
+            return cyclegan.networks(rngs, image_size=_PIXELS, width=width, num_layers=2)
         return dsvib.networks(rngs, image_size=_PIXELS, width=width)
 
     def of_cyclegan(models, batch, turn):

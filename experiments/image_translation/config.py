@@ -4,7 +4,7 @@ Every value can be set from the command line, e.g. `--config.method=munit --conf
 Methods: dsvib, cyclegan, unit, bicyclegan (pairs), munit.
 """
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, config_dict
 
 from gentoolkit import study
 
@@ -34,11 +34,14 @@ def get_config(preset: str = "polygons") -> ConfigDict:
             **chosen,
             "adversarial": "least_squares",  # or "logistic" (the paper's eq. 1), "hinge"
             "upsample": "transposed",  # or "nearest", without checkerboards; of dsvib and cyclegan
+            "judge_weight": 0.5,  # of the discriminators' loss; of dsvib and cyclegan, as in CycleGAN's public code
+            # Of stride 2 in their discriminators; 0: as published, 3, but for dsvib 2 below 256 pixels.
+            "judge_layers": 2 if small else 0,
             "pool": 50,  # past images that discriminators see; 0 for none; of dsvib and cyclegan
             "compute_dtype": "float32",  # or "bfloat16" on accelerators: of layers; losses and updates stay float32
             "ema_decay": 0.0,  # of the moving average of what paints, which is measured and saved then; 0 keeps none
-            # The optimizer of the public code of CycleGAN.
-            "optimizer": {"peak": 2e-4, "b1": 0.5, "b2": 0.999},
+            # The optimizer of the public code of CycleGAN; UNIT's and MUNIT's has peak and weight_decay 1e-4.
+            "optimizer": {"peak": 2e-4, "b1": 0.5, "b2": 0.999, "weight_decay": 0.0},  # added to the gradient
             "train": {
                 "log_every": 50 if small else 200,
                 "checkpoint_every": 500 if small else 2000,
@@ -50,6 +53,8 @@ def get_config(preset: str = "polygons") -> ConfigDict:
                 "num_blocks": 3,
                 "inject": "fuse",  # or "literal" (a norm takes the code off again), "adain"
                 "share": "weights",  # or "activations" (hides colour from the style), "none"
+                "num_shared": 3,  # first layers that are shared; or 2, without the second of stride 2
+                "norm": "instance",  # or "batch"
                 "init": "he",  # or "normal", N(0, 0.02), which starves a narrow style encoder
                 "up_norm": "instance",  # of the doublings; or "layer", which keeps more of a colour
                 "alpha_information": 1.0,  # the bound, eq. (8) to (11); 0 leaves it out
@@ -60,25 +65,33 @@ def get_config(preset: str = "polygons") -> ConfigDict:
                 "lambda_image": 10.0,
                 "lambda_code": 1.0,
                 "lambda_content": 1.0,
-                "bound": "each",  # or "matched": of the mixture over several styles
-                "num_codes": 1,  # styles painted of one content in each step
+                # Or "mixture" (over several styles, from draws: a bound that leaves out what the code says of the drawn
+                # style), "matched" (the mixture's moments: no bound, but no noise).
+                "bound": "each",
+                "num_codes": 1,  # styles painted of one content in each step; 2 at least for a mixture
                 "code_prior": "discrepancy",  # or "divergence" (Kullback-Leibler)
-                "kernel": "dim",  # or "infovae", "literal", "literal_squared" (its width); "laplace", "multiquadric"
+                # Or, by its width, "infovae", "literal", "literal_squared", "median"; or "laplace", "multiquadric".
+                "kernel": "dim",
                 "bank": 64,  # codes that the discrepancy is taken of, past ones among them
                 "code_from": "mean",  # or "sample": what must come back of a drawn code
+                "code_cycle_updates": "both",  # or "generator", as BicycleGAN: the encoder is held constant there
                 "image_distance": "absolute",  # or "euclidean", as printed
                 "likelihood": "cycle",  # or "direct" (in its own domain), "off"
                 "fixed_content": False,
+                "alpha_reference": 0.0,  # of fooling by translations in the style of a real image, not in a drawn one
             },
-            "cyclegan": {"num_blocks": 3 if small else 6, "cycle": 10.0, "identity": 0.0},
+            # Residual blocks; 0: as published, 9 from 256 pixels on, else 6.
+            "cyclegan": {"num_blocks": 3 if small else 0, "cycle": 10.0, "identity": 0.0},
             "unit": {
                 "form": "2018",  # or "2017_leaky", "2017_norms"
-                "num_blocks": 2 if small else 4,
-                "num_scales": 1 if small else 3,
-                "adversarial": 1.0,
-                "own": 10.0,
-                "cycle": 10.0,
-                "divergence": 0.01,
+                "num_blocks": 2 if small else 4,  # of 2018; the forms of 2017 have their own
+                "num_scales": 1 if small else 3,  # of 2018
+                # Weights; None: as published with the form, 1, 10, 10, 0.01 in 2018 and 10, 100, 100, 0.1 in 2017
+                # (whose losses are --config.adversarial=logistic).
+                "adversarial": config_dict.placeholder(float),
+                "own": config_dict.placeholder(float),
+                "cycle": config_dict.placeholder(float),
+                "divergence": config_dict.placeholder(float),
             },
             "bicyclegan": {"code_dim": 8, "dropout": 0.5, "image": 10.0, "code": 0.5, "divergence": 0.01},
             "munit": {

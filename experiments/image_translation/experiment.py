@@ -37,7 +37,9 @@ def run(config: ConfigDict, workdir: str | pathlib.Path, mesh: jax.sharding.Mesh
         config.optimizer.peak, num_steps=config.num_steps, decay="linear", final_fraction=0.0,
         hold_steps=config.num_steps // 2,
     )  # fmt: skip
-    system = build.build(config, optax.adam(rate, b1=config.optimizer.b1, b2=config.optimizer.b2))
+    adam = optax.adam(rate, b1=config.optimizer.b1, b2=config.optimizer.b2)
+    decay = config.optimizer.weight_decay
+    system = build.build(config, optax.chain(optax.add_decayed_weights(decay), adam) if decay else adam)
     dtype = study.choose("config.compute_dtype", config.compute_dtype, _DTYPES)
     painting = dict.fromkeys(_painting(system), config.ema_decay)
     domains = data.load(config)

@@ -97,6 +97,15 @@ def test_numbers_that_do_not_fit_a_method(config):
         ("bicyclegan", {"batch_size": 3}, "batch_size must be even for bicyclegan, got 3"),
         ("dsvib", {"batch_size": 0}, "batch_size must be at least 1, got 0"),
         ("other", {}, "config.method"),
+        ("cyclegan", {"adversarial": "lsgan"}, "config.adversarial must be one of least_squares, logistic, hinge; got"),
+        ("dsvib", {"dsvib": {"code_from": "means"}}, "config.dsvib.code_from must be one of mean, sample; got 'means'"),
+        ("dsvib", {"dsvib": {"bound": "matched"}}, "num_codes must be at least 2 for config.dsvib.bound = 'matched'"),
+        ("dsvib", {"dsvib": {"num_codes": 0}}, "num_codes must be at least 1 for config.dsvib.bound = 'each', got 0"),
+        (
+            "unit",
+            {"unit": {"form": "2016"}},
+            "config.unit.form must be one of 2018, 2017_leaky, 2017_norms; got",
+        ),
     ):
         changed = config.copy_and_resolve_references()
         changed.update(method=method, **given)

@@ -65,6 +65,7 @@ def test_players_train_their_own_and_together_everything(method):
 def bound():
     """Both cycles of small networks and the slopes of the weighted sum of the first, compiled once."""
     options = tiny().dsvib
+    weights = {name: weight for name, weight in dsvib.weights_of(options).items() if weight}
     graphdef, state = nnx.split(nnx.eval_shape(lambda: dsvib.system(tiny(), optax.sgd(1.0)).models(nnx.Rngs(0))))
     rng = np.random.default_rng(1)
     draw = lambda x: jnp.asarray(rng.normal(scale=0.2, size=x.shape), x.dtype) if x.dtype == jnp.float32 else x  # noqa: E731
@@ -76,7 +77,7 @@ def bound():
     def run(state, weights):
         def total(params, rest):
             models = nnx.merge(graphdef, params, rest, copy=True)
-            terms, painted = dsvib.cycle(key, models, images, "x", form=form, options=options)
+            terms, painted = dsvib.cycle(key, models, images, images, "x", form=form, options=options)
             return sum(weights[name] * terms[name] for name in weights), (terms, painted)
 
         key, images = jax.random.key(3), batch()["x"]["image"]
@@ -84,10 +85,10 @@ def bound():
         (value, (terms, painted)), slopes = jax.value_and_grad(total, has_aux=True)(params, rest)
         models = nnx.merge(graphdef, state, copy=True)
         turned = {f"{name[:-1]}{swapped[name[-1]]}": model for name, model in models.items()}
-        again, painted_again = dsvib.cycle(key, turned, images, "y", form=form, options=options)
+        again, painted_again = dsvib.cycle(key, turned, images, images, "y", form=form, options=options)
         return value, terms, slopes, again, painted, painted_again
 
-    return functools.partial(run, state), dsvib.weights_of(options)
+    return functools.partial(run, state), weights
 
 
 def size(slopes, *path):
@@ -98,8 +99,9 @@ def size(slopes, *path):
 
 def test_the_loss_is_the_weighted_sum_of_its_terms_in_both_directions(bound):
     run, weights = bound
-    assert weights == {
-        "information": 1, "image": 10, "code": 1, "content": 1, "fooling": 1, "prior": 1, "likelihood": 1,
+    assert dsvib.weights_of(tiny().dsvib) == {
+        "information": 1, "image": 10, "code": 1, "content": 1, "fooling": 1, "reference": 0, "prior": 1,
+        "likelihood": 1,
     }  # fmt: skip
     value, terms, _, again, painted, painted_again = run(weights)
     by_hand = sum(float(weights[name]) * float(terms[name]) for name in weights)
@@ -125,6 +127,52 @@ def test_each_term_reaches_what_it_should(bound):
     assert (
         size(slopes, "encode_x") > 0 == size(slopes, "encode_y") == size(slopes, "paint_x") == size(slopes, "paint_y")
     )
+
+
+OTHER_READINGS = {
+    # What each changes: the terms that have another value, and whether "code" reaches the encoder of y.
+    "dsvib.code_cycle_updates=generator": (set(), False),
+    "dsvib.alpha_reference=1": ({"reference"}, True),
+    "dsvib.bound=mixture": ({"information"}, True),
+    "dsvib.kernel=median": ({"prior"}, True),
+}
+
+
+def test_other_readings_of_the_paper():
+    """Of one set of weights: which terms they change, and what the code that must come back moves."""
+    graphdef, state = nnx.split(nnx.eval_shape(lambda: dsvib.system(tiny(), optax.sgd(1.0)).models(nnx.Rngs(0))))
+    rng = np.random.default_rng(1)
+    draw = lambda x: jnp.asarray(rng.normal(scale=0.2, size=x.shape), x.dtype) if x.dtype == jnp.float32 else x  # noqa: E731
+    state = jax.tree.map(draw, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), state))
+    images, form = batch()["x"]["image"], judges.FORMS["least_squares"]()
+    readings = {"": {}} | {key: dict([key.split("=")]) for key in OTHER_READINGS}
+
+    @jax.jit
+    def run(state):
+        _, params, rest = nnx.split(nnx.merge(graphdef, state), nnx.Param, ...)
+        found = {}
+        for name, changes in readings.items():
+            values = {key: float(value) if value.isdigit() else value for key, value in changes.items()}
+            options = tiny(**values, **{"dsvib.num_codes": 2}).dsvib
+
+            def code(params, options=options):
+                models = nnx.merge(graphdef, params, rest, copy=True)
+                terms, _ = dsvib.cycle(jax.random.key(3), models, images, images, "x", form=form, options=options)
+                return terms["code"], terms
+
+            (_, terms), slopes = jax.value_and_grad(code, has_aux=True)(params)
+            found[name] = terms, slopes["encode_y"]
+        return found
+
+    found = run(state)
+    plain, _ = found.pop("")
+    for name, (terms, slopes) in found.items():
+        changed, reached = OTHER_READINGS[name]
+        differing = {term for term in terms if term not in plain or not np.isclose(terms[term], plain[term], rtol=1e-5)}
+        assert differing == changed, name
+        assert (size(slopes) > 0) == reached, name
+    # A reading in which the discriminator of y sees nothing new: references are images of x here.
+    assert found["dsvib.alpha_reference=1"][0]["reference"] > 0
 
 
 def test_logits_of_zero():

@@ -16,8 +16,9 @@ from gentoolkit.models.translation.blocks import Scheme
 SYSTEMS = {
     # Parameters as counted in the public code, or from the tables of the papers.
     "cyclegan 256": (cyclegan.networks, {}, {"to_y": 11_378_179, "judge_x": 2_764_737}),
-    "cyclegan 128": (cyclegan.networks, {"image_size": 128}, {"to_x": 7_837_699, "judge_y": 662_977}),
+    "cyclegan 128": (cyclegan.networks, {"image_size": 128}, {"to_x": 7_837_699, "judge_y": 2_764_737}),
     "dsvib": (dsvib.networks, {}, {"encode_x": 3_918_976 + 5_248_272, "paint_y": 4_527_235, "judge_y": 662_977}),
+    "dsvib two layers": (dsvib.networks, {"num_shared": 2}, {"encode_x": 3_918_976 + 1_313_424}),
     "dsvib literal": (dsvib.networks, {"inject": "literal", "share": "activations"}, {"paint_x": 4_152_627}),
     "unit": (unit.networks, {}, {"encode_x": 5_385_856, "paint_x": 5_754_627, "judge_y": 3 * 2_757_057}),
     "munit": (munit.networks, {}, {"encode_y": 5_385_856 + 2_764_936, "paint_x": 6_875_395}),
@@ -88,6 +89,23 @@ def test_a_code_reaches_the_image_unless_a_norm_takes_it_off(reach):
     # words read literally, with doublings that do not make a lattice.
     assert (reach["fuse"] > 1e-2).all() and (reach["adain"] > 1e-2).all()
     assert (reach["literal"] < 1e-4 * reach["fuse"].max()).all()
+
+
+def test_codes_come_through_at_the_initial_weights():
+    """A painter that begins by passing codes over learns to do without them."""
+    content = ROW.normal(size=(1, 4, 4, 64)).astype(np.float32)
+    scheme, codes = Scheme(width=16), ROW.normal(size=(2, 1, 8)).astype(np.float32)
+
+    @jax.jit
+    def paint(codes):
+        painters = {
+            inject: decoders.Styled(64, 8, 3, scheme=scheme, num_blocks=1, inject=inject, rngs=nnx.Rngs(0))
+            for inject in ("fuse", "adain")
+        }
+        return {inject: [painter(content, code) for code in codes] for inject, painter in painters.items()}
+
+    for inject, (one, other) in paint(codes).items():
+        assert jnp.abs(one - other).mean() > 0.1 * jnp.abs(one).mean(), inject
 
 
 def test_a_norm_in_the_trunk_hides_colour_from_the_style():

@@ -1,13 +1,33 @@
 """The system of a configuration."""
 
+import functools
+
 import optax
 from ml_collections import ConfigDict
 
 from experiments.image_translation.config import METHODS
-from experiments.image_translation.systems import bicyclegan, cyclegan, dsvib, munit, unit
+from experiments.image_translation.systems import bicyclegan, cyclegan, dsvib, judges, munit, unit
 from experiments.image_translation.systems.system import System
 from gentoolkit import study
 
+# What options may say that are words.
+_WORDS: dict[str, tuple[str, ...]] = {
+    "adversarial": tuple(judges.FORMS),
+    "upsample": ("transposed", "nearest"),
+    "dsvib.inject": ("fuse", "literal", "adain"),
+    "dsvib.share": ("weights", "activations", "none"),
+    "dsvib.norm": ("instance", "batch"),
+    "dsvib.init": ("he", "normal"),
+    "dsvib.up_norm": ("instance", "layer"),
+    "dsvib.bound": ("each", "mixture", "matched"),
+    "dsvib.code_prior": ("discrepancy", "divergence"),
+    "dsvib.kernel": ("dim", "infovae", "literal", "literal_squared", "median", "laplace", "multiquadric"),
+    "dsvib.code_from": ("mean", "sample"),
+    "dsvib.code_cycle_updates": ("both", "generator"),
+    "dsvib.image_distance": ("absolute", "euclidean"),
+    "dsvib.likelihood": ("cycle", "direct", "off"),
+    "unit.form": ("2018", "2017_leaky", "2017_norms"),
+}
 _SYSTEMS = {
     "dsvib": dsvib.system,
     "cyclegan": cyclegan.system,
@@ -21,9 +41,18 @@ def build(config: ConfigDict, optimizer: optax.GradientTransformation) -> System
     """Builds the system that `config.method` names.
 
     Raises:
-      ValueError: there is no such method, or `config.image_size` does not divide as its networks need.
+      ValueError: there is no such method, an option says a word that it does not know, numbers do not fit one another,
+        or `config.image_size` does not divide as its networks need.
     """
     study.choose("config.method", config.method, METHODS)
+    for name, known in _WORDS.items():
+        study.choose(f"config.{name}", functools.reduce(getattr, name.split("."), config), known)
+    least = 1 if config.dsvib.bound == "each" else 2
+    if config.dsvib.num_codes < least:
+        raise ValueError(
+            f"config.dsvib.num_codes must be at least {least} for config.dsvib.bound = {config.dsvib.bound!r}, "
+            f"got {config.dsvib.num_codes}."
+        )
     if config.batch_size < 1:
         raise ValueError(f"config.batch_size must be at least 1, got {config.batch_size}.")
     bank = max(config.dsvib.bank, config.batch_size)

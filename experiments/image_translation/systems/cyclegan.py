@@ -22,7 +22,7 @@ def system(config: ConfigDict, optimizer: optax.GradientTransformation) -> Syste
     def models(rngs: nnx.Rngs) -> dict[str, nnx.Module]:
         made = cyclegan.networks(
             rngs, image_size=config.image_size, channels=tuple(config.channels), width=config.width,
-            num_blocks=options.num_blocks, upsample=config.upsample,
+            num_blocks=options.num_blocks or None, num_layers=config.judge_layers or 3, upsample=config.upsample,
         )  # fmt: skip
         for domain, channels in zip("xy", config.channels, strict=True):
             shape = (config.image_size, config.image_size, channels)
@@ -35,7 +35,7 @@ def system(config: ConfigDict, optimizer: optax.GradientTransformation) -> Syste
         models=models,
         players={
             "painters": Player(painters, optimizer, ("to_x", "to_y")),
-            "judges": judges.player(optimizer, form=form, pairs=pairs, weight=0.5),
+            "judges": judges.player(optimizer, form=form, pairs=pairs, weight=config.judge_weight),
         },
         translate=translate,
     )

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from experiments.image_translation.systems import judges
 from experiments.image_translation.systems.system import Domain, Models, System, mean, other
+from gentoolkit import training
 from gentoolkit.distances import mmd
 from gentoolkit.models.translation import dsvib
 from gentoolkit.nn import pools
@@ -29,7 +30,8 @@ def system(config: ConfigDict, optimizer: optax.GradientTransformation) -> Syste
     def models(rngs: nnx.Rngs) -> dict[str, nnx.Module]:
         made = dsvib.networks(
             rngs, image_size=config.image_size, channels=tuple(config.channels), width=config.width,
-            num_blocks=options.num_blocks, code_dim=options.code_dim, inject=options.inject, share=options.share,
+            num_blocks=options.num_blocks, num_layers=config.judge_layers or None, code_dim=options.code_dim,
+            inject=options.inject, share=options.share, num_shared=options.num_shared, norm=options.norm,
             upsample=config.upsample, up_norm=options.up_norm, init=options.init,
         )  # fmt: skip
         for domain, channels in zip("xy", config.channels, strict=True):
@@ -44,7 +46,7 @@ def system(config: ConfigDict, optimizer: optax.GradientTransformation) -> Syste
         models=models,
         players={
             "painters": Player(painters, optimizer, trained),
-            "judges": judges.player(optimizer, form=form, pairs=pairs, weight=0.5),
+            "judges": judges.player(optimizer, form=form, pairs=pairs, weight=config.judge_weight),
         },
         translate=translate,
         style=style,
@@ -73,7 +75,8 @@ def translating(models: Models, batch, turn, *, form: adversarial.Form, options:
     total, metrics, handed = 0.0, {}, {}
     for number, source in enumerate("xy"):
         key = jax.random.fold_in(turn.key, number)
-        terms, painted = cycle(key, models, batch[source]["image"], source, form=form, options=options)
+        images = [batch[domain]["image"] for domain in (source, other(source))]
+        terms, painted = cycle(key, models, *images, source, form=form, options=options)
         handed[other(source)] = painted
         weights = weights_of(options)
         total = total + sum(weights[name] * value for name, value in terms.items() if name in weights)
@@ -90,13 +93,21 @@ def weights_of(options: ConfigDict) -> dict[str, float]:
         "code": options.alpha_reconstruction * options.lambda_code,
         "content": options.alpha_reconstruction * options.lambda_content,
         "fooling": options.alpha_adversarial,
+        "reference": options.alpha_reference,
         "prior": options.beta * options.alpha_prior,
         "likelihood": options.beta * options.alpha_prior,
     }
 
 
 def cycle(
-    key: jax.Array, models: Models, images: jax.Array, source: Domain, *, form: adversarial.Form, options: ConfigDict
+    key: jax.Array,
+    models: Models,
+    images: jax.Array,
+    references: jax.Array,
+    source: Domain,
+    *,
+    form: adversarial.Form,
+    options: ConfigDict,
 ) -> tuple[dict[str, jax.Array], jax.Array]:
     """One cycle: an image to the other domain in a style drawn from N(0, I), and back in its own style.
 
@@ -104,6 +115,7 @@ def cycle(
       key: draws both styles.
       models: the networks.
       images: `[b, h, w, c]` of the domain `source`.
+      references: `[b, h, w, c]` of the other domain.
       source: "x" or "y".
       form: what is asked of logits.
       options: of the configuration.
@@ -113,13 +125,17 @@ def cycle(
     """
     target = other(source)
     own_key, drawn_key, again_key, prior_key = jax.random.split(key, 4)
+    mixture_key, reference_key = jax.random.split(jax.random.fold_in(key, 4))
     content, own = models[f"encode_{source}"](images)
     own_code = variational.sample(own_key, *own)
     count, many = images.shape[0], options.num_codes
     drawn = jax.random.normal(drawn_key, (count * many, options.code_dim))
     painted = models[f"paint_{target}"](_repeat(content, many), drawn)
     content_again, again = models[f"encode_{target}"](painted)
-    code_again = again.mean if options.code_from == "mean" else variational.sample(again_key, *again)
+    sent_back = again
+    if options.code_cycle_updates == "generator":
+        sent_back = training.constant(models[f"encode_{target}"]).style(painted)
+    code_again = sent_back.mean if options.code_from == "mean" else variational.sample(again_key, *sent_back)
     goal = jax.lax.stop_gradient(content) if options.fixed_content else content
     returned = models[f"paint_{source}"](content_again, _repeat(own_code, many))
     distance = {"absolute": reconstruction.absolute, "euclidean": reconstruction.euclidean}[options.image_distance]
@@ -130,28 +146,35 @@ def cycle(
         # does, codes are best ignored.
         "code": options.code_dim * mean(reconstruction.squared(code_again, drawn)),
         "content": mean(reconstruction.squared(content_again, _repeat(goal, many))),
-        "information": information(again, count, options),
+        "information": information(mixture_key, again, count, options),
         "prior": prior(prior_key, models[f"bank_{source}"](own_code), own, options),
     }
     if options.likelihood != "off":
         direct = options.likelihood == "direct"
         seen = _repeat(models[f"paint_{source}"](content, own_code), many) if direct else returned
         terms["likelihood"] = mean(reconstruction.absolute(seen, _repeat(images, many)))
+    if options.alpha_reference:
+        referred = variational.sample(reference_key, *models[f"encode_{target}"].style(references))
+        terms["reference"] = judges.fooling(
+            form, models[f"judge_{target}"], models[f"paint_{target}"](content, referred)
+        )
     terms["code_spread"] = jnp.mean(jnp.std(own.mean.astype(jnp.float32), axis=0))
     terms["active_units"] = jnp.sum(jnp.std(own.mean.astype(jnp.float32), axis=0) > 0.1).astype(jnp.float32)
     return terms, painted[::many]
 
 
-def information(again, count: int, options: ConfigDict) -> jax.Array:
+def information(key: jax.Array, again, count: int, options: ConfigDict) -> jax.Array:
     """The bound on what the style of a translated image says of its source.
 
-    "each" is the paper's eq. (11), which also punishes what the code says of the style that was drawn; "matched" that
-    of the mixture over several drawn styles, by its first two moments, which does not.
+    "each" is the paper's eq. (11), which also punishes what the code says of the style that was drawn; "mixture" that
+    of the mixture over several drawn styles, which does not; "matched" the same by the mixture's first two moments.
     """
     laws = [part.astype(jnp.float32) for part in again]
     if options.bound == "each":
         return mean(variational.kl_to_standard(*laws))
     grouped = [part.reshape(count, options.num_codes, -1) for part in laws]
+    if options.bound == "mixture":
+        return mean(variational.kl_of_mixture(key, *grouped))
     return mean(variational.kl_of_matched_normal(*grouped))
 
 
@@ -160,6 +183,10 @@ def prior(key: jax.Array, codes: jax.Array, own, options: ConfigDict) -> jax.Arr
     if options.code_prior == "divergence":
         return mean(variational.kl_to_standard(*[part.astype(jnp.float32) for part in own]))
     dim = options.code_dim
+    if options.kernel == "median":
+        draws = jax.random.normal(key, codes.shape)
+        bandwidth = mmd.median_bandwidth(codes.astype(jnp.float32), draws)
+        return variational.gaussian_mmd_to_standard(codes.astype(jnp.float32), bandwidth=bandwidth)
     if options.kernel == "laplace":
         kernel = mmd.laplacian(variational.prior_bandwidth(dim))
         return variational.mmd_to_standard(key, codes.astype(jnp.float32), kernel)

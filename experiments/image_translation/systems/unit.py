@@ -14,10 +14,19 @@ from gentoolkit.models.translation import unit
 from gentoolkit.objectives import adversarial, reconstruction
 from gentoolkit.training import Player
 
+# As published: of the loss of both players, of what comes back in the own domain, of both cycles, of the maps.
+_WEIGHTS = {
+    "2018": {"adversarial": 1.0, "own": 10.0, "cycle": 10.0, "divergence": 0.01},
+    "2017": {"adversarial": 10.0, "own": 100.0, "cycle": 100.0, "divergence": 0.1},
+}
+
 
 def system(config: ConfigDict, optimizer: optax.GradientTransformation) -> System:
     """Builds the system of a configuration."""
-    options = config.unit
+    options = config.unit.copy_and_resolve_references()
+    for name, weight in _WEIGHTS[options.form[:4]].items():
+        if options[name] is None:
+            options[name] = weight
     shared = ("shared_encode", "shared_paint") if options.form != "2018" else ()
     form = judges.FORMS[config.adversarial]()
 

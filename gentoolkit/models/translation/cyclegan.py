@@ -82,26 +82,24 @@ def networks(
     channels: tuple[int, int] = (3, 3),
     width: int = 64,
     num_blocks: int | None = None,
-    num_layers: int | None = None,
+    num_layers: int = 3,
     upsample: Upsample = "transposed",
 ) -> dict[str, nnx.Module]:
     """Makes the four networks.
 
     Args:
       rngs: of the initial weights.
-      image_size: decides what is not given: below 256 pixels the shallower networks are used.
+      image_size: decides `num_blocks`, where that is not given.
       channels: of the images of x and of y.
       width: channels after the first layers.
       num_blocks: of the translators; 9 from 256 pixels on, else 6.
-      num_layers: of the discriminators; 3 from 256 pixels on, else 2.
+      num_layers: of the discriminators, as published at every size; from 32 pixels on.
       upsample: as in `decoders.Upward`.
 
     Returns:
       `to_y`, `to_x`, `judge_x`, `judge_y`.
     """
-    large = image_size >= 256
-    num_blocks = (9 if large else 6) if num_blocks is None else num_blocks
-    num_layers = (3 if large else 2) if num_layers is None else num_layers
+    num_blocks = (9 if image_size >= 256 else 6) if num_blocks is None else num_blocks
     scheme, (x, y) = Scheme(width=width), channels
     return {
         "to_y": Translator(x, y, num_blocks=num_blocks, scheme=scheme, upsample=upsample, rngs=rngs),

@@ -9,6 +9,10 @@ What the paper leaves open, and how it is read here by default:
   repeated over it off again; or "literal" or "adain".
 - What the encoder of style shares with that of content: `share = "weights"`, the kernels of the first layers but no
   norm, which would hide colour; or "activations" or "none".
+- Which norm: `norm = "instance"`, CycleGAN's with one image a step; or "batch", which the paper does not exclude and
+  under which a code that is repeated over the image survives.
+- Which are "the first two convolution layers" that style and content share: `num_shared = 3`, those of stride 2 with
+  that of 7 x 7 before them, so that seven halvings leave one pixel of 128; or 2, that one and the first of stride 2.
 - What norm stands in the doublings: `up_norm = "instance"`, CycleGAN's, which leaves of a region of one colour little
   more than whether it is above or below the mean; or "layer", MUNIT's, which keeps the channels' ratios.
 - The initial weights of the encoders: `init = "he"`, whose layers keep the size of what goes through them, or
@@ -37,10 +41,12 @@ from gentoolkit.models.translation.patches import Patches
 from gentoolkit.nn import normalization
 from gentoolkit.nn.convolution import NORMAL
 
+TrunkNorm = Literal["instance", "batch"]
 UpNorm = Literal["instance", "layer"]
 Init = Literal["he", "normal"]
 _INITS = {"he": nnx.initializers.kaiming_normal(), "normal": NORMAL}
-_NORMS: dict[str, Norm] = {"instance": normalization.instance, "layer": normalization.LayerNorm}
+_NORMS: dict[str, Norm] = {"instance": normalization.instance, "batch": normalization.batch}
+_UP_NORMS: dict[str, Norm] = {"instance": normalization.instance, "layer": normalization.LayerNorm}
 
 
 def networks(
@@ -54,6 +60,8 @@ def networks(
     num_layers: int | None = None,
     inject: Inject = "fuse",
     share: Share = "weights",
+    num_shared: int = 3,
+    norm: TrunkNorm = "instance",
     upsample: Upsample = "transposed",
     up_norm: UpNorm = "instance",
     init: Init = "he",
@@ -70,36 +78,42 @@ def networks(
       num_layers: of the discriminators; 3 from 256 pixels on, else 2.
       inject: how a code comes into a painter, as in `decoders.Styled`.
       share: what the encoders of a domain share, as in `encoders.ContentAndStyle`.
+      num_shared: how many first layers that is, as there.
+      norm: of all layers that have one, but for the doublings.
       upsample: as in `decoders.Upward`.
-      up_norm: the norm of each image in the doublings: over each channel, or over all of them.
+      up_norm: the norm of each image in the doublings, over each channel or over all of them; where `norm` is "batch",
+        "instance" means that too.
       init: the initial weights of the encoders.
 
     Returns:
       `encode_x`, `encode_y`, `paint_x`, `paint_y`, `judge_x`, `judge_y`.
 
     Raises:
-      ValueError: images too small to be halved twice and once more, or another norm or init.
+      ValueError: images too small to be halved twice and once more, or another norm, init or number of layers.
     """
-    if up_norm not in _NORMS:
-        raise ValueError(f"up_norm must be one of {', '.join(map(repr, _NORMS))}, got up_norm = {up_norm!r}.")
-    if init not in _INITS:
-        raise ValueError(f"init must be one of {', '.join(map(repr, _INITS))}, got init = {init!r}.")
-    halvings = min(5, int(math.log2(image_size / 4))) if image_size >= 8 else 0
+    for name, value, known in (("norm", norm, _NORMS), ("up_norm", up_norm, _UP_NORMS), ("init", init, _INITS)):
+        if value not in known:
+            raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {name} = {value!r}.")
+    if num_shared not in (2, 3):
+        raise ValueError(f"num_shared must be 2 or 3, got num_shared = {num_shared}.")
+    halvings = min(5, int(math.log2(image_size >> num_shared - 1))) if image_size >= 8 else 0
     if halvings < 1:
         raise ValueError(f"image_size must be at least 8, got image_size = {image_size}.")
     num_layers = (3 if image_size >= 256 else 2) if num_layers is None else num_layers
-    scheme = Scheme(width=width)
+    scheme = Scheme(width=width, norm=_NORMS[norm])
+    doubling = scheme.norm if up_norm == "instance" else _UP_NORMS[up_norm]
     reading = dataclasses.replace(scheme, kernel_init=_INITS[init])
     made: dict[str, nnx.Module] = {}
     for domain, count in zip("xy", channels, strict=True):
         encoder = ContentAndStyle(
-            count, code_dim, scheme=reading, share=share, num_blocks=num_blocks, num_style_halvings=halvings, rngs=rngs
-        )
+            count, code_dim, scheme=reading, share=share, num_blocks=num_blocks, num_style_halvings=halvings,
+            num_shared=num_shared, rngs=rngs,
+        )  # fmt: skip
         features = encoder.content_encoder.features
         made[f"encode_{domain}"] = encoder
         made[f"paint_{domain}"] = Styled(
             features, code_dim, count, scheme=scheme, inject=inject, num_blocks=num_blocks, upsample=upsample,
-            up_norm=_NORMS[up_norm], rngs=rngs,
+            up_norm=doubling, rngs=rngs,
         )  # fmt: skip
-        made[f"judge_{domain}"] = Patches(count, num_layers=num_layers, width=width, rngs=rngs)
+        made[f"judge_{domain}"] = Patches(count, num_layers=num_layers, width=width, norm=_NORMS[norm], rngs=rngs)
     return made

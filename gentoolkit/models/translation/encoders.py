@@ -53,24 +53,32 @@ class Content(nnx.Module):
 
     def __call__(self, images: jax.Array) -> jax.Array:
         """Maps images `[b, h, w, c]` in [-1, 1] to `[b, h / reduction, w / reduction, features]`."""
-        x = self.first(images)
+        return self.rest(images, 0)
+
+    def first(self, images: jax.Array, num_layers: int) -> jax.Array:
+        """The first layers, the one of 7 x 7 among them."""
+        x = images
+        for layer, norm in self._layers()[:num_layers]:
+            x = nnx.relu(norm(layer(x)))
+        return x
+
+    def rest(self, x: jax.Array, num_layers: int) -> jax.Array:
+        """What stands behind the first layers."""
+        for layer, norm in self._layers()[num_layers:]:
+            x = nnx.relu(norm(layer(x)))
         for block in self.blocks:
             x = block(x)
         return x
 
-    def first(self, images: jax.Array) -> jax.Array:
-        """What stands before the residual blocks."""
+    def first_without_norm(self, images: jax.Array, num_layers: int) -> jax.Array:
+        """The first kernels without the norms, which would hide colour and contrast of the whole image."""
         x = images
-        for layer, norm in zip((self.stem, *self.down), self.norms, strict=True):
-            x = nnx.relu(norm(layer(x)))
-        return x
-
-    def first_without_norm(self, images: jax.Array) -> jax.Array:
-        """The same kernels without the norms, which would hide colour and contrast of the whole image."""
-        x = images
-        for layer in (self.stem, *self.down):
+        for layer, _ in self._layers()[:num_layers]:
             x = nnx.relu(layer(x))
         return x
+
+    def _layers(self) -> list:
+        return list(zip((self.stem, *self.down), self.norms, strict=True))
 
 
 class Style(nnx.Module):
@@ -118,6 +126,7 @@ class ContentAndStyle(nnx.Module):
         share: Share = "weights",
         num_blocks: int = 3,
         num_style_halvings: int = 5,
+        num_shared: int = 3,
         rngs: nnx.Rngs,
     ):
         """Makes the layers.
@@ -130,23 +139,29 @@ class ContentAndStyle(nnx.Module):
             or nothing (layers of its own).
           num_blocks: residual blocks of the content encoder.
           num_style_halvings: convolutions of stride 2 behind the first layers; 5 leave one pixel of 128.
+          num_shared: the first layers: 3, that of 7 x 7 and both of stride 2, or 2, without the second of these.
           rngs: of the initial weights.
         """
+        if num_shared not in (2, 3):
+            raise ValueError(f"num_shared must be 2 or 3, got num_shared = {num_shared}.")
         if share not in ("weights", "activations", "none"):
             raise ValueError(f"share must be 'weights', 'activations' or 'none', got share = {share!r}.")
-        self.share = share
+        self.share, self.num_shared = share, num_shared
         self.content_encoder = Content(channels, scheme=scheme, num_blocks=num_blocks, rngs=rngs)
-        features = self.content_encoder.features
-        self.own = Content(channels, scheme=scheme, num_blocks=0, rngs=rngs) if share == "none" else None
+        features = scheme.width << num_shared - 1
+        self.own = (
+            Content(channels, scheme=scheme, num_halvings=num_shared - 1, num_blocks=0, rngs=rngs)
+            if share == "none"
+            else None
+        )
         self.style_encoder = Style(features, code_dim, num_halvings=num_style_halvings, scheme=scheme, rngs=rngs)
 
     def __call__(self, images: jax.Array) -> tuple[jax.Array, Posterior]:
         """Maps images `[b, h, w, c]` in [-1, 1] to content `[b, h / 4, w / 4, features]` and the law of the style."""
-        first = self.content_encoder.first(images)
-        content = first
-        for block in self.content_encoder.blocks:
-            content = block(content)
-        return content, self.style_encoder(first if self.share == "activations" else self._for_style(images))
+        if self.share != "activations":
+            return self.content(images), self.style(images)
+        first = self.content_encoder.first(images, self.num_shared)
+        return self.content_encoder.rest(first, self.num_shared), self.style_encoder(first)
 
     def content(self, images: jax.Array) -> jax.Array:
         """The content alone."""
@@ -154,9 +169,6 @@ class ContentAndStyle(nnx.Module):
 
     def style(self, images: jax.Array) -> Posterior:
         """The law of the style alone."""
-        return self.style_encoder(self._for_style(images))
-
-    def _for_style(self, images: jax.Array) -> jax.Array:
         if self.share == "activations":
-            return self.content_encoder.first(images)
-        return (self.own or self.content_encoder).first_without_norm(images)
+            return self.style_encoder(self.content_encoder.first(images, self.num_shared))
+        return self.style_encoder((self.own or self.content_encoder).first_without_norm(images, self.num_shared))
