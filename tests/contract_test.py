@@ -436,7 +436,11 @@ CONTRACT = {
             "numbered": "merges",
         },
         "captions": {"OneText": "several one which", "SomeWords": "max_length column"},
-        "transform": {"horizontal_flip": "fields batch words", "RandomCrop": "size"},
+        "transform": {
+            "horizontal_flip": "fields batch words",
+            "RandomCrop": "size",
+            "load_size": "image_size load_scale",
+        },
     },
     "evaluation": {
         "measure": {"measure": "batches", "Statistic": "init update merge finish"},

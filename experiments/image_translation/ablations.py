@@ -83,7 +83,9 @@ def main(config: ConfigDict, workdir: str, mesh: jax.sharding.Mesh) -> None:
     study.publish(
         workdir,
         "ablations",
-        *report.comparison({name: report.read(found[0].workdir) for name, found in made.items() if found[0].metrics}),
+        *report.comparison(
+            {name: report.read(found[0].workdir) for name, found in made.items() if grid.is_sound(found[0])}
+        ),
         title=f"Ablations of DSVIB on {config.dataset}",
         table=columns.table(rows, labels=LABELS, caption=grid.caption(config, notes)),
         claims=claims(rows),

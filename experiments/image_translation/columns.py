@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from experiments.image_translation import paper
+from experiments.image_translation import collapse, paper
 from gentoolkit import report, study
 
 # Those that runs measure while they train, in order; what is measured through networks is named in full where it is.
@@ -27,13 +27,16 @@ _DIGITS = {"diversity": ".4f", "contents": ".4f", "hidden_error": ".4f", "painte
 Metrics = Mapping[str, float | None]
 _FOOLING = "fooling rate, %"
 
-Rows = Mapping[str, Sequence[Metrics]]  # name of the row, then the metrics of each seed; none of a seed that diverged
+# Name of the row, then the metrics of each seed: none of one that diverged, the step alone of one that collapsed.
+Rows = Mapping[str, Sequence[Metrics]]
 
 
 def tested(runs: Mapping[str, Sequence[study.Run]]) -> dict[str, list[dict[str, float | None]]]:
     """What the tables show of the measurements of runs: those of held-out images, and those of training named so."""
 
     def of(run: study.Run) -> dict[str, float | None]:
+        if collapse.METRIC in run.metrics:
+            return {collapse.METRIC: run.metrics[collapse.METRIC]}
         places = {key: key if "/" in key else f"test/{key}" for key in _HEADINGS}
         return {key: run.metrics[place] for key, place in places.items() if place in run.metrics}
 
@@ -48,6 +51,7 @@ def heading(metric: str) -> str:
 def shown(rows: Rows) -> list[str]:
     """The metrics that some run has, in the order of the columns."""
     there = dict.fromkeys(name for found in rows.values() for metrics in found for name in metrics)
+    there.pop(collapse.METRIC, None)  # said in every column of its row
     return [*(name for name in _HEADINGS if name in there), *(name for name in there if name not in _HEADINGS)]
 
 
@@ -84,6 +88,9 @@ def table(
     for name, found in rows.items():
         some = [metric for metric in metrics if any(metric in seed for seed in found)] or metrics
         ours[name] = {heading(metric): [seed.get(metric) for seed in found] for metric in some}
+        if collapsed := sum(collapse.METRIC in seed for seed in found):
+            told = f"{collapsed} of {len(found)} collapsed" if len(found) > 1 else "collapsed"
+            ours[name] = dict.fromkeys(ours[name], told)
     names = [heading(metric) for metric in metrics]
     theirs: dict[str, dict[str, float]] = {}
     for name, values in (printed or {}).items():

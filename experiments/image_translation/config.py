@@ -17,6 +17,7 @@ PRESETS = {
     "edges2shoes": {"image_size": 128, "channels": (3, 3), "width": 64, "batch_size": 8, "num_steps": 100000},
     "edges2handbags": {"image_size": 128, "channels": (3, 3), "width": 64, "batch_size": 8, "num_steps": 100000},
     "cufs": {"image_size": 128, "channels": (3, 3), "width": 64, "batch_size": 8, "num_steps": 50000},
+    "cycle_gan": {"image_size": 128, "channels": (3, 3), "width": 64, "batch_size": 8, "num_steps": 100000},
     "folders": {"image_size": 128, "channels": (3, 3), "width": 64, "batch_size": 8, "num_steps": 100000},
 }
 
@@ -29,6 +30,10 @@ def get_config(preset: str = "polygons") -> ConfigDict:
         {
             "dataset": preset,
             "data_dir": "",  # of the data sets that are not embedded
+            "pairs": "auto",  # whether files of one name are pairs, of folders: or "names" (they are), "none"
+            "unpair": "disjoint",  # without pairs: each half of the pairs gives one side; or "shuffle", all give both
+            "fit": "stretch",  # of pictures from files; or "cover", which keeps proportions and cuts off the overhang
+            "load_scale": 1.0,  # pictures from files are read so many times larger and cropped at random, in training
             "method": "dsvib",
             "seed": 0,
             **chosen,

@@ -1,19 +1,30 @@
 """The two domains of a configuration: training images of each, and pairs to measure on."""
 
+import functools
 import pathlib
 import sys
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments.image_translation import own_folders
-from gentoolkit.data import aligned, columns, openmoji, pairs, pipeline, polygons, transform
+from experiments.image_translation import own_folders, values
+from gentoolkit import study
+from gentoolkit.data import aligned, columns, openmoji, pairs, pipeline, polygons, prepared, transform
 from gentoolkit.data.columns import Columns
 
 _NUM_POLYGONS, _NUM_TEST = 2000, 128
-# Names of the halves of the published files, and whether photographs are on the left.
-_HALVES = {"facades": ("photo", "drawing"), "edges2shoes": ("drawing", "photo"), "edges2handbags": ("drawing", "photo")}
+_DRAWN = ("polygons", "openmoji")
+# What the left and the right half of the published files are.
+_HALVES = {"facades": ("y", "x"), "edges2shoes": ("x", "y"), "edges2handbags": ("x", "y")}
+# What two domains have to do with each other.
+RELATIONS = {
+    "pairs": "are pairs",
+    "disjoint": "have no example in common: nothing is trained beside its own partner",
+    "shuffle": "are sides of the same pairs, each in an order of its own: partners meet in a batch by chance alone",
+    "none": "are taken as they are: nobody says which example of one belongs to which of the other",
+}
 
 
 class Domains(NamedTuple):
@@ -26,6 +37,8 @@ class Domains(NamedTuple):
       paired: whether row i of x and of y is a pair.
       credit: who is to be named where images are shown.
       beside: what the `y` of a row of `test` is.
+      relation: of x and y, one of `RELATIONS`.
+      larger: x and y again, larger, for windows to be cut out in training; None where there is no room.
     """
 
     x: Columns
@@ -34,52 +47,35 @@ class Domains(NamedTuple):
     paired: bool
     credit: str = ""
     beside: str = "the true y"
+    relation: str = "pairs"
+    larger: tuple[Columns, Columns] | None = None
 
 
 def load(config: ConfigDict) -> Domains:
-    """Loads the domains; without pairs (every method but bicyclegan) no drawing stands beside its own painting.
+    """Loads the domains; a line on stderr says what was taken for what, and what looks wrong.
 
     Raises:
       FileNotFoundError: a folder is missing.
-      ValueError: domains that are swapped, empty or do not fit.
+      ValueError: domains that are empty or do not fit, or options that cannot be.
     """
-    paired, dataset = config.method == "bicyclegan", config.dataset
-    size, (cx, cy) = config.image_size, config.channels
-    if dataset == "polygons":
-        train = polygons.load(_NUM_POLYGONS, image_size=size, seed=config.seed + 1)
-        return _parted(train, polygons.load(_NUM_TEST, image_size=size), "outline", "image", paired)
-    if dataset == "openmoji":
-        train, test = (openmoji.load(split, image_size=size) for split in ("train", "test"))
-        return _parted(train, test, "outline", "image", paired, by="outline_number", credit=openmoji.CREDIT)
+    study.choose("config.unpair", config.unpair, ("disjoint", "shuffle"))
+    study.choose("config.fit", config.fit, ("stretch", "cover"))
+    read_at = transform.load_size(config.image_size, config.load_scale, name="config.load_scale")
+    if config.dataset in _DRAWN:
+        if config.load_scale != 1 or config.fit != "stretch":
+            raise ValueError(f"config.load_scale and config.fit are of pictures from files; {config.dataset} is drawn.")
+        return _drawn(config)
     if not config.data_dir:
-        raise ValueError(f"config.data_dir must name the folder of {dataset}.")
+        raise ValueError(f"config.data_dir must name the folder of {config.dataset}.")
     root = pathlib.Path(config.data_dir).expanduser()
-    options = {"image_shape": (size, size, 3), "convert_channels": True}
-    if dataset == "folders" and not paired:
-        sides = own_folders.find(root)
-        own_folders.check_apart(sides)
-        if (cx, cy) != (3, 3) or not own_folders.are_pairs(sides):
-            x, y, test = own_folders.load(sides, image_size=size, channels=(cx, cy))
-            _check_sides(test, "x", "y", root)
-            return Domains(x, y, test, False, beside="some other y")
-    if cx != 3 or cy != 3:
-        raise ValueError(f"config.channels must be (3, 3) for {dataset}, got {(cx, cy)}.")
-    if dataset == "cufs":
-        both = aligned.folders(photo=root / "photos", drawing=root / "sketches", key=aligned.cufs_key, **options)
-        train, test = columns.split(both, num_test=max(1, len(both) // 3), seed=0)
-    elif dataset == "folders":
-        sides = own_folders.find(root)
-        both = aligned.folders(drawing=sides.x, photo=sides.y, **options)
-        least = 2 if paired else 3
-        if len(both) < least:
-            raise ValueError(
-                f"{root} holds {len(both)} pairs; {least} are needed at least, to train and to measure on."
-            )
-        train, test = columns.split(both, num_test=max(1, len(both) // 10), seed=0)
-    else:
-        train, test = (_split(root, part, dataset, options) for part in ("train", "val"))
-    _check_sides(train, "drawing", "photo", root)
-    return _parted(train, test, "drawing", "photo", paired)
+    read = _SOURCES.get(config.dataset, _published)(config, root)
+    domains = read(config.image_size)
+    for line in values.told(domains.x, domains.y):
+        print(f"{root}: {line}", file=sys.stderr)
+    if read_at > config.image_size:
+        larger = read(read_at)
+        domains = domains._replace(larger=(larger.x, larger.y))
+    return domains
 
 
 class Ways(NamedTuple):
@@ -116,40 +112,145 @@ def ways(test: Columns, most: int) -> list[Ways]:
     return sorted(found, key=lambda way: -len(way.y))[:most]
 
 
-def _check_sides(both: Columns, drawing: str, photograph: str, root: pathlib.Path) -> None:
-    if aligned.looks_swapped(both, drawing=drawing, photograph=photograph):
-        print(f"{root}: drawings (x) have more colours than photographs (y). Swapped?", file=sys.stderr)
-
-
 def stream(config: ConfigDict, domains: Domains, **part: int) -> pairs.Together:
-    """Batches of both domains as bytes, mirrored at random; pairs are mirrored alike."""
+    """Batches of both domains as bytes, cropped (where there is room) and mirrored at random; pairs alike.
+
+    Raises:
+      ValueError: a batch that is larger than a domain.
+    """
+    if config.batch_size > min(len(domains.x), len(domains.y)):
+        dealt = " Of the pairs each side has a half; config.unpair=shuffle gives it all."
+        raise ValueError(
+            f"config.batch_size = {config.batch_size} is larger than the training data: {len(domains.x)} pictures of "
+            f"x and {len(domains.y)} of y, beside {len(domains.test)} of each to measure on."
+            + (dealt if domains.relation == "disjoint" else "")
+        )
+    transforms: list[Any] = [transform.horizontal_flip]
+    if domains.larger is not None:
+        transforms.insert(0, transform.RandomCrop((config.image_size, config.image_size)))
     sides = {
         name: pipeline.Stream(
             source,
             seed=config.seed,
             batch_size=config.batch_size,
             image_range=None,
-            transforms=(transform.horizontal_flip,),
+            transforms=tuple(transforms),
             **part,
-        )  # fmt: skip
-        for name, source in (("x", domains.x), ("y", domains.y))
+        )
+        for name, source in zip("xy", domains.larger or (domains.x, domains.y), strict=True)
     }
     return pairs.Together(order="aligned" if domains.paired else "independent", **sides)
 
 
-def _split(root: pathlib.Path, part: str, dataset: str, options) -> Columns:
-    """One split: files of two halves as published, or a folder for each side (edges or labels, and photo)."""
-    folder = root / part
-    for drawing in ("edges", "labels", "drawing"):
-        if (folder / drawing).is_dir():
-            return aligned.folders(drawing=folder / drawing, photo=folder / "photo", **options)
-    left, right = _HALVES[dataset]
-    return aligned.halves(folder, left=left, right=right, **options)
+def _drawn(config: ConfigDict) -> Domains:
+    size = config.image_size
+    if config.dataset == "polygons":
+        train = polygons.load(_NUM_POLYGONS, image_size=size, seed=config.seed + 1)
+        return _parted(config, train, polygons.load(_NUM_TEST, image_size=size), "outline", "image")
+    train, test = (openmoji.load(split, image_size=size) for split in ("train", "test"))
+    return _parted(config, train, test, "outline", "image", by="outline_number", credit=openmoji.CREDIT)
+
+
+# How each data set of files is read: a function of configuration and folder, which returns one of the size.
+
+Read = Callable[[int], Domains]
+
+
+def _published(config: ConfigDict, root: pathlib.Path) -> Read:
+    """Files of two halves in `train` and `val` as published, or a folder for each side (edges or labels, and photo)."""
+    if not (root / "train").is_dir() and (root / "trainA").is_dir():
+        raise FileNotFoundError(
+            f"{root} has no folder train. It has trainA, as data without pairs have it: take config.py:folders "
+            f"--config.data_dir={config.data_dir} for {config.dataset} in that form."
+        )
+
+    def part(name: str, size: int) -> Columns:
+        folder, options = root / name, _options(config, size)
+        for drawing in ("edges", "labels", "drawing"):
+            if (folder / drawing).is_dir():
+                return aligned.folders(x=folder / drawing, y=folder / "photo", **options)
+        left, right = _HALVES[config.dataset]
+        return aligned.halves(folder, left=left, right=right, **options)
+
+    return lambda size: _parted(config, part("train", size), part("val", size))
+
+
+def _cufs(config: ConfigDict, root: pathlib.Path) -> Read:
+    def read(size: int) -> Domains:
+        both = aligned.folders(
+            x=root / "sketches", y=root / "photos", key=aligned.cufs_key, **_options(config, size)
+        )  # fmt: skip
+        return _parted(config, *columns.split(both, num_test=max(1, len(both) // 3), seed=0))
+
+    return read
+
+
+def _cycle_gan(config: ConfigDict, root: pathlib.Path) -> Read:
+    """What tensorflow-datasets prepared of `cycle_gan`."""
+    if _needs_pairs(config):
+        raise ValueError(f"{config.method} needs pairs, and cycle_gan has none.")
+
+    def part(split: str, size: int, channels: int) -> Columns:
+        return prepared.load(
+            root, split, label_key=None, image_shape=(size, size, channels), fit=config.fit, convert_channels=True
+        )
+
+    def read(size: int) -> Domains:
+        sides = [[part(f"{kind}{side}", size, channels) for kind in ("train", "test")] for side, channels in
+                 zip("AB", config.channels, strict=True)]  # fmt: skip
+        (x, test_x), (y, test_y) = sides
+        test = own_folders.beside_each_other(test_x, test_y)
+        return Domains(x, y, test, False, beside="some other y", relation="none")
+
+    return read
+
+
+def _folders(config: ConfigDict, root: pathlib.Path) -> Read:
+    """Two folders of one's own, or a list of pairs."""
+    least = 2 if _needs_pairs(config) or config.unpair == "shuffle" else 3
+    study.choose("config.pairs", config.pairs, ("auto", "names", "none"))
+    if root.is_file():
+        if config.pairs == "none":
+            raise ValueError(
+                f"{root} lists pairs; config.unpair=shuffle trains on all of both sides as if they were none."
+            )
+        read = functools.partial(own_folders.listed, root, least=least)
+    else:
+        sides = own_folders.find(root)
+        own_folders.check_apart(sides)
+        if not own_folders.are_pairs(sides, config.pairs, method=config.method if _needs_pairs(config) else None):
+
+            def unpaired(size: int) -> Domains:
+                x, y, test = own_folders.load(sides, **_options(config, size))
+                return Domains(x, y, test, False, beside="some other y", relation="none")
+
+            return unpaired
+        read = functools.partial(own_folders.pairs, sides, least=least)
+    return lambda size: _parted(config, *read(**_options(config, size)))
+
+
+_SOURCES = {"cufs": _cufs, "cycle_gan": _cycle_gan, "folders": _folders}
+
+
+def _needs_pairs(config: ConfigDict) -> bool:
+    return config.method == "bicyclegan"
+
+
+def _options(config: ConfigDict, size: int) -> dict[str, Any]:
+    """How files are read."""
+    shapes = {name: (size, size, channels) for name, channels in zip("xy", config.channels, strict=True)}
+    return {"image_shape": shapes, "fit": config.fit, "convert_channels": True}
 
 
 def _parted(
-    train: Columns, test: Columns, x: str, y: str, paired: bool, *, by: str | None = None, credit: str = ""
-) -> Domains:
-    of_x, of_y = (train, train) if paired else columns.deal(train, 2, by=by)
+    config: ConfigDict, train: Columns, test: Columns, x: str = "x", y: str = "y", *, by: str | None = None,
+    credit: str = "",
+) -> Domains:  # fmt: skip
+    """Pairs as they are, or dealt out to the two sides."""
+    paired = _needs_pairs(config)
+    relation = "pairs" if paired else config.unpair
+    of_x, of_y = columns.deal(train, 2, by=by) if relation == "disjoint" else (train, train)
     rest = [name for name in test.fields if name not in (x, y)]
-    return Domains(of_x.select(image=x), of_y.select(image=y), test.select(*rest, x=x, y=y), paired, credit)
+    return Domains(
+        of_x.select(image=x), of_y.select(image=y), test.select(*rest, x=x, y=y), paired, credit, relation=relation
+    )

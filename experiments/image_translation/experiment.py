@@ -17,7 +17,9 @@ from gentoolkit.data import pipeline
 
 _CODES, _ROWS = 6, 8  # codes and contents of a sheet
 _DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
+_FEW = 16  # images of y that are taken to x
 _DECIDED = 24  # codes in each of which all contents are painted, to see how far the code decides the colour
+_TEST = "test"  # what metrics of held-out images begin with
 _COVERED, _SAMPLES = 48, 16  # outlines of several true colourings, and samples of each
 
 
@@ -55,10 +57,12 @@ def run(config: ConfigDict, workdir: str | pathlib.Path, mesh: jax.sharding.Mesh
         seed=config.seed,
         config=config,
         prepare=lambda batch: pipeline.scale(fields, batch, (-1.0, 1.0)),
-        evaluators={"test": _measurements(system, domains, workdir)},
+        evaluators={_TEST: _measurements(system, domains, workdir)},
         compute_dtype=dtype,
         ema_decay=painting if config.ema_decay else None,
         mesh=mesh,
+        best=f"{_TEST}/{collapse.SOUND}",  # so that others do not push it out
+        best_mode="max",
         **config.train,
     )
     if jax.process_index() == 0:
@@ -88,9 +92,10 @@ def _measurements(system: System, domains: data.Domains, workdir: pathlib.Path):
         lambda models, x, code: system.translate(models, x, code if system.code_dim else None, "y")
     )
     style = training.jit(lambda models, y: system.style(models, y, "y")) if system.style else None
-    watch = collapse.Watch(next(iter(system.players)))
-
-    cycles = hidden.cycling(system) if set(system.directions) == {"x", "y"} else None
+    watch = collapse.Watch(next(iter(system.players)), workdir, evaluator=_TEST)
+    both_ways = set(system.directions) == {"x", "y"}
+    cycles = hidden.cycling(system) if both_ways else None
+    back = training.jit(lambda models, y, code: system.translate(models, y, code if system.code_dim else None, "x"))
 
     def measure(models, step: int) -> dict[str, float]:
         used = codes if system.code_dim else codes[:1]
@@ -117,14 +122,18 @@ def _measurements(system: System, domains: data.Domains, workdir: pathlib.Path):
                 for way, code in zip(ways, drawn, strict=True)
             ]
             values |= judgement.of_coverage(samples, [way.y / 255 for way in ways])
+        if both_ways:
+            few = y[:_FEW]
+            sketched = _unit(back(models, few, np.tile(codes[0], (len(few), 1))))
+            values |= {f"x_{name}": value for name, value in judgement.of_codes(sketched[:, None]).items()}
         if cycles is not None:
             # From y and back: what an outline hides of its colouring. Few images are enough.
-            times, _ = cycles(models, y[:16])
+            times, _ = cycles(models, y[:_FEW])
             values |= {f"hidden_{name.replace(' ', '_')}": value for name, value in times.items()}
         told = judgement.alarm(values)
         if told and jax.process_index() == 0:
             print(f"Step {step}: {told}.", file=sys.stderr, flush=True)
-        watch.check(values, step)
+        values[collapse.SOUND] = watch.check(values, step)
         if jax.process_index() == 0:
             shown = [_rgb(images) for images in (_unit(x), *np.moveaxis(painted, 1, 0), _unit(y))]
             rows = np.stack([column[:_ROWS] for column in shown], axis=1)
@@ -152,9 +161,9 @@ def _rgb(images: np.ndarray) -> np.ndarray:
 
 def _notes(domains: data.Domains) -> list[str]:
     """What a reader of the page must know of its numbers."""
-    pairs = "are pairs" if domains.paired else "have no example in common: nothing is trained beside its own partner"
+    relation = data.RELATIONS[domains.relation]
     notes = [
-        f"Training images: {domains.x.description} and {domains.y.description}; the two domains {pairs}.",
+        f"Training images: {domains.x.description} and {domains.y.description}; the two domains {relation}.",
         "diversity: mean absolute difference of two images of one content with two codes; contents: with one code.",
     ]
     return notes + ([domains.credit] if domains.credit else [])

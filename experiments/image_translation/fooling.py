@@ -85,8 +85,8 @@ def write_page(
 
     Args:
       path: where to.
-      real: `[n, h, w, 3]` bytes, one for each trial: none is shown twice.
-      fakes: by method `[k, h, w, 3]` bytes, as many of each, the first of which are for practice.
+      real: `[n, h, w, c]` bytes, grey or colour, one for each trial: none is shown twice.
+      fakes: by method `[k, h, w, c]` bytes, as many of each, the first of which are for practice.
       practice: trials of each method that are not counted.
       show_ms: how long an image is seen.
       blank_ms: how long nothing is, before each.
@@ -197,7 +197,9 @@ def _rows(path: pathlib.Path) -> list[dict[str, str]]:
 
 def _embedded(image: np.ndarray) -> str:
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(image)).save(buffer, format="PNG", optimize=True)
+    Image.fromarray(np.ascontiguousarray(image[..., 0] if image.shape[-1] == 1 else image)).save(
+        buffer, format="PNG", optimize=True
+    )
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
@@ -208,6 +210,11 @@ def _painted(folders: Sequence[str], trials: int, practice: int) -> tuple[np.nda
     domains = data.load(first)
     each = trials + practice
     held = len(domains.test)
+    if held < 2:
+        raise ValueError(
+            f"{first.dataset} has one held-out pair alone. Two are needed at least: a painted image must be of another "
+            "content than the real one beside it."
+        )
     # What is painted comes from one half of the held-out pairs; real images from the other, then from training.
     contents = domains.test.take(np.resize(np.arange(held // 2), each))["x"]
     fakes = {name: one.translate(sampling.share(contents), one.drawn(each, seed=5)) for name, one in samplers.items()}

@@ -8,7 +8,7 @@ import jax
 from absl import flags
 from ml_collections import ConfigDict
 
-from experiments.image_translation import experiment
+from experiments.image_translation import collapse, experiment
 from experiments.image_translation.config import METHODS
 from gentoolkit import study, training
 from gentoolkit.training import launch
@@ -71,7 +71,7 @@ def complete(base: ConfigDict, names: Sequence[str], *, num_seeds: int, workdir:
     """Trains what is missing of some runs, and returns all by name, one for each seed.
 
     All scripts share the runs of one folder. A run whose training comes to values that are not finite is told of, and
-    has no metrics.
+    has no metrics; of one that collapses there is the step alone. Neither is trained again.
 
     Args:
       base: what all runs share.
@@ -87,6 +87,9 @@ def complete(base: ConfigDict, names: Sequence[str], *, num_seeds: int, workdir:
         except training.NonFiniteError as error:
             print(f"{folder}: {error}", file=sys.stderr, flush=True)
             return {}
+        except collapse.Collapsed as error:
+            print(f"{folder}: {error}", file=sys.stderr, flush=True)
+            return {collapse.METRIC: error.step}
         finally:
             jax.clear_caches()  # nothing of one run serves another
 
@@ -94,6 +97,11 @@ def complete(base: ConfigDict, names: Sequence[str], *, num_seeds: int, workdir:
     keys = [{"run": name, "seed": seed} for seed in range(num_seeds) for name in names]
     made = study.complete_runs(workdir, keys, lambda key: configure(base, key["run"], key["seed"]), train)
     return {name: [run for run in made if run.key["run"] == name] for name in names}
+
+
+def is_sound(run: study.Run) -> bool:
+    """Whether a run came to its end, so that its networks can be measured and shown."""
+    return bool(run.metrics) and collapse.METRIC not in run.metrics
 
 
 def caption(config: ConfigDict, notes: Sequence[str]) -> str:

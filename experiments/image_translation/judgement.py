@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 _WHITE = 0.85  # a pixel that is darker in some channel is painted
+CONTENTS = {"contents": "y", "x_contents": "x"}  # how images of two contents differ: by name of the metric, the domain
+SAME = 0.005  # below that images are nearly the same whatever their content
 
 
 def of_codes(painted: np.ndarray) -> dict[str, float]:
@@ -121,8 +123,9 @@ def is_painted(images: np.ndarray) -> np.ndarray:
 
 def alarm(values: Mapping[str, float]) -> str:
     """A line where codes are ignored or images have collapsed; else empty."""
-    if values.get("contents", 1.0) < 0.005:
-        return "images are nearly the same whatever the content: the painter has collapsed"
+    for name, domain in CONTENTS.items():
+        if values.get(name, 1.0) < SAME:
+            return f"images of {domain} are nearly the same whatever the content: the painter has collapsed"
     if values.get("diversity", 1.0) < 0.002:
         return "images are nearly the same whatever the code: codes are ignored"
     return ""

@@ -43,7 +43,7 @@ def rows(config: ConfigDict, made: grid.Runs, workdir: str) -> tuple[columns.Row
 
     Args:
       config: what the runs share.
-      made: the runs; of one that diverged nothing is measured.
+      made: the runs; of one that diverged or collapsed nothing is measured.
       workdir: where `measures.jsonl` is.
 
     Returns:
@@ -54,7 +54,7 @@ def rows(config: ConfigDict, made: grid.Runs, workdir: str) -> tuple[columns.Row
     eyes = networks.find(values.weights)
     options = Options(pairs=values.pairs, samples=values.samples)
     domains = functools.cache(lambda: data.load(ConfigDict(config.to_dict() | {"method": "dsvib"})))
-    there = {(run.key["run"], run.key["seed"]): run for found in made.values() for run in found if run.metrics}
+    there = {(run.key["run"], run.key["seed"]): run for found in made.values() for run in found if grid.is_sound(run)}
     real = functools.cache(lambda: _real_features(domains(), eyes.extractor, options) if eyes.extractor else [])
     settings = dataclasses.asdict(options) | {"networks": _names(eyes)}
 

@@ -109,7 +109,9 @@ def main(config: ConfigDict, workdir: str, mesh: jax.sharding.Mesh) -> None:
         "table1",
         paper.printed(),
         report.notes("Curves, pictures and settings are those of seed 0."),
-        *report.comparison({name: report.read(found[0].workdir) for name, found in made.items() if found[0].metrics}),
+        *report.comparison(
+            {name: report.read(found[0].workdir) for name, found in made.items() if grid.is_sound(found[0])}
+        ),
         title=f"Table 1 on {config.dataset}",
         table=columns.table(
             rows,

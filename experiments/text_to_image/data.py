@@ -240,9 +240,8 @@ def _real(
     The texts are prepared as numbers of words, so a preparation belongs to its vocabulary, which is kept beside it.
     """
     root = _root(config)
-    if not 1 <= config.load_scale <= 4:
-        raise ValueError(f"config.load_scale must be from 1 to 4, got {config.load_scale}.")
-    sizes = int(config.image_size * config.load_scale), config.image_size  # windows are cut from training pictures only
+    # Windows are cut from training pictures only.
+    sizes = transform.load_size(config.image_size, config.load_scale, name="config.load_scale"), config.image_size
     place = pathlib.Path(config.prepared).expanduser() if config.prepared else root / "prepared"
     own = vocabularies.name(vocabulary) if vocabulary is not None else "own"
     told = f"{config.dataset}_{config.num_captions}x{config.max_words}_{own}"

@@ -20,14 +20,18 @@ from gentoolkit.data._decode import DAMAGED, Fit, Reader
 from gentoolkit.data.columns import Columns
 from gentoolkit.data.fields import Image
 
+# Of all columns, or of each.
+Shapes = tuple[int, int, int] | Mapping[str, tuple[int, int, int]]
+
 _NAMED = 5  # files named in a message; the others are counted
 _LOOKED_AT = 24
+_CLEARLY = 1.5  # times as many levels: one in ten pairs of photographs differs by more
 
 
 def halves(
     directory: str | os.PathLike[str],
     *,
-    image_shape: tuple[int, int, int],
+    image_shape: Shapes,
     left: str = "left",
     right: str = "right",
     fit: Fit = "stretch",
@@ -40,7 +44,7 @@ def halves(
 
     Args:
       directory: the folder.
-      image_shape: `(h, w, c)` of each half.
+      image_shape: `(h, w, c)` of each half, or the one of each by name.
       left: name of the column of the left half.
       right: name of the column of the right half.
       fit: as in `folder.load`, for each half.
@@ -56,16 +60,16 @@ def halves(
     if left == right:
         raise ValueError(f"left and right must be two names, got {left!r} twice.")
     paths = folder.paths(directory)
-    reader = Reader(image_shape, None, fit, convert_channels)
-    read = {left: _Half(paths, reader, first=True), right: _Half(paths, reader, first=False)}
+    readers = _readers((left, right), image_shape, fit, convert_channels)
+    read = {name: _Half(paths, readers[name], first=name == left) for name in (left, right)}
     for index in np.unique(np.linspace(0, len(paths) - 1, _LOOKED_AT).astype(int)):
         read[left].check(int(index))
-    return _columns(read, reader, names=paths, description=_described(directory, len(paths)))
+    return _columns(read, readers, names=paths, description=_described(directory, len(paths)))
 
 
 def folders(
     *,
-    image_shape: tuple[int, int, int],
+    image_shape: Shapes,
     fit: Fit = "stretch",
     convert_channels: bool = False,
     key: Callable[[str], str] | None = None,
@@ -74,7 +78,7 @@ def folders(
     """Reads folders in which pictures that belong together have the same name.
 
     Args:
-      image_shape: `(h, w, c)`, the same for all.
+      image_shape: `(h, w, c)` of all, or the one of each column by name.
       fit: as in `folder.load`.
       convert_channels: as in `folder.load`.
       key: what two names must have in common, as a function of a file's path below its folder, without suffix; None:
@@ -110,15 +114,15 @@ def folders(
             )
     keys = sorted(found[first])
     files = {name: [keyed[own] for own in keys] for name, keyed in found.items()}
-    reader = Reader(image_shape, None, fit, convert_channels)
-    return _read(files, reader, names=keys, description=_described(directories[first], len(keys)))
+    readers = _readers(tuple(files), image_shape, fit, convert_channels)
+    return _read(files, readers, names=keys, description=_described(directories[first], len(keys)))
 
 
 def listed(
     path: str | os.PathLike[str],
     *,
     names: Sequence[str],
-    image_shape: tuple[int, int, int],
+    image_shape: Shapes,
     fit: Fit = "stretch",
     convert_channels: bool = False,
 ) -> Columns:
@@ -128,7 +132,7 @@ def listed(
       path: a UTF-8 text file. A line holds one file for each column, apart by tabs, or by spaces where there is no tab;
         relative ones are looked for beside the list. Empty lines and those that begin with # say nothing.
       names: of the columns, in the order of the line.
-      image_shape: `(h, w, c)`, the same for all.
+      image_shape: `(h, w, c)` of all, or the one of each column by name.
       fit: as in `folder.load`.
       convert_channels: as in `folder.load`.
 
@@ -160,8 +164,8 @@ def listed(
     if not chosen[names[0]]:
         raise ValueError(f"{str(root)!r} lists no picture.")
     first = chosen[names[0]]
-    reader = Reader(image_shape, None, fit, convert_channels)
-    return _read(chosen, reader, names=first, description=_described(root, len(first)))
+    readers = _readers(names, image_shape, fit, convert_channels)
+    return _read(chosen, readers, names=first, description=_described(root, len(first)))
 
 
 def cufs_key(stem: str) -> str:
@@ -185,12 +189,14 @@ def cufs_key(stem: str) -> str:
 
 
 def looks_swapped(source: Columns, *, drawing: str, photograph: str) -> bool:
-    """Whether the column that should hold drawings holds more colours than the one that should hold photographs.
+    """Whether the column that should hold drawings clearly holds more levels of grey than that of photographs.
 
-    Edges, outlines, sketches and label maps have few colours; photographs have many. Two dozen examples are looked at.
+    Most of an edge map, outline, sketch or label map is of few levels; photographs have many. Colours say less: resized
+    label maps mix new ones along every border. Two dozen examples are looked at. Two columns of photographs differ by
+    less than what counts here, so that neither is called swapped.
 
     Args:
-      source: pictures as bytes.
+      source: pictures as bytes, grey or in colour.
       drawing: the column that should hold drawings.
       photograph: the column that should hold photographs.
 
@@ -199,14 +205,16 @@ def looks_swapped(source: Columns, *, drawing: str, photograph: str) -> bool:
     """
     chosen = source.select(drawing=drawing, photograph=photograph)
     batch = chosen.take(np.unique(np.linspace(0, len(source) - 1, _LOOKED_AT).astype(int)))
-    return bool(np.mean(_num_colours(batch["drawing"]) > _num_colours(batch["photograph"])) > 0.5)
+    more = _num_levels(batch["drawing"]) > _CLEARLY * _num_levels(batch["photograph"])
+    return bool(np.mean(more) > 0.5)
 
 
-def _num_colours(images: np.ndarray) -> np.ndarray:
-    """Number of distinct colours of each picture, to a sixteenth of the range: noise of JPEG is not counted."""
-    coarse = (images // 16).astype(np.int64)
-    coded = coarse @ (16 ** np.arange(images.shape[-1]))
-    return np.array([len(np.unique(image)) for image in coded])
+def _num_levels(images: np.ndarray) -> np.ndarray:
+    """How many of sixteen levels of grey hold 95 % of the pixels of each picture: JPEG's noise is not counted."""
+    grey = images.mean(-1) * (255 / max(1, images.max()))  # a dark domain has no fewer
+    counts = np.stack([np.bincount(level.ravel(), minlength=16) for level in (grey // 16).astype(int)])
+    covered = np.cumsum(np.sort(counts, axis=1)[:, ::-1], axis=1)
+    return 1 + (covered < 0.95 * covered[:, -1:]).sum(axis=1)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -251,18 +259,32 @@ class _Half:
         return both.width // 2
 
 
-def _read(files: Mapping[str, Sequence[str]], reader: Reader, *, names: Sequence[str], description: str) -> Columns:
-    for paths in files.values():
+def _readers(names: Sequence[str], shapes: Shapes, fit: Fit, convert_channels: bool) -> dict[str, Reader]:
+    """How each column is read."""
+    each = shapes if isinstance(shapes, Mapping) else dict.fromkeys(names, shapes)
+    if each.keys() != set(names):
+        raise ValueError(f"image_shape must name the columns {', '.join(names)}, got {', '.join(each)}.")
+    return {name: Reader(each[name], None, fit, convert_channels) for name in names}
+
+
+def _read(
+    files: Mapping[str, Sequence[str]], readers: Mapping[str, Reader], *, names: Sequence[str], description: str
+) -> Columns:
+    for name, paths in files.items():
         for index in np.unique(np.linspace(0, len(paths) - 1, _LOOKED_AT).astype(int)):
-            reader.check(pathlib.Path(paths[index]))
-    read = {name: folder.decoded(paths, reader) for name, paths in files.items()}
-    return _columns(read, reader, names=names, description=description)
+            readers[name].check(pathlib.Path(paths[index]))
+    read = {name: folder.decoded(paths, readers[name]) for name, paths in files.items()}
+    return _columns(read, readers, names=names, description=description)
 
 
 def _columns(
-    read: Mapping[str, Callable[[int], np.ndarray]], reader: Reader, *, names: Sequence[str], description: str
+    read: Mapping[str, Callable[[int], np.ndarray]],
+    readers: Mapping[str, Reader],
+    *,
+    names: Sequence[str],
+    description: str,
 ) -> Columns:
-    fields = {name: Image(shape=reader.image_shape) for name in read}
+    fields = {name: Image(shape=readers[name].image_shape) for name in read}
     return columns.from_values(fields, read, description=description, names=names)
 
 

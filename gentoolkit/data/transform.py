@@ -74,3 +74,22 @@ class RandomCrop:
         )
         moved = {name: field.crop(batch[name], top, left, self.size, whole) for name, field in fields.items()}
         return {name: field.cropped(self.size) for name, field in fields.items()}, moved
+
+
+def load_size(image_size: int, load_scale: float, *, name: str = "load_scale") -> int:
+    """Height and width at which pictures are read out of which `RandomCrop` is to cut windows.
+
+    Args:
+      image_size: height and width of the windows.
+      load_scale: how many times larger pictures are, from 1 (no room to cut) to 4.
+      name: what the message calls it.
+
+    Returns:
+      A whole number of pixels.
+
+    Raises:
+      ValueError: another scale.
+    """
+    if not 1 <= load_scale <= 4:
+        raise ValueError(f"{name} must be from 1 to 4, got {load_scale}.")
+    return int(image_size * load_scale)

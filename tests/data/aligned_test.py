@@ -102,6 +102,38 @@ def test_swapped_sides_are_seen(tmp_path):
     pairs = aligned.halves(tmp_path, left="edges", right="photo", image_shape=(16, 16, 3))
     assert not aligned.looks_swapped(pairs, drawing="edges", photograph="photo")
     assert aligned.looks_swapped(pairs, drawing="photo", photograph="edges")
+    assert not aligned.looks_swapped(pairs, drawing="photo", photograph="photo")
+    for index in range(3):  # two kinds of photographs, one with fewer colours
+        dark = noise(index, 16, 16) * np.array([0.5, 0.5, 0.2])
+        save(tmp_path / f"{index}.png", np.concatenate([noise(index + 9, 16, 16), dark.astype(np.uint8)], axis=1))
+    assert not aligned.looks_swapped(pairs, drawing="edges", photograph="photo")
+    # A map of a few labels, resized, has more colours than a photograph of one hue, and fewer levels of grey.
+    rng = np.random.default_rng(0)
+    bright = np.linspace(0, 1, 16) + rng.random((16, 16)) / 4
+    hue = np.clip(bright[..., None] * np.array([200, 120, 60]), 0, 255).astype(np.uint8)
+    map_ = np.array([[0, 0, 255], [255, 0, 0], [0, 0, 170], [0, 85, 255]], np.uint8)[rng.integers(0, 4, (4, 4))]
+    labels = np.asarray(Image.fromarray(map_).resize((16, 16), Image.Resampling.BILINEAR))
+    save(tmp_path / "other" / "0.png", np.concatenate([labels, hue], axis=1))
+    other = aligned.halves(tmp_path / "other", left="labels", right="photo", image_shape=(16, 16, 3))
+    assert len(np.unique(labels.reshape(-1, 3) // 16, axis=0)) > len(np.unique(hue.reshape(-1, 3) // 16, axis=0))
+    assert not aligned.looks_swapped(other, drawing="labels", photograph="photo")
+    assert aligned.looks_swapped(other, drawing="photo", photograph="labels")
+
+
+def test_each_column_has_channels_of_its_own(tmp_path):
+    edges, photo = save(tmp_path / "x" / "a.png", noise(0)), save(tmp_path / "y" / "a.png", noise(1))
+    (tmp_path / "list.txt").write_text("x/a.png y/a.png\n")
+    save(tmp_path / "both" / "a.png", np.concatenate([edges, photo], axis=1))
+    options = {"image_shape": {"x": (4, 6, 1), "y": (4, 6, 3)}, "convert_channels": True}
+    for pairs in (
+        aligned.folders(x=tmp_path / "x", y=tmp_path / "y", **options),
+        aligned.listed(tmp_path / "list.txt", names=("x", "y"), **options),
+        aligned.halves(tmp_path / "both", left="x", right="y", **options),
+    ):
+        np.testing.assert_array_equal(pairs[0]["x"][..., 0], np.asarray(Image.fromarray(edges).convert("L")))
+        np.testing.assert_array_equal(pairs[0]["y"], photo)
+    with pytest.raises(ValueError, match="image_shape must name the columns a, y, got x, y"):
+        aligned.folders(a=tmp_path / "x", y=tmp_path / "y", **options)
 
 
 def test_dealing_out_keeps_together_what_has_one_number():

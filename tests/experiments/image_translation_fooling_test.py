@@ -1,13 +1,20 @@
 """The page that asks which image is painted: driven in a browser, and its answers counted."""
 
+import base64
 import csv
+import io
+import re
 import shutil
 import time
+import types
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from experiments.image_translation import fooling
+from experiments.image_translation import config as config_lib
+from experiments.image_translation import data, fooling
+from gentoolkit.data import columns, fields
 
 HEAD = ",".join(fooling.COLUMNS)
 
@@ -64,6 +71,33 @@ def test_a_page_that_cannot_be_is_refused(tmp_path):
         fooling.write_page(tmp_path / "page.html", images, {"a,b": images}, practice=1)
     page = fooling.write_page(tmp_path / "page.html", images, {"</script>": images}, practice=1).read_text()
     assert page.count("</script>") == 2
+
+
+@pytest.mark.fast
+def test_grey_images_and_too_few_held_out(tmp_path, monkeypatch):
+    grey = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.full((1, 8, 8, 1), 40, np.uint8)
+    page = fooling.write_page(tmp_path / "page.html", grey[:3], {"unit": grey[3:]}, practice=1).read_text()
+    shown = [Image.open(io.BytesIO(base64.b64decode(part))) for part in re.findall(r"base64,([^\"]+)", page)]
+    assert sorted(np.asarray(image)[0, 0] for image in shown) == [0, 40, 80, 120, 160, 200]
+    config = config_lib.get_config("folders")
+    trained = types.SimpleNamespace(config=config)
+    painter = types.SimpleNamespace(trained=trained, drawn=lambda num, seed: None, translate=lambda x, codes: x)
+    monkeypatch.setattr(fooling.sampling, "named", lambda folders: {"unit": painter})
+
+    def held_out(num):
+        test = columns.from_values(
+            {"x": fields.Image(shape=(8, 8, 1)), "y": fields.Image(shape=(8, 8, 1))}, {"x": grey[:num], "y": grey[:num]}
+        )
+        train = columns.images(grey)
+        monkeypatch.setattr(data, "load", lambda config: data.Domains(train, train, test, False))
+        return fooling._painted(["run"], 2, 1)
+
+    with pytest.raises(ValueError, match="folders has one held-out pair alone. Two are needed at least"):
+        held_out(1)
+    real, fakes = held_out(2)
+    # Of another content than the real one beside it, as far as there are held-out ones.
+    np.testing.assert_array_equal(fakes["unit"], grey[[0, 0, 0]])
+    np.testing.assert_array_equal(real, grey[[1, 0, 1]])
 
 
 @pytest.fixture(scope="module")

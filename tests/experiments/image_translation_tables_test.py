@@ -8,6 +8,7 @@ from absl import flags
 
 from experiments.image_translation import (
     ablations,
+    collapse,
     columns,
     data,
     experiment,
@@ -44,14 +45,16 @@ def trained(monkeypatch):
         seen.append(config)
         if config.dsvib.lambda_content == 0:
             raise training.NonFiniteError("painters: loss is not finite.", 1)
+        workdir.mkdir(parents=True)
+        (workdir / "config.json").write_text(json.dumps(config.to_dict()))
+        if config.dsvib.beta == 10 and config.seed:
+            raise collapse.Collapsed("Step 2: painters have collapsed.", 2)
         code = config.method in _COLOURS and config.dsvib.lambda_code > 0
         values = {"test/outline_f1": 0.96, "test/contents": 0.2, "painters/loss": 1.0}
         values |= {"test/hidden_noise_of_2_levels": 9.0 if config.method == "cyclegan" else 1.0}
         if config.method in _COLOURS:
             values |= {"test/diversity": (0.1 if code else 0.05) + 0.001 * config.seed}
             values |= {"test/colour_from_code": _COLOURS[config.method], "test/reference_error": 0.06}
-        workdir.mkdir(parents=True)
-        (workdir / "config.json").write_text(json.dumps(config.to_dict()))
         (workdir / "metrics.jsonl").write_text(json.dumps({"step": 2} | values) + "\n")
         return values
 
@@ -100,7 +103,15 @@ def test_one_folder_of_runs_serves_all_tables_and_goes_on(base, trained, tmp_pat
     assert "not decided: without the content cycle" in text
     assert "agrees: without the information term codes change the content" in text
     assert "not found: with a small beta the encoded code means nothing" in text
-    assert "painters: loss is not finite" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "painters: loss is not finite" in told and "painters have collapsed" in told
+    # Nor does one that collapsed, which is not trained again.
+    assert "1 of 2 collapsed" in next(line for line in text.splitlines() if line.startswith("| beta = 10 |"))
+    assert "not decided: with a large beta" in text and (tmp_path / "beta_10-1").is_dir()
+    ablations.main(base, str(tmp_path), None)
+    assert (tmp_path / "ablations.md").read_text() == text
+    kept = [run for run in seen if run.dsvib.beta == 10]
+    assert [run.seed for run in kept] == [0, 1]
 
 
 @pytest.mark.fast
