@@ -6,7 +6,9 @@ r"""Every trained system on the same held-out texts: one table, one sheet with a
 
 Measures what `results.jsonl` in the workdir lacks, so an interrupted comparison goes on where it stopped. Writes
 `compare.md` and `compare.html`. Rows of real pictures and of pictures whose texts were exchanged are what a system can
-reach at best and at worst. Several runs of one system (seeds) become one row, mean ± standard deviation.
+reach at best and at worst. Runs that differ in their seed alone become one row, mean ± standard deviation; all others
+have rows of their own (`rows`). A figure belongs to the weights, the judges and the texts that it was measured of: of a
+run that was trained further it is measured anew.
 """
 
 import pathlib
@@ -16,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import app, flags
 
-from experiments.text_to_image import attributes, data, encoders, measures, painters, runs
+from experiments.text_to_image import attributes, data, encoders, measures, painters, rows, runs
 from experiments.text_to_image import judges as judges_lib
 from experiments.text_to_image.encoders import Pretrained
 from experiments.text_to_image.judges import Judge
@@ -39,7 +41,9 @@ _ENCODER = flags.DEFINE_string(
 _DATA_DIR = flags.DEFINE_string("data_dir", "", "Folder of the data; that of the first run if empty.")
 _TEXTS = flags.DEFINE_integer("texts", 1000, "Held-out texts, of as many pictures.", lower_bound=2)
 _BEST_OF = flags.DEFINE_integer("best_of", 1, "Also measures the best of so many pictures, by --judge.", lower_bound=1)
-_JUDGE = flags.DEFINE_string("judge", "", "A detector that chooses; another run than --detector, which measures.")
+_JUDGE = flags.DEFINE_string(
+    "judge", "", "A detector that chooses, another than --detector, which measures; the shipped one if empty."
+)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the results.", required=True)
 _ROWS, _TWICE = 12, 200
 _COLUMNS = {
@@ -86,6 +90,7 @@ class Texts:
         )
         self.encoded = encoders.encode_texts(own.text, self.tokens, self.lengths)
         self.asked = attributes.asked(source, known, num) if known else {}
+        self.digest = rows.arrays(self.images, self.said, self.tokens, self.asked)
 
     def first(self, num: int) -> Encoded:
         """The first texts, encoded."""
@@ -129,19 +134,19 @@ class Column(NamedTuple):
 
 
 def table(
-    rows: Mapping[str, Sequence[Mapping[str, float]]], *, caption: str, more: Mapping[str, str] | None = None
+    measured: Mapping[str, Sequence[Mapping[str, float]]], *, caption: str, more: Mapping[str, str] | None = None
 ) -> report.Table:
     """A row for each system, with mean and standard deviation over seeds, or the error of one run's own figure.
 
     Args:
-      rows: figures of each run, by the label of its row.
+      measured: figures of each run, by the label of its row.
       caption: of the table.
       more: columns beside those that are always looked for, and their heads; they stand first.
     """
     heads = {**(more or {}), **_COLUMNS}
-    shown = [name for name in heads if any(name in one for found in rows.values() for one in found)]
+    shown = [name for name in heads if any(name in one for found in measured.values() for one in found)]
     lines: list[list[Any]] = []
-    for name, found in rows.items():
+    for name, found in measured.items():
         line: list[Any] = [name]
         for metric in shown:
             values = [one[metric] for one in found if one.get(metric) is not None]
@@ -159,6 +164,7 @@ def table(
 def main() -> None:
     """Measures, and writes table and page."""
     chosen = [painters.load(run) for run in _RUNS.value]
+    called = rows.labels(chosen)
     first = chosen[0]
     for painter in chosen[1:]:
         if any(painter.config[name] != first.config[name] for name in ("dataset", "image_size", "max_objects")):
@@ -194,11 +200,11 @@ def main() -> None:
         )  # fmt: skip
         for split, source in splits.items()
     }
-    judge = judges_lib.load(_JUDGE.value) if _BEST_OF.value > 1 else None
-    columns = {painter.name: Column(painter.config.system, painter) for painter in chosen}
+    judge = _judge(first, judges) if _BEST_OF.value > 1 else None
+    columns = {painter.name: Column(called[painter.name], painter) for painter in chosen}
     if judge is not None:
-        name = f", best of {_BEST_OF.value}"
-        columns |= {f"{p.name}{name}": Column(f"{p.config.system}{name}", p, _BEST_OF.value, judge) for p in chosen}
+        best = f", best of {_BEST_OF.value}"
+        columns |= {f"{p.name}{best}": Column(f"{called[p.name]}{best}", p, _BEST_OF.value, judge) for p in chosen}
 
     def measure(key: Mapping[str, Any]) -> dict[str, float]:
         of = texts[key["texts"]]
@@ -211,22 +217,30 @@ def main() -> None:
         return of.measured(column.paint(of), column.paint(of, seed=1, num=_TWICE), judges)
 
     keys = [{"run": run, "texts": split} for split in texts for run in ("real pictures", "texts exchanged", *columns)]
-    settings = {"encoder": where, "detector": _DETECTOR.value, "clip": _CLIP.value, "num_texts": _TEXTS.value}
-    settings |= {"probe": _PROBE.value} if _PROBE.value else {}
-    settings |= {"judge": _JUDGE.value} if judge is not None else {}
+    settings = _settings(where, judges)
+
+    def under(key: Mapping[str, Any]) -> dict[str, Any]:
+        """What figures of a row depend on besides its name."""
+        told = settings | {"data": texts[key["texts"]].digest}
+        column = columns.get(key["run"])
+        if column is not None:
+            told["weights"] = rows.weights({**column.painter.models, "text": column.painter.text})
+            told |= {"judge": _numbered(_JUDGE.value or "shipped", column.judge.models)} if column.judge else {}
+        return told
+
     folder = pathlib.Path(_WORKDIR.value)
-    cells = study.complete(folder / "results.jsonl", keys, measure, config=settings)
+    cells = study.complete(folder / "results.jsonl", keys, measure, config=under)
     blocks: list[report.Block] = []
     for split in texts:
-        rows: dict[str, list[Mapping[str, float]]] = {}
+        measured: dict[str, list[Mapping[str, float]]] = {}
         for cell in cells:
             if cell["texts"] == split:
                 name = columns[cell["run"]].label if cell["run"] in columns else cell["run"]
-                rows.setdefault(name, []).append(cell)
+                measured.setdefault(name, []).append(cell)
         caption = f"{len(texts[split].tokens)} texts, {split}; one run: ± its standard error, several: ± deviation"
-        real = rows["real pictures"][0]
+        real = measured["real pictures"][0]
         heads = {f"{measures.PROBE}{name}": _head(name, values, real) for name, values in captioned.attributes.items()}
-        made = table(rows, caption=caption, more=heads if _PROBE.value else {})
+        made = table(measured, caption=caption, more=heads if _PROBE.value else {})
         print(f"\n{made.markdown()}")
         blocks += [made]
         blocks.append(_sheet(columns, texts[split]))
@@ -237,6 +251,33 @@ def main() -> None:
         folder / "compare.html", *blocks, report.provenance(report.command()), title="Systems on the same texts"
     )
     print(f"Page: {page}")
+
+
+def _judge(painter: Painter, judges: Judges) -> Judge:
+    """Who chooses among pictures: the judge that is named or shipped, and not the detector that measures."""
+    judge = judges_lib.of(painter.config, _JUDGE.value, name=painter.name)
+    if judges.detector is not None and rows.weights(judge.models) == rows.weights(judges.detector):
+        raise app.UsageError(
+            f"{judge.name} would both choose pictures and measure them; give --judge, or another --detector."
+        )
+    return judge
+
+
+def _settings(encoder: str, judges: Judges) -> dict[str, Any]:
+    """Who measures: names with a number that changes with their weights."""
+    own = {"text": judges.encoders.text, "images": judges.encoders.images}
+    own = {name: module for name, module in own.items() if module is not None}
+    used = {
+        "encoder": (encoder, own), "detector": (_DETECTOR.value, judges.detector), "clip": (_CLIP.value, judges.clip),
+        "probe": (_PROBE.value, judges.probe),
+    }  # fmt: skip
+    return {"num_texts": _TEXTS.value} | {
+        name: _numbered(where, models) for name, (where, models) in used.items() if models is not None
+    }
+
+
+def _numbered(where: str, models: Mapping[str, Any]) -> str:
+    return f"{where} {rows.weights(models)}"
 
 
 def _ask_for_attributes(painter: Painter, run: str) -> None:
@@ -263,7 +304,7 @@ def _head(name: str, values: Sequence[str], real: Mapping[str, float]) -> str:
 def _sheet(columns: Mapping[str, Column], of: Texts) -> report.Block:
     num = min(_ROWS, len(of.tokens))
     painted = [measures.unit(of.images[:num]), *(measures.unit(one.paint(of, num=num)) for one in columns.values())]
-    heads = ["real", *(f"{one.label}: {pathlib.Path(one.painter.name).name}" for one in columns.values())]
+    heads = ["real", *(f"{one.label}: {one.painter.name}" for one in columns.values())]
     return report.sheet(
         list(zip(*painted, strict=True)), columns=heads, labels=of.said[:num],
         caption=f"The first {num} texts ({of.name})",

@@ -52,6 +52,30 @@ def load(source: str | pathlib.Path) -> Judge:
     return Judge(path.stem, config, training.load(arrays, lambda rngs: detector.network(config, rngs)))
 
 
+def of(config: ConfigDict, source: str = "", *, name: str) -> Judge:
+    """Loads a judge of the pictures of a painter.
+
+    Args:
+      config: of the painter.
+      source: as for `load`; if empty the shipped judge of such pictures.
+      name: of the painter, for what is said.
+
+    Raises:
+      FileNotFoundError: there is no such folder.
+      ValueError: it holds no judge, or one of other pictures, or none is shipped.
+    """
+    known = f"detector_{config.dataset}{config.image_size}"
+    if not source and known not in shipped():
+        raise ValueError(f"No judge of {name}'s pictures is shipped; give --judge, or --best_of=1.")
+    judge = load(source or known)
+    if config.dataset != "scenes" or judge.config.image_size != config.image_size:
+        raise ValueError(
+            f"{judge.name} judges scenes of {judge.config.image_size} pixels; {name} paints {config.dataset} "
+            f"of {config.image_size}. Give --best_of=1."
+        )
+    return judge
+
+
 def best(judge: Judge, images: np.ndarray, texts: Sequence[str]) -> np.ndarray:
     """Chooses among pictures of the same texts.
 

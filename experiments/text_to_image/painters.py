@@ -15,6 +15,7 @@ from experiments.text_to_image.systems import build, system
 from gentoolkit import training
 from gentoolkit.data.text import Vocabulary
 from gentoolkit.models.text.recurrent import Encoded, Encoder
+from gentoolkit.training import checkpoint
 
 _WORDS = "vocabulary.json"  # entry of a file beside its arrays
 
@@ -23,13 +24,14 @@ class Painter(NamedTuple):
     """A system that paints, with what it needs to read texts.
 
     Attributes:
-      name: where it comes from.
+      name: where it comes from: the folder or file, or the name of one that is shipped.
       config: of its run.
       system: its functions.
       models: what paints.
       text: the encoder.
       vocabulary: words that the encoder knows.
       max_words: of a text.
+      step: of its run, whose weights these are; 0 where a file does not say.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Painter(NamedTuple):
     text: Encoder
     vocabulary: Vocabulary
     max_words: int
+    step: int = 0
 
     def read(self, said: Sequence[str]) -> tuple[Encoded, list[str]]:
         """Encodes texts; the lines say which words are not known.
@@ -69,7 +72,7 @@ def load(source: str | pathlib.Path, *, encoder: str = "") -> Painter:
     """
     known = files.shipped(config_lib.PAINTERS)
     if str(source) in known:
-        return _from_file(known[str(source)])
+        return _from_file(known[str(source)])._replace(name=str(source))
     if pathlib.Path(source).suffix == ".npz":
         return _from_file(pathlib.Path(source))
     if encoders.are_published(source):
@@ -88,11 +91,13 @@ def load(source: str | pathlib.Path, *, encoder: str = "") -> Painter:
     made = build.painter(config, told)
     beside = {"text": told.text} if "text" in made.frozen else None
     try:
-        models = training.load(run, lambda rngs: _of_painting(made, made.models(rngs)), frozen=beside)
+        with checkpoint.reading(run / "checkpoints") as checkpoints:
+            step = checkpoints.resolve("latest")
+        models = training.load(run, lambda rngs: _of_painting(made, made.models(rngs)), step=step, frozen=beside)
     except training.ConfigChangedError as error:
         raise ValueError(f"{run} was not trained beside the encoder in {where}, but beside another one.") from error
     text = models.pop("text", told.text)  # a painter may have trained its own
-    return Painter(str(run), config, made, models, text, vocabulary, max_words)
+    return Painter(str(run), config, made, models, text, vocabulary, max_words, step)
 
 
 def save(path: str | pathlib.Path, painter: Painter) -> None:
@@ -124,7 +129,7 @@ def _from_file(path: pathlib.Path) -> Painter:
 
     models = training.load(held, networks)
     text = models.pop("text")
-    return Painter(path.stem, config, made, models, text, vocabulary, max_words)
+    return Painter(str(path), config, made, models, text, vocabulary, max_words)
 
 
 def _of_painting(made: system.System, models: dict[str, nnx.Module]) -> dict[str, nnx.Module]:

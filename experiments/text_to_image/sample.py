@@ -62,7 +62,7 @@ def main() -> None:
         raise app.UsageError("No painter is shipped; give --run.")
     painter = painters.load(source, encoder=_ENCODER.value)
     best_of = _BEST_OF.value or (_CANDIDATES if painter.name in known else 1)
-    judge = _judge(painter) if best_of > 1 else None
+    judge = judges.of(painter.config, _JUDGE.value, name=painter.name) if best_of > 1 else None
     encoded, told = painter.read(said)
     count = _NUM_SEEDS.value
     if len(said) * count > _LARGEST:
@@ -106,21 +106,6 @@ def main() -> None:
         title="Pictures of texts",
     )
     print(f"{len(images)} pictures of {len(said)} text(s) by {by}: {folder / 'index.html'}")
-
-
-def _judge(painter: painters.Painter) -> judges.Judge:
-    """The judge that is named, or the shipped one of such pictures."""
-    config = painter.config
-    known = f"detector_{config.dataset}{config.image_size}"
-    if not _JUDGE.value and known not in judges.shipped():
-        raise app.UsageError(f"No judge of {painter.name}'s pictures is shipped; give --judge, or --best_of=1.")
-    judge = judges.load(_JUDGE.value or known)
-    if config.dataset != "scenes" or judge.config.image_size != config.image_size:
-        raise app.UsageError(
-            f"{judge.name} judges scenes of {judge.config.image_size} pixels; {painter.name} paints {config.dataset} "
-            f"of {config.image_size}. Give --best_of=1."
-        )
-    return judge
 
 
 if __name__ == "__main__":

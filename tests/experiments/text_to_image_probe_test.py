@@ -1,13 +1,12 @@
 """Probes of real pictures: which values are asked for, one that learns two colours, and the table that it adds to."""
 
-import importlib
 import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from absl import app, flags
+from absl import app
 from absl.testing import flagsaver
 from flax import nnx
 from PIL import Image
@@ -18,6 +17,7 @@ from experiments.text_to_image.systems import probe
 from experiments.text_to_image.systems.system import System
 from gentoolkit import training
 from gentoolkit.data.text import Vocabulary
+from tests.experiments import programs
 
 _COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220), "green": (30, 220, 30)}
 
@@ -145,20 +145,8 @@ def test_probes_of_other_data(tmp_path):
 
 @pytest.fixture(scope="module")
 def compare():
-    """The script, whose flags stand in place of those of other programs for a while."""
-    before = {name: flags.FLAGS[name] for name in flags.FLAGS}
-    for name in {"runs", "detector", "clip", "probe", "encoder", "data_dir", "texts", "best_of", "judge", "workdir"}:
-        if name in before:
-            delattr(flags.FLAGS, name)
-    left = set(flags.FLAGS)
-    script = importlib.import_module("experiments.text_to_image.compare")
-    with flagsaver.flagsaver():
-        flags.FLAGS.mark_as_parsed()
+    with programs.compare() as script:
         yield script
-    for name in set(flags.FLAGS) - left:
-        delattr(flags.FLAGS, name)
-    for name in before.keys() - left:
-        flags.FLAGS[name] = before[name]
 
 
 def _draw(models, texts, noise):
