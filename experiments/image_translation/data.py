@@ -60,6 +60,8 @@ def load(config: ConfigDict) -> Domains:
     """
     study.choose("config.unpair", config.unpair, ("disjoint", "shuffle"))
     study.choose("config.fit", config.fit, ("stretch", "cover"))
+    if config.pairs != "auto" and config.dataset != "folders":
+        raise ValueError(f"config.pairs is of folders, got {config.pairs!r} for {config.dataset}.")
     read_at = transform.load_size(config.image_size, config.load_scale, name="config.load_scale")
     if config.dataset in _DRAWN:
         if config.load_scale != 1 or config.fit != "stretch":

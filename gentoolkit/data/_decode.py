@@ -12,6 +12,8 @@ Fit = Literal["exact", "stretch", "cover"]
 _MODES = {1: "L", 3: "RGB"}
 # Modes of 8 bits a channel: Pillow turns these into grey or RGB without clipping.
 _CONVERTIBLE = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
+# Of 16 bits, whose low ones are left out.
+_SIXTEEN = frozenset({"I;16", "I;16B", "I;16L", "I;16N"})
 # What Pillow raises for a damaged file, by format.
 DAMAGED = (OSError, EOFError, SyntaxError, struct.error, Image.DecompressionBombError)
 _ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)
@@ -27,8 +29,8 @@ class Reader:
       fit: "exact" (the image must be h x w), "stretch" (resized to h x w, whatever its proportions), or "cover"
         (resized until it covers h x w, and the overhang cut off on both sides alike). Resizing is bilinear with
         antialiasing.
-      convert_channels: whether grey and colour may be turned into each other, transparent pixels laid over white and
-        palettes resolved.
+      convert_channels: whether grey and colour may be turned into each other, transparent pixels laid over white,
+        palettes resolved and 16 bits a channel made 8.
       first_frame: whether to take the first picture of an animation or of a file of several pages.
 
     Raises:
@@ -94,6 +96,8 @@ class Reader:
         """
         height, width, channels = self.image_shape
         self._check(image.mode, image.height, image.width, name)
+        if image.mode in _SIXTEEN:
+            image = _eight_bits(image)
         if image.has_transparency_data:
             # What lies under transparent pixels is not to be seen: often black, or left over from drawing.
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
@@ -118,8 +122,10 @@ class Reader:
     def _check(self, mode: str, height: int, width: int, name: str) -> None:
         wanted_height, wanted_width, channels = self.image_shape
         if mode != _MODES[channels]:
-            if mode not in _CONVERTIBLE:
-                raise ValueError(f"{name!r} has pixels of mode {mode!r}; only images of 8 bits a channel are read.")
+            if mode not in _CONVERTIBLE | _SIXTEEN:
+                raise ValueError(
+                    f"{name!r} has pixels of mode {mode!r}; only images of 8 or 16 bits a channel are read."
+                )
             if not self.convert_channels:
                 raise ValueError(
                     f"{name!r} has pixels of mode {mode!r} ({Image.getmodebands(mode)} channels)"
@@ -136,3 +142,13 @@ class Reader:
                 f", but image_shape = {self.image_shape} needs {wanted_height} x {wanted_width}. "
                 "Set fit='cover' or fit='stretch' to resize."
             )
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Grey of 16 bits as grey of 8; one value of it may be transparent."""
+    pixels = np.asarray(image)
+    grey = Image.fromarray(np.rint(pixels / 257).astype(np.uint8))
+    hidden = image.info.get("transparency")
+    if isinstance(hidden, int):
+        grey.putalpha(Image.fromarray(np.where(pixels == hidden, 0, 255).astype(np.uint8)))
+    return grey

@@ -44,7 +44,8 @@ def load(
       image_shape: `(h, w, c)` wanted, c = 1 (grey) or 3 (RGB).
       center_crop: side in pixels of the central square to cut out first, or None.
       fit: "exact" (refuse another size), "stretch" (resize to h x w) or "cover" (resize and cut off the overhang).
-      convert_channels: turn grey and colour into each other, and lay transparent pixels over white; otherwise refuse.
+      convert_channels: turn grey and colour into each other and 16 bits into 8, and lay transparent pixels over white;
+        otherwise refuse.
       first_frame: take the first picture of an animation or of a file of several pages; otherwise refuse.
       label_by_folder: number the folders right below `directory` that hold an image, in order of name; otherwise there
         are no labels.

@@ -171,9 +171,25 @@ def test_channels_convert_when_told_to(tmp_path, mode, channels):
 
 
 @pytest.mark.fast
-def test_sixteen_bits_are_refused_even_then(tmp_path):
-    Image.fromarray(np.full((6, 8), 40000, np.uint16)).save(tmp_path / "x.png")
-    with pytest.raises(ValueError, match="8 bits a channel"):
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_sixteen_bits_become_eight_when_told_to(tmp_path, suffix):
+    levels = np.array([[0, 128, 129, 257, 40000, 65535]], np.uint16)
+    Image.fromarray(levels).save(tmp_path / f"x.{suffix}")
+    with pytest.raises(ValueError, match="mode 'I;16'.*Set convert_channels=True"):
+        folder.load(tmp_path, image_shape=(1, 6, 1))
+    for channels in (1, 3):
+        found = folder.load(tmp_path, image_shape=(1, 6, channels), convert_channels=True)[0]["image"]
+        np.testing.assert_array_equal(found, np.uint8([[0, 0, 1, 1, 156, 255]])[..., None].repeat(channels, -1))
+    if suffix == "png":
+        Image.fromarray(levels).save(tmp_path / "x.png", transparency=40000)
+        found = folder.load(tmp_path, image_shape=(1, 6, 1), convert_channels=True)[0]["image"]
+        np.testing.assert_array_equal(found[0, :, 0], [0, 0, 1, 1, 255, 255])
+
+
+@pytest.mark.fast
+def test_thirty_two_bits_are_refused_even_then(tmp_path):
+    Image.fromarray(np.full((6, 8), 40000, np.int32)).save(tmp_path / "x.tif")
+    with pytest.raises(ValueError, match="8 or 16 bits a channel"):
         folder.load(tmp_path, image_shape=(6, 8, 1), convert_channels=True)
 
 

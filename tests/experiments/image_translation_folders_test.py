@@ -259,6 +259,8 @@ def test_windows_are_cut_from_larger_pictures_alike_for_pairs_and_in_training_al
     for given in ({"load_scale": 0.5}, {"fit": "exact"}):
         with pytest.raises(ValueError, match=f"config.{next(iter(given))}"):
             data.load(_changed(config, **given))
+    with pytest.raises(ValueError, match="config.pairs is of folders, got 'names' for facades"):
+        data.load(_changed(config, dataset="facades", pairs="names"))
     with pytest.raises(ValueError, match="are of pictures from files; polygons is drawn"):
         data.load(_changed(config, dataset="polygons"))
 
