@@ -103,6 +103,13 @@ def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines the flags of the command."""
     here: dict[str, Any] = {"flag_values": flag_values}
     flags.DEFINE_string("run", "", "Folder of a run: the --workdir of main.", **here)
+    flags.DEFINE_enum(
+        "checkpoint",
+        "latest",
+        ["latest", "best"],
+        "Of the run: the latest, or the latest whose images differed from content to content (of one that collapsed).",
+        **here,
+    )
     flags.DEFINE_list("weights", [], "Instead of a run: published files of one of the methods below.", **here)
     flags.DEFINE_enum("method", "cyclegan", list(published.METHODS), "Whose files --weights names.", **here)
     flags.DEFINE_string("input", None, "Picture, or folder of pictures.", **here)
@@ -211,7 +218,7 @@ def find(source: pathlib.Path, target: pathlib.Path, num: int, *, sheet: bool) -
 def _task(values: flags.FlagValues, num: int) -> Task:
     """Loads the system, and refuses what it cannot do."""
     if values.run:
-        trained = runs.load(values.run, averaged=values.averaged)
+        trained = runs.load(values.run, step=values.checkpoint, averaged=values.averaged)
         if trained.step < trained.config.num_steps:
             _say(f"{files.shown(values.run)} is at step {trained.step} of {trained.config.num_steps}.")
     else:

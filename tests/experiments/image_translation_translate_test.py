@@ -57,6 +57,22 @@ def test_codes_are_the_same_however_many_and_arcs_keep_their_length():
 
 
 @pytest.mark.fast
+def test_the_last_sound_checkpoint_of_a_run_is_taken_when_asked_for(tmp_path, monkeypatch):
+    asked = []
+
+    def load(run, *, step, averaged):
+        asked.append(step)
+        raise training.CheckpointError("none")
+
+    monkeypatch.setattr(runs, "load", load)
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    for given in ({}, {"checkpoint": "best"}):
+        with pytest.raises(training.CheckpointError):
+            translate(run=tmp_path, input=tmp_path / "a.png", output=tmp_path / "out", **given)
+    assert asked == ["latest", "best"]
+
+
+@pytest.mark.fast
 def test_windows_make_up_a_picture_and_keep_their_distance():
     for size, count in (((400, 404), 36), ((96, 1000), 9), ((300, 100), 3)):
         window = windows.shape(size, side=128, reach=32, multiple=4)
