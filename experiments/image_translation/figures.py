@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import app, flags
 
+from experiments.image_translation import codes as style_codes
 from experiments.image_translation import data, hidden, paper, sampling
 from experiments.image_translation.sampling import Sampler
 from gentoolkit import report, study
@@ -75,8 +76,11 @@ def interpolations(sampler: Sampler, x: np.ndarray, y: np.ndarray, seed: int) ->
     rows: list[list[np.ndarray | None]] = []
     labels = []
     for i in range(min(3, len(x) - 1)):
-        for name, between in (("line", line), ("arc", arc)):
-            path = between(codes[i], codes[i + 1], _STEPS)
+        for name in ("line", "arc"):
+            try:
+                path = style_codes.between(codes[i], codes[i + 1], _STEPS, spherical=name == "arc")
+            except ValueError:  # there is no arc from a code of 0, or between opposite ones
+                continue
             rows.append([y[i], *sampler.translate(np.repeat(x[i : i + 1], _STEPS, axis=0), path), y[i + 1]])
             labels.append(name)
     caption = "One content between the styles of two references (left, right): codes on a straight line, and on an arc."
@@ -161,29 +165,6 @@ SHEETS: dict[str, Callable[[Sampler, np.ndarray, np.ndarray, int], Sheet | None]
     "reconstruct": reconstruct,
     "traces": traces,
 }
-
-
-def line(first: np.ndarray, second: np.ndarray, num: int) -> np.ndarray:
-    """Returns `[num, d]` codes on the straight line from one code `[d]` to another, both among them."""
-    t = np.linspace(0, 1, num, dtype=np.float32)[:, None]
-    return (1 - t) * first + t * second
-
-
-def arc(first: np.ndarray, second: np.ndarray, num: int) -> np.ndarray:
-    """Returns `[num, d]` codes that turn from one code `[d]` to another at even speed, as their length changes evenly.
-
-    Draws from N(0, I) have nearly one length, and those on the straight line between two of them are shorter. Codes
-    that point the same way, or against each other, have no arc of their own and are joined by the line.
-    """
-    lengths = np.linalg.norm([first, second], axis=1)
-    cosine = float(first @ second / max(lengths.prod(), 1e-12))
-    angle = np.arccos(np.clip(cosine, -1, 1))
-    if np.sin(angle) < 1e-4:
-        return line(first, second, num)
-    t = np.linspace(0, 1, num)[:, None]
-    directions = first / lengths[0], second / lengths[1]
-    turned = (np.sin((1 - t) * angle) * directions[0] + np.sin(t * angle) * directions[1]) / np.sin(angle)
-    return (((1 - t) * lengths[0] + t * lengths[1]) * turned).astype(np.float32)
 
 
 def save(sheet: Sheet, path: pathlib.Path) -> pathlib.Path:

@@ -35,18 +35,6 @@ def images():
 
 
 @pytest.mark.fast
-def test_codes_between_two_styles():
-    first, second = np.array([2.0, 0, 0], np.float32), np.array([0, 4.0, 0], np.float32)
-    for between in (figures.line, figures.arc):
-        path = between(first, second, 5)
-        np.testing.assert_allclose(path[[0, -1]], [first, second], atol=1e-6)
-        np.testing.assert_allclose(between(first, -first, 3)[1], 0, atol=1e-6)
-    assert np.linalg.norm(figures.line(first, second, 3)[1]) == pytest.approx(5**0.5)
-    np.testing.assert_allclose(np.linalg.norm(path, axis=1), [2, 2.5, 3, 3.5, 4], rtol=1e-6)
-    np.testing.assert_allclose(np.degrees(np.arctan2(path[:, 1], path[:, 0])), [0, 22.5, 45, 67.5, 90], rtol=1e-5)
-
-
-@pytest.mark.fast
 def test_every_image_stands_in_its_row_and_style_in_its_column(images):
     x, y = images
     sampler = sampling.Sampler(_trained())
