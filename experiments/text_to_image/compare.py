@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from absl import app, flags
+from ml_collections import ConfigDict
 
 from experiments.text_to_image import attributes, data, encoders, measures, painters, rows, runs
 from experiments.text_to_image import judges as judges_lib
@@ -25,7 +26,6 @@ from experiments.text_to_image.judges import Judge
 from experiments.text_to_image.measures import Judges
 from experiments.text_to_image.painters import Painter
 from gentoolkit import report, study
-from gentoolkit.data import scenes
 from gentoolkit.data.columns import Columns
 from gentoolkit.data.text import Vocabulary
 from gentoolkit.models.text.recurrent import Encoded
@@ -48,6 +48,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the results.", requi
 _ROWS, _TWICE = 12, 200
 _COLUMNS = {
     "objects": "objects with shape and colour",
+    "objects_held_out": "those of held-out combinations",
     "size": "their size",
     "texture": "their texture",
     "relations": "relations",
@@ -56,6 +57,7 @@ _COLUMNS = {
     "soa_i": "SOA-I",
     "r_precision": "R-precision, own encoder",
     "r_precision_clip": "R-precision, mini-CLIP",
+    "clip_score": "CLIP score, mini-CLIP's cosine",
     "frechet_detector": "Fréchet, detector's features",
     "frechet_probe": "Fréchet, probe's features",
     "diversity": "diversity, pixels",
@@ -73,21 +75,16 @@ class Texts:
         vocabulary: Vocabulary,
         num: int,
         *,
-        max_objects: int,
+        config: ConfigDict,
         known: attributes.Known | None = None,
     ):
-        """Takes the first text of each of the first pictures, and the attributes in `known` that their table tells.
-
-        `max_objects` is of scenes, 0 for other data.
-        """
+        """Takes the first text of each of the first pictures, and the attributes in `known` that their table tells."""
         self.name, num = name, min(num, len(source))
         self.tokens, self.lengths = data.first_texts(source, num)
         self.images = measures.signed(source.select("image").take(np.arange(num))["image"])
-        self.said = (
-            [scenes.texts(name, row, max_objects=max_objects)[0] for row in range(num)]
-            if max_objects
-            else data.said(source, vocabulary, num)
-        )
+        self.said = data.written(config, source, vocabulary, num, split=name)
+        of_scenes = config.dataset == "scenes"
+        self.groups = measures.groups_of_scenes(self.said) if of_scenes else measures.groups_of(self.tokens)
         self.encoded = encoders.encode_texts(own.text, self.tokens, self.lengths)
         self.asked = attributes.asked(source, known, num) if known else {}
         self.digest = rows.arrays(self.images, self.said, self.tokens, self.asked)
@@ -96,11 +93,11 @@ class Texts:
         """The first texts, encoded."""
         return Encoded(*(column[:num] for column in self.encoded))
 
-    def measured(self, images: np.ndarray, again: np.ndarray, judges: Judges) -> dict[str, float]:
-        """All figures of pictures of these texts."""
+    def measured(self, images: np.ndarray, again: np.ndarray | None, judges: Judges) -> dict[str, float]:
+        """All figures of pictures of these texts; `again` is None for real ones, not to be set beside themselves."""
         return measures.of_pictures(
-            images, again, self.images, judges, texts=self.said, tokens=self.tokens, lengths=self.lengths,
-            encoded=self.encoded, asked=self.asked,
+            images, again, None if again is None else self.images, judges, texts=self.said, tokens=self.tokens,
+            lengths=self.lengths, encoded=self.encoded, groups=self.groups, asked=self.asked,
         )  # fmt: skip
 
 
@@ -141,9 +138,11 @@ def table(
     Args:
       measured: figures of each run, by the label of its row.
       caption: of the table.
-      more: columns beside those that are always looked for, and their heads; they stand first.
+      more: heads of columns: those that are not always looked for stand first, the others have this in place of theirs.
     """
-    heads = {**(more or {}), **_COLUMNS}
+    more = more or {}
+    heads = {name: head for name, head in more.items() if name not in _COLUMNS}
+    heads |= {name: more.get(name, head) for name, head in _COLUMNS.items()}
     shown = [name for name in heads if any(name in one for found in measured.values() for one in found)]
     lines: list[list[Any]] = []
     for name, found in measured.items():
@@ -154,7 +153,9 @@ def table(
                 line.append("")
             elif len(values) == 1:
                 error = found[0].get(f"{metric}_error")
-                line.append(f"{values[0]:.3f}" + (f" ± {error:.3f}" if error is not None else ""))
+                line.append(
+                    f"{values[0]:.3f}" + (f" ± {error:.3f}" if error is not None and np.isfinite(error) else "")
+                )
             else:
                 line.append(f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}")
         lines.append(line)
@@ -195,7 +196,7 @@ def main() -> None:
             own,
             captioned.vocabulary,
             _TEXTS.value,
-            max_objects=first.config.max_objects if first.config.dataset == "scenes" else 0,
+            config=first.config,
             known=captioned.attributes if _PROBE.value else {},
         )  # fmt: skip
         for split, source in splits.items()
@@ -209,10 +210,9 @@ def main() -> None:
     def measure(key: Mapping[str, Any]) -> dict[str, float]:
         of = texts[key["texts"]]
         if key["run"] == "real pictures":
-            return of.measured(of.images, of.images[:_TWICE], judges)
+            return of.measured(of.images, None, judges)
         if key["run"] == "texts exchanged":
-            turned = np.roll(of.images, 1, axis=0)
-            return of.measured(turned, turned[:_TWICE], judges)
+            return of.measured(np.roll(of.images, 1, axis=0), None, judges)
         column = columns[key["run"]]
         return of.measured(column.paint(of), column.paint(of, seed=1, num=_TWICE), judges)
 
@@ -240,7 +240,8 @@ def main() -> None:
         caption = f"{len(texts[split].tokens)} texts, {split}; one run: ± its standard error, several: ± deviation"
         real = measured["real pictures"][0]
         heads = {f"{measures.PROBE}{name}": _head(name, values, real) for name, values in captioned.attributes.items()}
-        made = table(measured, caption=caption, more=heads if _PROBE.value else {})
+        heads = (heads if _PROBE.value else {}) | _precisions(real)
+        made = table(measured, caption=caption, more=heads)
         print(f"\n{made.markdown()}")
         blocks += [made]
         blocks.append(_sheet(columns, texts[split]))
@@ -271,7 +272,7 @@ def _settings(encoder: str, judges: Judges) -> dict[str, Any]:
         "encoder": (encoder, own), "detector": (_DETECTOR.value, judges.detector), "clip": (_CLIP.value, judges.clip),
         "probe": (_PROBE.value, judges.probe),
     }  # fmt: skip
-    return {"num_texts": _TEXTS.value} | {
+    return {"num_texts": _TEXTS.value, "definition": measures.DEFINITION} | {
         name: _numbered(where, models) for name, (where, models) in used.items() if models is not None
     }
 
@@ -299,6 +300,15 @@ def _head(name: str, values: Sequence[str], real: Mapping[str, float]) -> str:
         if key in real
     ]
     return f"{name} ({', '.join([f'{len(values)} values', *chances])})"
+
+
+def _precisions(real: Mapping[str, float]) -> dict[str, str]:
+    """Of the columns of R-precision: among how many texts, and what chance gives."""
+    return {
+        name: f"{_COLUMNS[name]} (1 of {1 + real[f'{name}_others']:.0f} texts, {real[f'{name}_chance']:.3f} by chance)"
+        for name in ("r_precision", "r_precision_clip")
+        if name in real
+    }
 
 
 def _sheet(columns: Mapping[str, Column], of: Texts) -> report.Block:

@@ -116,6 +116,22 @@ def said(source: Columns, vocabulary: Vocabulary, num: int, *, which: int = 0) -
     return vocabulary.decode(Ragged(*first_texts(source, num, which=which)))
 
 
+def written(config: ConfigDict, source: Columns, vocabulary: Vocabulary, num: int, *, split: str) -> list[str]:
+    """One text of each of the first pictures, of scenes as it was written, with capitals and stops; else as `said`.
+
+    Args:
+      config: of the run.
+      source: the split.
+      vocabulary: of the data.
+      num: of texts.
+      split: its name in `scenes`.
+    """
+    if config.dataset != "scenes":
+        return said(source, vocabulary, num)
+    most = config.max_objects
+    return [scenes.texts(split, row, max_objects=most)[0] for row in range(min(num, len(source)))]
+
+
 def _scenes(config: ConfigDict, vocabulary: Vocabulary | None) -> Captioned:
     size = config.image_size
     if vocabulary not in (None, scenes.VOCABULARY):

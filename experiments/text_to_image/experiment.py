@@ -19,6 +19,7 @@ from gentoolkit.data import pipeline
 _MEASURED, _TWICE = 1000, 200  # texts that are painted to be measured, and how many of them twice
 _MEASURED_LARGE, _LARGE = 200, 128  # of pictures with more pixels a side than that
 _ROWS, _NOISES = 8, 4  # texts and pictures of each on a sheet
+_ROW = "samples/{}.png"  # of such a sheet, among the pictures of a run
 _DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
 
 
@@ -70,10 +71,8 @@ def run(config: ConfigDict, workdir: str | pathlib.Path, mesh: jax.sharding.Mesh
             workdir,
             title=f"{config.system} on {captioned.train.description}",
             command=report.command(),
-            pictures=[("samples.png", "Painted pictures of each text, and the real one on the right")]
-            if system.draw
-            else [],
-            notes=[*([captioned.credit] if captioned.credit else []), *_rows(captioned, system)],
+            pictures=_pictures(config, captioned, workdir) if system.draw else [],
+            notes=[captioned.credit] if captioned.credit else [],
         )
         report.write_run(workdir)
     return result.metrics
@@ -146,6 +145,8 @@ def _measurements(
         )
     judges = measures.Judges(told)
     encoded = encoders.encode_texts(told.text, tokens, lengths)
+    written = data.written(config, test, captioned.vocabulary, num, split="test")
+    alike = measures.groups_of_scenes(written) if config.dataset == "scenes" else measures.groups_of(tokens)
 
     def of_painter(models, step: int) -> dict[str, float]:
         # A painter may have trained what reads its texts; measured is by the encoder all the same.
@@ -156,7 +157,7 @@ def _measurements(
         if jax.process_index() == 0:
             _save_sheet(system, models, own, images, workdir)
         values = measures.of_pictures(
-            painted, again, images, judges, texts=(), tokens=tokens, lengths=lengths, encoded=encoded
+            painted, again, images, judges, texts=(), tokens=tokens, lengths=lengths, encoded=encoded, groups=alike
         )
         values.pop("num")
         return values
@@ -164,19 +165,22 @@ def _measurements(
     return of_painter
 
 
-def _rows(captioned: Captioned, system: System) -> list[str]:
-    """The texts of the sheet, one a row."""
-    if not system.draw:
-        return []
-    texts = data.said(captioned.test, captioned.vocabulary, _ROWS)
-    return [f"Row {row} of the sheet: {text}" for row, text in enumerate(texts, 1)]
+def _pictures(config: ConfigDict, captioned: Captioned, workdir: pathlib.Path) -> list[tuple[str, str]]:
+    """Pictures of each text with the text under them; the whole sheet of a run that was measured before they were."""
+    texts = data.written(config, captioned.test, captioned.vocabulary, _ROWS, split="test")
+    rows = [(_ROW.format(row), f"{text} (on the right the real picture)") for row, text in enumerate(texts)]
+    if all((workdir / "pictures" / name).is_file() for name, _ in rows):
+        return rows
+    return [("samples.png", "Painted pictures of each text, and the real one on the right")]
 
 
 def _save_sheet(system: System, models, encoded, images: np.ndarray, workdir: pathlib.Path) -> None:
     rows = [np.repeat(column[:_ROWS], _NOISES, axis=0) for column in encoded]
     painted = measures.paint(system, models, type(encoded)(*rows), seed=2)
-    painted = painted.reshape(_ROWS, _NOISES, *painted.shape[1:])
+    painted = painted.reshape(-1, _NOISES, *painted.shape[1:])
     shown = np.concatenate([painted, images[:_ROWS, None]], axis=1)
-    report.save_grid(
-        workdir / "pictures" / "samples.png", measures.unit(shown.reshape(-1, *shown.shape[2:])), columns=_NOISES + 1
-    )
+    shown = measures.unit(shown)
+    folder = workdir / "pictures"
+    report.save_grid(folder / "samples.png", shown.reshape(-1, *shown.shape[2:]), columns=_NOISES + 1)
+    for row, strip in enumerate(shown):
+        report.save_grid(folder / _ROW.format(row), strip, columns=_NOISES + 1)

@@ -16,11 +16,13 @@ from experiments.text_to_image.systems.system import System
 from gentoolkit import evaluation, training
 from gentoolkit.data import scenes
 from gentoolkit.data.columns import Columns
-from gentoolkit.evaluation import layout, objects, probes, retrieval, statistics
+from gentoolkit.evaluation import layout, objects, probes, retrieval
 from gentoolkit.models.text.recurrent import Encoded
 
 _SETS = (64, 1000)  # sizes of the sets in which a text looks for its picture
 _BATCH = 100
+DEFINITION = 2  # of what `of_pictures` returns; one more whenever a figure of the same name means something else
+_OTHERS = 99  # texts beside its own that a picture is to be told from
 PROBE = "probe_"  # before the name of an attribute that a probe reads
 
 
@@ -106,6 +108,19 @@ def groups_of(tokens: np.ndarray) -> np.ndarray:
     return np.unique(tokens, axis=0, return_inverse=True)[1].reshape(-1)
 
 
+def groups_of_scenes(texts: Sequence[str]) -> np.ndarray:
+    """A number for each text of a scene, equal where the same is said, in whatever words and order."""
+    numbers: dict[Any, int] = {}
+    return np.array([numbers.setdefault(_meaning(scenes.read(text)), len(numbers)) for text in texts])
+
+
+def _meaning(asked: scenes.Asked) -> Any:
+    """Objects in an order of their own; "a is right of b" and "a is below b" as "b is left of a" and "b is above a"."""
+    said = [tuple(sorted(one.items())) for one in asked.objects]
+    turned = [(j, kind - 1, i) if kind % 2 else (i, kind, j) for i, kind, j in asked.relations]
+    return tuple(sorted(said)), tuple(sorted((said[i], kind, said[j]) for i, kind, j in turned))
+
+
 def of_detector(models, test: Columns, num: int) -> dict[str, float]:
     """What a detector sees of real scenes, beside all that is in them."""
     part = test.select("image", "boxes", *(column for column, _ in detector.KINDS.values())).take(np.arange(num))
@@ -121,7 +136,9 @@ def of_detector(models, test: Columns, num: int) -> dict[str, float]:
         [layout.Layout(one.classes["shape"], np.clip(one.boxes, 0, 1)) for one in seen],
         [layout.Layout(np.array([o["shape"] for o in one.objects]), at) for one, at in zip(asked, boxes, strict=True)],
     ]
-    return _shares(_accuracy(seen, asked, boxes) | {"lqs_reimpl": layout.quality(*layouts)["lqs_reimpl"]})
+    score = layout.quality(*layouts)
+    parts = {f"lqs_{name}": score[name] for name in ("recall", "precision", "location", "area")}
+    return _shares(_accuracy(seen, asked, boxes) | {"lqs_reimpl": score["lqs_reimpl"]} | parts)
 
 
 def of_probe(models, images: np.ndarray, asked: Mapping[str, np.ndarray]) -> dict[str, float]:
@@ -146,8 +163,23 @@ def of_probe(models, images: np.ndarray, asked: Mapping[str, np.ndarray]) -> dic
 
 
 def of_texts(found: Sequence[objects.Found], texts: Sequence[str]) -> dict[str, objects.Share]:
-    """What pictures of scenes show of what their texts say."""
-    return _accuracy(found, [scenes.read(text) for text in texts], None)
+    """What pictures of scenes show of what their texts say.
+
+    Returns:
+      As `objects.accuracy`, and `objects_held_out`: `objects` of those combinations of shape and colour alone that are
+      never trained on (in a text of the split "held_out" the first object is of one, the others as they come); only
+      where such are named.
+    """
+    asked = [scenes.read(text) for text in texts]
+    rare = [scenes.Asked(tuple(filter(_is_held_out, one.objects)), ()) for one in asked]
+    shares = _accuracy(found, asked, None)
+    return shares | (
+        {"objects_held_out": _accuracy(found, rare, None)["objects"]} if any(r.objects for r in rare) else {}
+    )
+
+
+def _is_held_out(one: Mapping[str, int]) -> bool:
+    return "shape" in one and "colour" in one and bool(scenes.held_out(one["shape"], one["colour"]))
 
 
 def _accuracy(found, asked, boxes):
@@ -200,69 +232,78 @@ def paint(
 
 def of_pictures(
     images: np.ndarray,
-    again: np.ndarray,
-    real: np.ndarray,
+    again: np.ndarray | None,
+    real: np.ndarray | None,
     judges: Judges,
     *,
     texts: Sequence[str],
     tokens: np.ndarray,
     lengths: np.ndarray,
     encoded: Encoded,
+    groups: np.ndarray,
     asked: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, float]:
     """All that is measured of painted pictures.
 
     Args:
       images: `[n, h, w, 3]` in [-1, 1], one of each text.
-      again: `[m, h, w, 3]`, another one of each of the first m texts.
-      real: `[n, h, w, 3]`, those that the texts were written of.
+      again: `[m, h, w, 3]`, another one of each of the first m texts; None where there is none, so no diversity.
+      real: `[n, h, w, 3]`, those that the texts were written of; None where these are they, so no Fréchet distance.
       judges: what measures.
       texts: `n` texts.
       tokens: `[n, t]` their words.
       lengths: `[n]`.
       encoded: what the encoder makes of them.
+      groups: `[n]`, equal where texts say the same: those are not set beside each other for R-precision.
       asked: for a probe, what the texts were written of, as for `of_probe`.
 
     Returns:
-      Figures by name, each with its `_error`.
+      Figures by name, each with its `_error`. R-precision is among 1 + 99 texts, or as many as there are:
+      `r_precision_others` says how many, `r_precision_chance` what chance has.
     """
-    groups, num = groups_of(tokens), len(images)
-    others = min(99, len(np.unique(groups)) - 1)
+    num = len(images)
+    others = min(_OTHERS, num - int(np.unique(groups, return_counts=True)[1].max()))
     values: dict[str, float] = {}
     if others >= 1:
         if judges.encoders.images is not None:
             whole = encoders_lib.encode_images(judges.encoders.images, images).picture
-            own = retrieval.r_precision(whole, encoded.sentence, num_others=others, groups=groups)
-            values |= {"r_precision": own.value, "r_precision_error": own.standard_error}
+            values |= _precision("r_precision", whole, encoded.sentence, others, groups)
         if judges.clip is not None:
-            other = retrieval.r_precision(
-                *clip.embed(judges.clip, images, tokens, lengths), num_others=others, groups=groups
-            )
-            values |= {"r_precision_clip": other.value, "r_precision_clip_error": other.standard_error}
+            both = clip.embed(judges.clip, images, tokens, lengths)
+            values |= _precision("r_precision_clip", *both, others, groups)
+            embedded = evaluation.features.of(both[0], network="mini-clip", preprocessing="none")
+            score = evaluation.clip_score(embedded, both[1])
+            values |= {"clip_score": score.value, "clip_score_error": score.standard_error}
     if judges.detector is not None:
         values |= _shares(of_texts(detector.look(judges.detector, images), texts))
-        values |= _distance("detector", judges.detector, images, real)
+        values |= _distance("detector", judges.detector, images, real) if real is not None else {}
     if judges.probe is not None:
         read = of_probe(judges.probe, images, asked or {})
         values |= {f"{PROBE}{name}": value for name, value in read.items()}
-        values |= _distance("probe", judges.probe, images, real)
-    apart = np.abs(unit(images[: len(again)]) - unit(again)).mean((1, 2, 3))
-    values |= {"diversity": float(apart.mean()), "diversity_error": float(apart.std() / np.sqrt(len(apart)))}
+        values |= _distance("probe", judges.probe, images, real) if real is not None else {}
+    if again is not None:
+        apart = np.abs(unit(images[: len(again)]) - unit(again)).mean((1, 2, 3))
+        values |= {"diversity": float(apart.mean()), "diversity_error": float(apart.std() / np.sqrt(len(apart)))}
     return values | {"num": float(num)}
 
 
+def _precision(name: str, pictures: np.ndarray, texts: np.ndarray, others: int, groups: np.ndarray) -> dict[str, float]:
+    found = retrieval.r_precision(pictures, texts, num_others=others, groups=groups)
+    values = {"": found.value, "_error": found.standard_error, "_chance": found.chance, "_others": float(others)}
+    return {f"{name}{end}": value for end, value in values.items()}
+
+
 def _distance(judge: str, models, images: np.ndarray, real: np.ndarray) -> dict[str, float]:
-    """Fréchet distance of the features of a judge, between as many painted as real pictures."""
-    moments = [_moments(_features(models[judge], rows)) for rows in (images, real)]
-    name = f"frechet_{judge}"
-    return {name: evaluation.frechet_distance(*moments, features_name=judge)[name]}
+    """Fréchet distance of the features of a judge, between as many painted as real pictures; its error by a jackknife.
 
-
-def _moments(rows: np.ndarray):
-    batches = [{"features": rows}]
-    return evaluation.measure(
-        batches, extract=lambda batch: batch, statistics={"moments": statistics.moments("features")}
-    )["moments"]
+    The features are not Inception's, so it is no FID, though the same function.
+    """
+    sides = [
+        evaluation.features.of(_features(models[judge], rows), network=judge, preprocessing="none")
+        for rows in (real, images)
+    ]
+    found, name = evaluation.fid(*sides), f"frechet_{judge}"
+    return {name: found.value, f"{name}_error": found.standard_error}
 
 
 def _features(trunk, images: np.ndarray, *, batch_size: int = 200) -> np.ndarray:

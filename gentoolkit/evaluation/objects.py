@@ -143,7 +143,9 @@ def accuracy(
       By name: `soa_c` and `soa_i` (Semantic Object Accuracy, mean over classes and over all), `objects` (named objects
       that are there with all of `bound`, each found object standing for one), further kinds that are said of objects
       so found, `relations` (both objects there and clearly on the asked sides), `count` (as many objects as named), and
-      with `boxes` `soa_iou`, the overlap with the asked box of the best found object of its class.
+      with `boxes` `soa_iou`: of each picture and each class that is asked of it, the largest overlap of an object found
+      of that class with a box asked for it; a class of which nothing is found is left out, as by the authors, so read
+      it beside `soa_c`.
 
     Raises:
       ValueError: unequal numbers of pictures, or no picture.
@@ -175,14 +177,7 @@ def accuracy(
         ]
         scores["count"] = [len(seen.scores) == len(text.objects)]
         if boxes is not None:
-            scores["soa_iou"] = [
-                max(
-                    (intersection_over_union(box, b) for b, c in zip(seen.boxes, seen.classes[kind], strict=True)
-                     if c == one.get(kind)),
-                    default=0.0,
-                )
-                for one, box in zip(text.objects, boxes[row], strict=True)
-            ]  # fmt: skip
+            scores["soa_iou"] = _overlaps(seen, [one.get(kind) for one in text.objects], boxes[row], kind)
         for name, values in scores.items():
             parts.setdefault(name, [(0.0, 0)] * len(found))[row] = (float(np.sum(values)), len(values))
     shares = {name: _pooled(np.array(rows, np.float64)) for name, rows in parts.items()}
@@ -336,6 +331,17 @@ def _matched(seen: Found, text: Asked, bound: Sequence[str], directions) -> Matc
                 fits[row, place] = 1 + 1e-3 * right - 1e-6 * place
     middle = (seen.boxes[:, :2] + seen.boxes[:, 2:]) / 2
     return _assigned(fits, _holding(text, middle, directions), missing=0.0, broken=-1e-9)[1]
+
+
+def _overlaps(seen: Found, classes: Sequence[int | None], boxes: Sequence[np.ndarray], kind: str) -> list[float]:
+    """The best overlap of a found and an asked box of each class that is both asked for and found."""
+    best: dict[int, float] = {}
+    for value, asked in zip(classes, boxes, strict=True):
+        if value is None:
+            continue
+        for box in seen.boxes[seen.classes[kind] == value]:
+            best[value] = max(best.get(value, 0.0), intersection_over_union(asked, box))
+    return list(best.values())
 
 
 def _lies(offset: np.ndarray, direction: tuple[int, int]) -> bool:

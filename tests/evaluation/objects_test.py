@@ -88,6 +88,16 @@ def test_asked_boxes_are_met_by_the_best_of_their_class():
     assert scores["soa_iou"].value == pytest.approx(0.01 * 2 / (0.04 * 2 - 0.02))  # half of each box in common
 
 
+def test_the_overlap_of_a_class_is_its_best_and_what_is_not_found_is_left_out():
+    """Two boxes of class 0, of which one is met exactly; class 1 is asked for and not seen; a picture without any."""
+    zero, one = {"shape": 0, "colour": 0}, {"shape": 1, "colour": 0}
+    asked = [Text((zero, zero, one)), Text((zero,))]
+    found = [_found((0, 0, 0, 0.5, 0.5), (2, 0, 0, 0.8, 0.8)), _found()]
+    boxes = [np.array([[0.1, 0.1, 0.3, 0.3], [0.4, 0.4, 0.6, 0.6], [0.7, 0.7, 0.9, 0.9]]), np.array([[0, 0, 0.2, 0.2]])]
+    score = _accuracy(found, asked, boxes=boxes)["soa_iou"]
+    assert score.value == pytest.approx(1.0) and score.num == 1
+
+
 def test_a_grid_gives_each_object_once():
     presence = np.full((2, 4), -9.0)
     presence[0, :3] = [3.0, 2.0, 1.0]

@@ -128,6 +128,9 @@ def test_figures_of_other_weights_texts_or_judges_are_measured_anew(table, text)
     first = _painter("runs/a", 0.0, text)
     lines, _ = table(first)
     assert len(lines) == 6 and len(table(first)[0]) == 6  # three rows of two splits, and nothing twice
+    assert (
+        lines[0]["key"]["run"] == "real pictures" and "diversity" not in lines[0]["values"]
+    )  # beside themselves: none
     trained_on = first._replace(models={"paint": _Paint(2.0)})
     lines, page = table(trained_on)
     assert [line["key"]["run"] for line in lines[6:]] == ["runs/a", "runs/a"]

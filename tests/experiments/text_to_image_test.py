@@ -1,5 +1,6 @@
 """Text to picture: losses at known logits, texts of users, and one tiny run from captions to pictures in a folder."""
 
+import html
 import json
 import math
 import os
@@ -331,7 +332,13 @@ def test_a_run_from_captions_to_pictures(trained):
     assert {"test/r_precision", "test/diversity"} <= set(painter)
     with Image.open(folder / "dfgan" / "pictures" / "samples.png") as sheet:
         assert sheet.width > sheet.height / 2
-    assert "Painted pictures of each text" in (folder / "dfgan" / "report.html").read_text()
+    page = html.unescape((folder / "dfgan" / "report.html").read_text())
+    for row in range(8):  # each text as it was written, under its pictures
+        text = scenes.texts("test", row, max_objects=4)[0]
+        assert f"<figcaption>{text} (on the right the real picture)</figcaption>" in page, text
+    with Image.open(folder / "dfgan" / "pictures" / "samples" / "7.png") as strip:
+        assert strip.width > 4 * strip.height
+    assert "Row 1 of the sheet" not in page
     assert not list((folder / "dfgan" / "checkpoints").rglob("*text*"))
 
 

@@ -1,0 +1,119 @@
+"""What is measured of painted scenes: texts that say the same, rare combinations alone, errors of all figures."""
+
+import numpy as np
+import pytest
+from flax import nnx
+
+from experiments.text_to_image import encoders, measures
+from experiments.text_to_image.systems import clip, detector
+from gentoolkit.data import scenes
+from gentoolkit.data.text import Vocabulary
+from gentoolkit.evaluation import objects
+from gentoolkit.models.text.recurrent import Encoded
+from gentoolkit.models.text_to_image.damsm import Seen
+
+pytestmark = pytest.mark.fast
+
+
+def test_texts_that_say_the_same_are_one_group_in_whatever_words():
+    texts = [
+        "a red circle above a blue square",
+        "Below a red circle there is a star.",  # says less than any other
+        "A blue square below a red circle.",
+        "a red circle below a blue square",
+        "a blue square and a red circle",
+        "a red circle and a blue square",
+        "two red circles",
+        "a red circle and a red circle",
+    ]
+    found = measures.groups_of_scenes(texts)
+    assert found[0] == found[2] and found[4] == found[5] and found[6] == found[7]
+    assert len(set(found.tolist())) == 5
+
+
+def _seen(*named):
+    classes = {kind: np.array([one[kind] for one in named]) for kind in ("shape", "colour")}
+    classes |= {kind: np.zeros(len(named), int) for kind in ("size", "texture")}
+    boxes = np.tile([0.1, 0.1, 0.3, 0.3], (len(named), 1))
+    return objects.Found(classes, boxes, np.ones(len(named)))
+
+
+def test_of_held_out_combinations_those_alone_count():
+    """A rare circle that is missed beside a square that is found: one half of the objects, nothing of the rare ones."""
+    assert scenes.held_out(0, 2) and not scenes.held_out(1, 0)
+    text = f"a {scenes.COLOURS[2]} {scenes.SHAPES[0]} and a {scenes.COLOURS[0]} {scenes.SHAPES[1]}"
+    rare, usual = scenes.read(text).objects
+    for seen, whole, alone in (((usual,), 0.5, 0.0), ((rare,), 0.5, 1.0), ((rare, usual), 1.0, 1.0)):
+        found = measures.of_texts([_seen(*seen)], [text])
+        assert (found["objects"].value, found["objects_held_out"].value) == (whole, alone)
+        assert found["objects"].num == 2 and found["objects_held_out"].num == 1
+    assert "objects_held_out" not in measures.of_texts([_seen(usual)], [f"a {scenes.COLOURS[0]} {scenes.SHAPES[1]}"])
+
+
+@pytest.mark.parametrize(("most", "share"), [(2, 0.629), (4, 0.500)])
+def test_of_the_objects_of_held_out_texts_about_half_are_of_such_combinations(most, share):
+    texts = [scenes.texts("held_out", row, max_objects=most)[0] for row in range(1000)]
+    named = [one for text in texts for one in scenes.read(text).objects]
+    assert np.mean([measures._is_held_out(one) for one in named]) == pytest.approx(share, abs=5e-4)
+
+
+class _Trunk(nnx.Module):
+    """Features: the picture's own colours."""
+
+    def look(self, images):
+        return images
+
+
+def _measured(monkeypatch, num, *, again=True, real=True, groups=None):
+    rng = np.random.default_rng(0)
+    images, others = (rng.uniform(-1, 1, (num, 2, 2, 3)).astype(np.float32) for _ in range(2))
+    own = rng.normal(size=(num, 8))
+    monkeypatch.setattr(encoders, "encode_images", lambda network, images: Seen(None, own))
+    monkeypatch.setattr(clip, "embed", lambda *args: (own, own))
+    monkeypatch.setattr(detector, "look", lambda models, images: [_seen({"shape": 1, "colour": 0})] * len(images))
+    told = encoders.Pretrained(None, "any", Vocabulary(()), 9, 8, 2)
+    judges = measures.Judges(told, {"detector": _Trunk()}, {"clip": None})
+    return measures.of_pictures(
+        images, others[: num // 2] if again else None, others if real else None, judges,
+        texts=[f"a {scenes.COLOURS[0]} {scenes.SHAPES[1]}"] * num, tokens=np.zeros((num, 3), int),
+        lengths=np.full(num, 3), encoded=Encoded(None, own, None), groups=np.arange(num) if groups is None else groups,
+    )  # fmt: skip
+
+
+def test_every_figure_has_its_error(monkeypatch):
+    found = _measured(monkeypatch, 120)
+    beside = ("_error", "_chance", "_others")
+    for name in {"r_precision", "clip_score", "frechet_detector", "diversity", "objects"}:
+        assert np.isfinite(found[name]) and np.isfinite(found[f"{name}_error"]), name
+    assert not [n for n in found if n != "num" and not n.endswith(beside) and f"{n}_error" not in found]
+    assert found["frechet_detector_error"] > 0 and found["clip_score"] == pytest.approx(1)
+    assert found["r_precision_others"] == 99 and found["r_precision_chance"] == pytest.approx(0.01)
+
+
+def test_fewer_other_texts_are_said_with_their_chance(monkeypatch):
+    found = _measured(monkeypatch, 24)
+    assert found["r_precision_others"] == 23 and found["r_precision_clip_chance"] == pytest.approx(1 / 24)
+    found = _measured(monkeypatch, 24, groups=np.arange(24) // 2)
+    assert found["r_precision_others"] == 22 and found["r_precision"] == 1.0
+    assert "r_precision" not in _measured(monkeypatch, 24, groups=np.zeros(24))
+
+
+def test_pictures_are_not_set_beside_themselves(monkeypatch):
+    found = _measured(monkeypatch, 24, again=False, real=False)
+    assert not [name for name in found if name.startswith(("frechet", "diversity"))]
+
+
+def test_a_distance_is_that_of_moments(monkeypatch):
+    """The squared distance of two normal laws that differ in their mean alone."""
+    monkeypatch.setattr(measures, "_features", lambda trunk, images: images)
+    rows = np.random.default_rng(1).normal(size=(500, 3))
+    found = measures._distance("detector", {"detector": None}, rows + [1.0, 0.0, 2.0], rows)
+    assert found["frechet_detector"] == pytest.approx(5.0, rel=1e-5)
+
+
+def test_a_detector_is_scored_in_all_parts_of_layouts(monkeypatch):
+    test = scenes.load("test", 6, image_size=16)
+    monkeypatch.setattr(detector, "look", lambda models, images: [_seen({"shape": 1, "colour": 0})] * len(images))
+    found = measures.of_detector(None, test, 6)
+    parts = sum(found[f"lqs_{name}"] for name in ("recall", "precision", "location", "area"))
+    assert parts == pytest.approx(found["lqs_reimpl"]) and "lqs_recall_error" in found
