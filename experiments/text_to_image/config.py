@@ -77,7 +77,9 @@ def get_config(preset: str = "dfgan_scenes32") -> ConfigDict:
             "load_scale": 1.0,  # training pictures of the real sets are larger so many times; windows are cut out
             "flip": False,  # whether to mirror pictures in training: not where texts say left and right
             "language": "en",  # of OpenMoji's names: also de, fr, es, ...
-            "prepared": "",  # folder that real sets are prepared in, once; data_dir/prepared if empty
+            # Folder that pictures are decoded to, once. If empty it is data_dir/prepared for the published sets, and a
+            # folder of one's own is decoded as it is read.
+            "prepared": "",
             "folder": {
                 "table": "",  # of the texts; captions.csv, .tsv, .jsonl or .json, or the only one there, if empty
                 "key": "",  # under which a list of JSON stands

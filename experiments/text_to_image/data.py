@@ -1,10 +1,13 @@
 """The captioned pictures of a configuration: drawn, of a folder of one's own, or one of the published sets."""
 
+import dataclasses
+import hashlib
 import pathlib
 import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -167,11 +170,12 @@ def _folder(config: ConfigDict, vocabulary: Vocabulary | None) -> Captioned:
     labels = attributes.names(options.attributes)
 
     def part(split: str | None) -> Columns:
-        return captioned_folder.load(
+        found = captioned_folder.load(
             root, table, image=image, texts=texts, labels=labels, key=key,
             where=None if split is None else {options.split: split}, image_size=config.image_size, vocabulary=words,
             num_captions=config.num_captions, max_words=config.max_words, missing=options.missing,
         )  # fmt: skip
+        return _written_once(found, root, pathlib.Path(config.prepared).expanduser()) if config.prepared else found
 
     splits = {str(row.get(options.split)) for row in rows} if options.split in known else set()
     train, test = (_split(splits, *names) for names in (("train",), _TEST_SPLITS))
@@ -187,6 +191,24 @@ def _folder(config: ConfigDict, vocabulary: Vocabulary | None) -> Captioned:
         raise ValueError(f"{table} has {len(whole)} pictures with texts; at least {_LEAST} are needed.")
     found = Captioned(*columns.split(whole, num_test=max(2, len(whole) // 10)), None, words)
     return _with_attributes(found, labels, options.least)
+
+
+def _written_once(found: Columns, root: pathlib.Path, place: pathlib.Path) -> Columns:
+    """Pictures of a folder, decoded and written as array_record at the first time.
+
+    The name tells what was written: texts and labels as numbers, and of each picture its file, its size and when it was
+    changed, so that another table or another picture is written anew.
+    """
+    study.check_folder(place, name="config.prepared")
+    digest = hashlib.sha256(repr(found.fields).encode())
+    held = found.select(*(name for name in found.fields if name != "image")).take(np.arange(len(found)))
+    for leaf in jax.tree.leaves(held):
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    for name in found.names:
+        state = (root / name).stat()
+        digest.update(f"{name}\n{state.st_size} {state.st_mtime_ns}\n".encode())
+    folder = preparation.prepare({"part": lambda: found}, place, name=f"folder_{digest.hexdigest()[:16]}")
+    return dataclasses.replace(prepared.load(folder, "part"), description=found.description, names=found.names)
 
 
 def _with_attributes(found: Captioned, labels: tuple[str, ...], least: int) -> Captioned:

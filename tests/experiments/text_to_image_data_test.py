@@ -157,6 +157,36 @@ def test_published_sets_are_prepared_once_with_their_words(birds, capsys):  # no
         data.load(config, vocabulary=found.vocabulary)
 
 
+def test_a_folder_of_ones_own_is_decoded_once_where_a_place_is_named(tmp_path, monkeypatch):
+    root, place = tmp_path / "own", tmp_path / "prepared"
+    for number in range(6):
+        quarters(root / f"{number}.png", 8 + number, 8)
+    lines = [f"{number}.png,a red thing,{('hat', 'bag')[number % 2]}" for number in range(6)]
+    write(root / "captions.csv", "\n".join(["file,caption,kind", *lines]))
+    config = config_lib.get_config("probe_folder64")
+    config.update({"data_dir": str(root), "image_size": 4, "folder": {"attributes": "kind", "least": 1}})
+    plain = data.load(config)
+    config.prepared = str(place)
+    first = data.load(config)
+    written = list(place.glob("folder_*"))
+    assert len(written) == 1 and list(place.rglob("*array_record*"))
+    for one, other in ((plain.train, first.train), (plain.test, first.test)):
+        assert one.fields == other.fields and list(one.names) == list(other.names)
+        for row in range(len(one)):
+            for name in one.fields:
+                np.testing.assert_array_equal(one[row][name], other[row][name])
+    assert first.attributes == plain.attributes and first.vocabulary == plain.vocabulary
+    # No picture is decoded again; another picture, or another text, is another preparation.
+    with monkeypatch.context() as patched:
+        patched.setattr("gentoolkit.data._builder.write", None)
+        np.testing.assert_array_equal(data.load(config).train[0]["image"], first.train[0]["image"])
+    quarters(root / "0.png", 4, 4)
+    data.load(config)
+    write(root / "captions.csv", (root / "captions.csv").read_text().replace("0.png,a red", "0.png,a blue"))
+    assert data.load(config).vocabulary != first.vocabulary
+    assert len(list(place.glob("folder_*"))) == 3
+
+
 def _small_coco(root):
     """Captions of both splits of 2014, and their pictures; nothing of objects."""
     for split, number, text in (("train2014", 7, "a red car"), ("val2014", 9, "two dogs, two cars")):
