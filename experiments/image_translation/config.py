@@ -107,7 +107,7 @@ def get_config(preset: str = "polygons") -> ConfigDict:
                 "own": 10.0,
                 "content": 1.0,
                 "code": 1.0,
-                # As published on edges; the authors advise 10 where domains agree pixel by pixel, as in what is drawn here.
+                # 0 as published on edges; the authors advise 10 where domains agree pixel by pixel, as drawn ones do.
                 "cycle": 10.0 if small else 0.0,
             },
         }
