@@ -35,6 +35,9 @@ _RUNS = flags.DEFINE_list("runs", None, "Folders of runs that paint.", required=
 _DETECTOR = flags.DEFINE_string("detector", "", "Folder of a detector's run; without it no objects are counted.")
 _CLIP = flags.DEFINE_string("clip", "", "Folder of a mini-CLIP's run, an encoder that no system was told by.")
 _PROBE = flags.DEFINE_string("probe", "", "Folder of a probe's run, which reads attributes in pictures of a folder.")
+_INCEPTION = flags.DEFINE_string(
+    "inception", "", "File of the original FID's Inception (InceptionV3.load); without it neither FID nor IS."
+)
 _ENCODER = flags.DEFINE_string(
     "encoder", "", "Folder of the damsm run that measures; if empty that of the first run, or the shipped one."
 )
@@ -60,6 +63,8 @@ _COLUMNS = {
     "clip_score": "CLIP score, mini-CLIP's cosine",
     "frechet_detector": "Fréchet, detector's features",
     "frechet_probe": "Fréchet, probe's features",
+    "fid": "FID (pytorch-fid's resizing)",
+    "inception_score": "Inception score",
     "diversity": "diversity, pixels",
 }
 
@@ -174,7 +179,7 @@ def main() -> None:
     own = encoders.find(where)
     judges = measures.load_judges(
         own, detector_run=_DETECTOR.value, clip_run=_CLIP.value, probe_run=_PROBE.value,
-        image_size=first.config.image_size,
+        inception_file=_INCEPTION.value, image_size=first.config.image_size,
     )  # fmt: skip
     if first.config.dataset != "scenes" and _DETECTOR.value:
         raise app.UsageError(f"A detector knows drawn scenes alone, and {first.name} paints {first.config.dataset}.")
@@ -271,6 +276,7 @@ def _settings(encoder: str, judges: Judges) -> dict[str, Any]:
     used = {
         "encoder": (encoder, own), "detector": (_DETECTOR.value, judges.detector), "clip": (_CLIP.value, judges.clip),
         "probe": (_PROBE.value, judges.probe),
+        "inception": (_INCEPTION.value, {"inception": judges.inception} if judges.inception is not None else None),
     }  # fmt: skip
     return {"num_texts": _TEXTS.value, "definition": measures.DEFINITION} | {
         name: _numbered(where, models) for name, (where, models) in used.items() if models is not None

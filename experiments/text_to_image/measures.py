@@ -1,7 +1,7 @@
 """What is measured of encoders, of detectors, and of painted pictures."""
 
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -16,11 +16,13 @@ from experiments.text_to_image.systems.system import System
 from gentoolkit import evaluation, training
 from gentoolkit.data import scenes
 from gentoolkit.data.columns import Columns
-from gentoolkit.evaluation import layout, objects, probes, retrieval
+from gentoolkit.evaluation import layout, objects, preprocessing, probes, retrieval
+from gentoolkit.models.extractors.inception import InceptionV3
 from gentoolkit.models.text.recurrent import Encoded
 
 _SETS = (64, 1000)  # sizes of the sets in which a text looks for its picture
 _BATCH = 100
+_INCEPTION_BATCH, _SPLITS = 20, 10  # pictures of 299 pixels; parts of the Inception score
 DEFINITION = 2  # of what `of_pictures` returns; one more whenever a figure of the same name means something else
 _OTHERS = 99  # texts beside its own that a picture is to be told from
 PROBE = "probe_"  # before the name of an attribute that a probe reads
@@ -34,16 +36,24 @@ class Judges(NamedTuple):
       detector: models of a detector's run; None where objects are not counted.
       clip: models of a mini-CLIP, which no painter was told by; None for none.
       probe: models of a probe, which reads attributes; None for none.
+      inception: the network of FID and Inception score; None for none.
     """
 
     encoders: Pretrained
     detector: dict[str, Any] | None = None
     clip: dict[str, Any] | None = None
     probe: dict[str, Any] | None = None
+    inception: InceptionV3 | None = None
 
 
 def load_judges(
-    encoders: Pretrained, *, detector_run: str = "", clip_run: str = "", probe_run: str = "", image_size: int = 0
+    encoders: Pretrained,
+    *,
+    detector_run: str = "",
+    clip_run: str = "",
+    probe_run: str = "",
+    inception_file: str = "",
+    image_size: int = 0,
 ) -> Judges:
     """Loads judges from the folders of their runs; an empty name leaves one out.
 
@@ -52,6 +62,7 @@ def load_judges(
       detector_run: of a detector, or a file of one (`judges.load`).
       clip_run: of a mini-CLIP of the same words.
       probe_run: of a probe.
+      inception_file: of the weights of the original FID, as `InceptionV3.load` takes them.
       image_size: of the pictures that it is to read.
     """
     found, own, reading = None, None, None
@@ -71,7 +82,8 @@ def load_judges(
         _check_size(of_probe, image_size or encoders.image_size, probe_run)
         known = attributes.read(pathlib.Path(probe_run))
         reading = training.load(probe_run, lambda rngs: probe.network(of_probe, known, rngs))
-    return Judges(encoders, found, own, reading)
+    looking = InceptionV3.load(inception_file) if inception_file else None
+    return Judges(encoders, found, own, reading, looking)
 
 
 def signed(pixels: np.ndarray) -> np.ndarray:
@@ -281,6 +293,8 @@ def of_pictures(
         read = of_probe(judges.probe, images, asked or {})
         values |= {f"{PROBE}{name}": value for name, value in read.items()}
         values |= _distance("probe", judges.probe, images, real) if real is not None else {}
+    if judges.inception is not None:
+        values |= _of_inception(judges.inception, images, real)
     if again is not None:
         apart = np.abs(unit(images[: len(again)]) - unit(again)).mean((1, 2, 3))
         values |= {"diversity": float(apart.mean()), "diversity_error": float(apart.std() / np.sqrt(len(apart)))}
@@ -291,6 +305,35 @@ def _precision(name: str, pictures: np.ndarray, texts: np.ndarray, others: int, 
     found = retrieval.r_precision(pictures, texts, num_others=others, groups=groups)
     values = {"": found.value, "_error": found.standard_error, "_chance": found.chance, "_others": float(others)}
     return {f"{name}{end}": value for end, value in values.items()}
+
+
+def _of_inception(network: InceptionV3, images: np.ndarray, real: np.ndarray | None) -> dict[str, float]:
+    """FID and Inception score, prepared as pytorch-fid does; few pictures have large ones (`evaluation.fid`)."""
+
+    def features(pictures: np.ndarray) -> list[evaluation.Features]:
+        found = [_look({"inception": network}, part) for part in _filled(unit(pictures), _INCEPTION_BATCH)]
+        return [
+            evaluation.features.of(
+                np.concatenate([np.asarray(one[tap]) for one in found])[: len(pictures)],
+                network="inception-v3-fid", preprocessing=_PREPARE.name, sha256=network.origin.sha256,
+            )
+            for tap in _TAPS
+        ]  # fmt: skip
+
+    pool, logits = features(images)
+    score = evaluation.inception_score(logits, num_splits=min(_SPLITS, len(images)))
+    values = {"inception_score": score.value, "inception_score_error": score.standard_error}
+    if real is not None:
+        distance = evaluation.fid(features(real)[0], pool)
+        values |= {"fid": distance.value, "fid_error": distance.standard_error}
+    return values
+
+
+def _filled(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """Batches of one size, the last filled up with its first row."""
+    for start in range(0, len(rows), size):
+        part = rows[start : start + size]
+        yield np.concatenate([part, np.repeat(part[:1], size - len(part), axis=0)])
 
 
 def _distance(judge: str, models, images: np.ndarray, real: np.ndarray) -> dict[str, float]:
@@ -307,15 +350,13 @@ def _distance(judge: str, models, images: np.ndarray, real: np.ndarray) -> dict[
 
 
 def _features(trunk, images: np.ndarray, *, batch_size: int = 200) -> np.ndarray:
-    found = []
-    for start in range(0, len(images), batch_size):
-        part = images[start : start + batch_size]
-        filled = np.concatenate([part, np.repeat(part[:1], batch_size - len(part), axis=0)])
-        found.append(np.asarray(_mean_features({"trunk": trunk}, filled))[: len(part)])
-    return np.concatenate(found)
+    found = [np.asarray(_mean_features({"trunk": trunk}, part)) for part in _filled(images, batch_size)]
+    return np.concatenate(found)[: len(images)]
 
 
 _mean_features = training.jit(lambda models, images: jnp.mean(models["trunk"].look(images), axis=(1, 2)))
+_PREPARE, _TAPS = preprocessing.legacy_pytorch(), ("2048", "logits_unbiased")
+_look = training.jit(lambda models, images: models["inception"](_PREPARE(images), _TAPS))
 _DRAWING: dict[Any, Any] = {}
 
 

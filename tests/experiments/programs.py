@@ -6,7 +6,7 @@ import importlib
 from absl import flags
 from absl.testing import flagsaver
 
-_COMPARE = {"runs", "detector", "clip", "probe", "encoder", "data_dir", "texts", "best_of", "judge", "workdir"}
+_COMPARE = set("runs detector clip probe inception encoder data_dir texts best_of judge workdir".split())
 
 
 @contextlib.contextmanager

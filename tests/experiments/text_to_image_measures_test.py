@@ -9,6 +9,7 @@ from experiments.text_to_image.systems import clip, detector
 from gentoolkit.data import scenes
 from gentoolkit.data.text import Vocabulary
 from gentoolkit.evaluation import objects
+from gentoolkit.models import weights
 from gentoolkit.models.text.recurrent import Encoded
 from gentoolkit.models.text_to_image.damsm import Seen
 
@@ -109,6 +110,30 @@ def test_a_distance_is_that_of_moments(monkeypatch):
     rows = np.random.default_rng(1).normal(size=(500, 3))
     found = measures._distance("detector", {"detector": None}, rows + [1.0, 0.0, 2.0], rows)
     assert found["frechet_detector"] == pytest.approx(5.0, rel=1e-5)
+
+
+class _Inception(nnx.Module):
+    """Features: the mean colours; logits that are sure of one class each, in turn."""
+
+    def __init__(self):
+        self.origin = weights.of_random("inception-v3-fid")
+
+    def __call__(self, images, taps):
+        assert images.shape[1:] == (299, 299, 3) and taps == ("2048", "logits_unbiased")
+        colours = images.mean((1, 2))
+        return {"2048": colours, "logits_unbiased": 500 * colours}
+
+
+def test_fid_and_inception_score_where_weights_are_at_hand(monkeypatch):
+    """Red, green and blue pictures are three sure classes; those a little brighter are at the offset's square."""
+    real = -np.ones((30, 4, 4, 3), np.float32)
+    for row in range(30):
+        real[row, ..., row % 3] = 0.5
+    monkeypatch.setattr(measures, "_SPLITS", 2)  # of 15 pictures each, so that no class lacks in one
+    found = measures._of_inception(_Inception(), real + 0.25, real)
+    assert found["fid"] == pytest.approx(3 * 0.25**2, rel=1e-3) and np.isfinite(found["fid_error"])
+    assert 2.6 < found["inception_score"] <= 3.0 and np.isfinite(found["inception_score_error"])
+    assert "fid" not in measures._of_inception(_Inception(), real, None)
 
 
 def test_a_detector_is_scored_in_all_parts_of_layouts(monkeypatch):
