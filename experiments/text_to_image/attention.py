@@ -33,7 +33,7 @@ def main() -> None:
     painter = painters.load(_RUN.value, encoder=_ENCODER.value)
     look = painter.system.attention
     if look is None:
-        raise app.UsageError(f"{painter.config.system} does not look at words; AttnGAN does.")
+        raise app.UsageError(f"{painter.config.system} does not look at words; AttnGAN of two or more stages does.")
     encoded, told = painter.read(_TEXT.value)
     for line in told:
         print(line, file=sys.stderr)

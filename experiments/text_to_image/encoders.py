@@ -42,6 +42,7 @@ class Pretrained(NamedTuple):
       max_words: of a text.
       features: of a word, a sentence, a region and a picture.
       image_size: of the pictures; 0 where any will do.
+      max_objects: of the scenes that they were trained on; 0 for other pictures.
     """
 
     text: Encoder
@@ -50,6 +51,7 @@ class Pretrained(NamedTuple):
     max_words: int
     features: int
     image_size: int
+    max_objects: int = 0
 
 
 def networks(config: ConfigDict, vocabulary: Vocabulary, rngs: nnx.Rngs) -> dict[str, nnx.Module]:
@@ -86,7 +88,7 @@ def read_vocabulary(run: pathlib.Path) -> tuple[Vocabulary, int]:
         return parse_vocabulary(path.read_text("utf-8"))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ValueError(
-            f"{path} must hold the words of the run, which its first evaluation writes: {error}"
+            f"{path} must hold the words of the run, which training writes at its beginning: {error}"
         ) from error
 
 
@@ -213,11 +215,12 @@ def _of_run(config: ConfigDict, vocabulary: Vocabulary, max_words: int, source, 
     made = training.load(source, lambda rngs: networks(config, vocabulary, rngs), mesh=mesh)
     any_size = isinstance(made["images"], InceptionEncoder)
     size = 0 if any_size else config.image_size
-    return Pretrained(made["text"], made["images"], vocabulary, max_words, config.text.features, size)
+    most = config.max_objects if config.dataset == "scenes" else 0
+    return Pretrained(made["text"], made["images"], vocabulary, max_words, config.text.features, size, most)
 
 
-def check(encoders: Pretrained, vocabulary: Vocabulary, *, image_size: int, source: str) -> None:
-    """Refuses encoders that were trained on other words, or on pictures of another size.
+def check(encoders: Pretrained, vocabulary: Vocabulary, *, image_size: int, source: str, max_objects: int = 0) -> None:
+    """Refuses encoders that were trained on other words, on pictures of another size, or on scenes of fewer objects.
 
     Raises:
       ValueError: naming what differs.
@@ -229,6 +232,11 @@ def check(encoders: Pretrained, vocabulary: Vocabulary, *, image_size: int, sour
     if encoders.image_size not in (0, image_size):
         raise ValueError(
             f"The encoder in {source} is of pictures of {encoders.image_size} pixels, those here have {image_size}."
+        )
+    if 0 < encoders.max_objects < max_objects:
+        raise ValueError(
+            f"The encoder in {source} is of scenes of at most {encoders.max_objects} objects, those here have up to "
+            f"{max_objects}; give --config.max_objects={encoders.max_objects}, or another encoder."
         )
 
 

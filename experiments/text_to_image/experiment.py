@@ -1,5 +1,6 @@
 """One run: pictures with texts, system, training, measurements, a sheet, a page."""
 
+import contextlib
 import pathlib
 
 import jax
@@ -44,11 +45,19 @@ def run(config: ConfigDict, workdir: str | pathlib.Path, mesh: jax.sharding.Mesh
     by_others = told is not None and encoders.are_published(config.encoder)
     captioned = data.load(config, vocabulary=told.vocabulary if by_others else None)
     if told is not None:
-        encoders.check(told, captioned.vocabulary, image_size=config.image_size, source=config.encoder)
+        encoders.check(
+            told, captioned.vocabulary, image_size=config.image_size, source=config.encoder,
+            max_objects=config.max_objects if config.dataset == "scenes" else 0,
+        )  # fmt: skip
     system = build.build(config, captioned, told)
     part = {"process_index": jax.process_index(), "process_count": jax.process_count()}
     stream = data.stream(config, captioned.train, *system.columns, **part)
     fields = stream.fields
+    # Of a folder with checkpoints of another run training refuses to take notice, and its words must stay; what cannot
+    # be written it says better.
+    if not any((workdir / "checkpoints").glob("*")):
+        with contextlib.suppress(OSError):
+            _keep(captioned, workdir)
     result = training.train(
         system.models,
         system.players,
@@ -86,16 +95,21 @@ def _initial(config: ConfigDict, system: System) -> training.Initial | str | Non
 
 
 def _kept(measure, captioned: Captioned, workdir: pathlib.Path):
-    """An evaluator that also keeps words and attributes of the run, without which its checkpoints cannot be used."""
+    """An evaluator that also keeps words and attributes, should another start in the folder have written others."""
 
     def kept(models, step: int) -> dict[str, float]:
-        if jax.process_index() == 0:
-            encoders.save_vocabulary(workdir, captioned.vocabulary, captioned.max_words)
-            if captioned.attributes:
-                attributes.save(workdir, captioned.attributes)
+        _keep(captioned, workdir)
         return measure(models, step)
 
     return kept
+
+
+def _keep(captioned: Captioned, workdir: pathlib.Path) -> None:
+    """Keeps words and attributes of the run in its folder, without which its checkpoints cannot be used."""
+    if jax.process_index() == 0:
+        encoders.save_vocabulary(workdir, captioned.vocabulary, captioned.max_words)
+        if captioned.attributes:
+            attributes.save(workdir, captioned.attributes)
 
 
 def encoder_of(config: ConfigDict, mesh: jax.sharding.Mesh) -> Pretrained:
@@ -107,7 +121,7 @@ def encoder_of(config: ConfigDict, mesh: jax.sharding.Mesh) -> Pretrained:
     """
     if not config.encoder:
         name = encoders.shipped(config)
-        known = f", or give config.encoder={name}, which is shipped, of scenes of at most two objects" if name else ""
+        known = f", or give config.encoder={name}, which is shipped, with config.max_objects=2" if name else ""
         raise ValueError(f"config.encoder must be the folder of a damsm run; {encoders.HOW}{known}.")
     return encoders.find(config.encoder, mesh=mesh)
 

@@ -32,7 +32,8 @@ def write(
         for place, leaf in state:
             arrays["/".join(map(str, (name, *place)))] = np.asarray(leaf).astype(np.float16)
     told = json.loads(config.to_json())
-    told["encoder"] = told["initial"] = ""  # folders of the machine that trained; the encoder is inside
+    # Folders of the machine that trained; the encoder is inside.
+    told |= dict.fromkeys(("encoder", "initial", "data_dir", "prepared"), "")
     texts = {_CONFIG: json.dumps(told), **beside}
     np.savez_compressed(path, **arrays, **{name: np.array(text) for name, text in texts.items()})
 
@@ -41,8 +42,11 @@ def read(path: pathlib.Path) -> tuple[ConfigDict, dict[str, np.ndarray], dict[st
     """Reads what `write` wrote: the configuration, arrays by path, and texts beside them.
 
     Raises:
+      FileNotFoundError: it is not there.
       ValueError: it is no such file.
     """
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {path}.")
     try:
         with np.load(path) as file:
             held = dict(file)

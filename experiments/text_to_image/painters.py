@@ -71,6 +71,8 @@ def load(source: str | pathlib.Path, *, encoder: str = "") -> Painter:
       ValueError: it holds no painter, or the encoder is missing or another one.
     """
     known = files.shipped(config_lib.PAINTERS)
+    if encoder and (str(source) in known or pathlib.Path(source).suffix == ".npz"):
+        raise ValueError(f"{source} has its encoder inside; --encoder={encoder} is for the folder of a run.")
     if str(source) in known:
         return _from_file(known[str(source)])._replace(name=str(source))
     if pathlib.Path(source).suffix == ".npz":

@@ -7,11 +7,17 @@ r"""Paints pictures of texts: by a small painter that is shipped, by a trained r
     … --num_seeds=8         pictures of each text
     … --best_of=1           each picture as it comes, without a judge
     … --truncation=0.88     noise nearer to its middle: better pictures, more alike
+    … --literal             texts of scenes in their own words, see below
 
-The shipped painter paints scenes of one or two objects: circles, squares, triangles, stars, crosses, diamonds, hearts
-and rings in eight colours, small or large, striped or dotted, above, below, to the left or to the right of each other.
-It paints 64 candidates of each picture, of which a detector of objects keeps the one that shows most of what the text
-says; `--best_of` and `--judge` do so for other painters of scenes.
+The shipped painter has learned scenes of one or two objects in eight colours, small or large, above, below, to the left
+or to the right of each other. Colours and sides are mostly right; circles, squares and triangles are rounded, small
+ones hard to tell apart; stars, crosses, diamonds, hearts and rings are blobs; stripes and dots are not painted, and
+spoil the colour. It paints 64 candidates of each picture, of which a detector of objects keeps the one that shows most
+of what the text says; `--best_of` and `--judge` do so for other painters of scenes.
+
+Painters of scenes have read texts of a few forms only. "Above a blue square there is a red circle" is painted from the
+words "a red circle above a blue square", and a line says so: wherever each word is understood and both mean the same.
+Words that say where something lies and are not understood are told, too.
 
 FOLDER gets 0000.png, 0001.png, ... in the order of texts, then seeds; sheet.png, all of them, a row for each text; and
 index.html, with the texts beside. Words that the encoder does not know are said.
@@ -20,6 +26,7 @@ index.html, with the texts beside. Words that the encoder does not know are said
 import json
 import pathlib
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 from absl import app, flags
@@ -45,6 +52,7 @@ _BEST_OF = flags.DEFINE_integer(
     lower_bound=0,
 )  # fmt: skip
 _JUDGE = flags.DEFINE_string("judge", "", "Folder of a detector's run, or a file of one; the shipped one if empty.")
+_LITERAL = flags.DEFINE_bool("literal", False, "Paints texts of scenes from their own words, in whatever form.")
 _CANDIDATES = 64
 _LARGEST = 2_000  # pictures of one page
 
@@ -62,8 +70,15 @@ def main() -> None:
         raise app.UsageError("No painter is shipped; give --run.")
     painter = painters.load(source, encoder=_ENCODER.value)
     best_of = _BEST_OF.value or (_CANDIDATES if painter.name in known else 1)
+    if _JUDGE.value and best_of == 1:
+        raise app.UsageError(
+            f"--judge chooses among candidates, of which {painter.name} paints one; give --best_of=64."
+        )
     judge = judges.of(painter.config, _JUDGE.value, name=painter.name) if best_of > 1 else None
-    encoded, told = painter.read(said)
+    painter.read(said)  # refuses what cannot be read
+    worded, told = reworded(painter, said, literal=_LITERAL.value)
+    encoded, unknown = painter.read(worded)
+    told += unknown
     count = _NUM_SEEDS.value
     if len(said) * count > _LARGEST:
         raise app.UsageError(f"{len(said)} texts of {count} pictures are more than {_LARGEST}; take them in parts.")
@@ -84,9 +99,18 @@ def main() -> None:
                 told.append(f"Not judged: {error}")
         images.append(candidates[range(count), kept])
     images = measures.unit(np.concatenate(images))
+    if judge is not None and judge.config.max_objects < painter.config.max_objects:
+        told.append(
+            f"{judge.name} has learned scenes of at most {judge.config.max_objects} objects, {painter.name} of "
+            f"{painter.config.max_objects}."
+        )
     for line in told:
         print(line, file=sys.stderr)
     folder = pathlib.Path(_OUTPUT.value)
+    if (folder / "sample.json").exists():  # pictures of an earlier call that would stand among these
+        for path in folder.glob("[0-9]*.png"):
+            if path.stem.isdigit():
+                path.unlink()
     for place, image in enumerate(images):
         Image.fromarray(np.rint(255 * image).astype(np.uint8)).save(folder / f"{place:04d}.png")
     report.save_grid(folder / "sheet.png", images, columns=count)
@@ -94,18 +118,52 @@ def main() -> None:
     if judge is not None:
         by += f", each the best of {best_of} by {judge.name}"
     settings = {
-        "painter": painter.name, "seed": _SEED.value, "truncation": _TRUNCATION.value, "texts": said,
+        "painter": painter.name, "seed": _SEED.value, "truncation": _TRUNCATION.value, "texts": said, "read_as": worded,
         "best_of": best_of, "judge": judge.name if judge else None,
     }  # fmt: skip
     report.write_text(folder / "sample.json", json.dumps(settings, ensure_ascii=False, indent=1))
+    labels = [text if text == read else f'{text} (read as "{read}")' for text, read in zip(said, worded, strict=True)]
     report.write_page(
         folder / "index.html",
-        report.sheet(images.reshape(len(said), count, *images.shape[1:]), labels=said),
+        report.sheet(images.reshape(len(said), count, *images.shape[1:]), labels=labels),
         report.notes(*told, f"Painted by {by}."),
         report.provenance(report.command()),
         title="Pictures of texts",
     )
     print(f"{len(images)} pictures of {len(said)} text(s) by {by}: {folder / 'index.html'}")
+
+
+def reworded(painter: painters.Painter, said: Sequence[str], *, literal: bool) -> tuple[list[str], list[str]]:
+    """Says texts in words that the painter has learned, where they mean the same.
+
+    Args:
+      painter: of scenes; texts of others stay.
+      said: of a user.
+      literal: leaves all as they are.
+
+    Returns:
+      The texts to paint from, and lines on what was made of those of the user.
+    """
+    worded, told = list(said), []
+    if painter.config.dataset != "scenes":
+        return worded, told
+    for place, text in enumerate(said):
+        try:
+            asked = scenes.read(text)
+        except ValueError:
+            continue
+        if asked.unread:
+            told.append(
+                f"{text!r}: says where something lies in words that are not understood: {', '.join(asked.unread)}"
+            )
+        again = "" if literal else scenes.reworded(text)
+        if again:
+            worded[place] = again
+            told.append(f'{text!r}: read as "{again}" (--literal paints the words as they are)')
+        shipped = painter.name in painters.shipped()
+        if shipped and any(scenes.TEXTURES[one.get("texture", 0)] != "plain" for one in asked.objects):
+            told.append(f"{text!r}: {painter.name} does not paint stripes and dots, and they spoil the colour.")
+    return worded, told
 
 
 if __name__ == "__main__":

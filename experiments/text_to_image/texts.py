@@ -9,6 +9,8 @@ import numpy as np
 from gentoolkit.data.text import Vocabulary
 from gentoolkit.data.text import words as words_of
 
+_JOINERS = "\u200c\u200d"
+
 
 def read_file(path: str | pathlib.Path) -> list[str]:
     """Reads texts, one a line; empty lines are passed over.
@@ -43,14 +45,17 @@ def encode(
       `[n, t]` numbers, `[n]` lengths, and a line for each text with words that are not known.
 
     Raises:
-      ValueError: no text, or one that is empty, has control characters, too many words, or no known word.
+      ValueError: no text, or one that is empty, has control characters or bytes that are no text, too many words, or
+        no known word.
     """
     if not texts:
         raise ValueError("A text is needed.")
     told = []
     for text in texts:
         shown = repr(text if len(text) <= 80 else text[:77] + "...")
-        if bad := sorted({f"U+{ord(c):04X}" for c in text if unicodedata.category(c) == "Cc" and not c.isspace()}):
+        if bad := _of_category(text, "Cs"):
+            raise ValueError(f"The text {shown} has bytes that are no text in UTF-8: {', '.join(bad)}.")
+        if bad := _of_category(text, "Cc", "Cf"):
             raise ValueError(f"The text {shown} has control characters: {', '.join(bad)}.")
         count = len(words_of(text))
         if not count:
@@ -66,3 +71,14 @@ def encode(
             told.append(f"{shown}: not known, and {how}: {', '.join(dict.fromkeys(unknown))}")
     tokens = vocabulary.encode(texts, max_length=max_words)
     return tokens.values, tokens.lengths, told
+
+
+def _of_category(text: str, *categories: str) -> list[str]:
+    """Characters that nobody sees; those between words, and those that join letters or pictographs, are none."""
+    return sorted(
+        {
+            f"U+{ord(c):04X}"
+            for c in text
+            if unicodedata.category(c) in categories and not c.isspace() and c not in _JOINERS
+        }
+    )

@@ -50,6 +50,29 @@ def test_two_objects_of_said_colours_lie_as_said(tmp_path):
     assert there >= 0.85 * len(asked) and right >= 0.95 * there, (there, right, len(asked))
 
 
+def test_plain_phrasings_lie_as_said(tmp_path):
+    """By the words as they stand, of the first two texts no picture was right."""
+    asked = {
+        "above a blue square there is a red circle": ("red", "blue", "above"),
+        "to the left of a yellow square is a green triangle": ("green", "yellow", "to the left of"),
+        "a red circle and below it a green square": ("green", "red", "below"),
+        "a blue circle with a yellow square on the right": ("yellow", "blue", "to the right of"),
+    }
+    texts = [f"--text={text}" for text in asked]
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.text_to_image.sample", *texts, "--num_seeds=2", f"--output={tmp_path}"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0 and done.stderr.count("read as") == 4, done.stderr
+    right = 0
+    for number, (one, other, side) in enumerate([said for said in asked.values() for _ in range(2)]):
+        with Image.open(tmp_path / f"{number:04d}.png") as file:
+            picture = np.asarray(file, np.float32) / 255
+        middles, (axis, sign) = (_middle(picture, one), _middle(picture, other)), _SIDES[side]
+        right += None not in middles and (middles[0][axis] - middles[1][axis]) * sign > 0
+    assert right >= 7, right
+
+
 def test_the_shipped_encoders_find_pictures_by_their_texts_and_know_what_lies_where():
     """0.985 of 64 and 0.991 on 1,000 held-out texts at the end of their training."""
     told = encoders.find("damsm_scenes32")

@@ -16,7 +16,7 @@ from flax import nnx
 from PIL import Image
 
 from experiments.text_to_image import config as config_lib
-from experiments.text_to_image import encoders, experiment, files, judges, measures, painters, runs, texts
+from experiments.text_to_image import encoders, experiment, files, judges, measures, painters, runs, sample, texts
 from experiments.text_to_image.systems import attngan, build, clip, damsm, detector, dfgan, opposites, system, vae
 from gentoolkit import training
 from gentoolkit.data import scenes
@@ -242,7 +242,9 @@ def test_what_users_write():
         ("红色的圆", "no word that the encoder knows"),
         ("دائرة حمراء", "no word that the encoder knows"),
         ("🔴", "no word that the encoder knows"),
-        ("\udcff\udcfe", "has no words"),  # bytes of a command line that are no text
+        ("\udcff\udcfe", r"bytes that are no text in UTF-8: U\+DCFE, U\+DCFF"),  # of a command line
+        ("a red \udcff circle", r"bytes that are no text in UTF-8: U\+DCFF"),
+        ("a red \u202ecircle", r"control characters: U\+202E"),
         ("a red\x00circle", r"control characters: U\+0000"),
         ("a red\x1b[31m circle\x9b", r"control characters: U\+001B, U\+009B"),
         ("a " * 500, "has 500 words; the encoder reads at most 4"),
@@ -254,6 +256,21 @@ def test_what_users_write():
     assert tokens.tolist() == [[2, 3, 1, 4]] and "круг" in told[0]
     with pytest.raises(ValueError, match="A text is needed"):
         texts.encode([], vocabulary, max_words=4)
+
+
+@pytest.mark.fast
+def test_texts_of_scenes_are_painted_from_words_that_were_learned():
+    painter = painters.Painter("vae_scenes32", config_lib.get_config("vae_scenes32"), *[None] * 5)
+    said = ["above a blue square there is a red circle", "a red circle above a blue square", "a red dog near it"]
+    worded, told = sample.reworded(painter, said, literal=False)
+    assert worded == ["a red circle above a blue square", *said[1:]]
+    assert told == [f'{said[0]!r}: read as "{worded[0]}" (--literal paints the words as they are)']
+    assert sample.reworded(painter, said, literal=True) == (said, [])
+    unread, patterns = "a red circle beneath the moon and a blue square", "two striped red circles"
+    _, told = sample.reworded(painter, [unread, patterns], literal=False)
+    assert "not understood: beneath" in told[0] and "does not paint stripes and dots" in told[1] and len(told) == 2
+    painter.config.dataset = "folder"
+    assert sample.reworded(painter, said, literal=False) == (said, [])
 
 
 @pytest.mark.fast
@@ -359,16 +376,21 @@ def test_a_painter_in_one_file_paints_as_its_run_does(trained, tmp_path):
     assert np.abs(painters.noise(painter, 200, seed=0, truncation=0.5)).max() <= 1.0
     with pytest.raises(ValueError, match="truncation must be from 0 to 1"):
         painters.noise(painter, 1, seed=0, truncation=2.0)
+    with pytest.raises(FileNotFoundError, match=r"There is no file .*gone.npz"):
+        painters.load(tmp_path / "gone.npz")
     (tmp_path / "other.npz").write_bytes(b"no file of arrays")
     with pytest.raises(ValueError, match=r"other.npz is not a file that .export. wrote"):
         painters.load(tmp_path / "other.npz")
 
 
 def test_a_detector_in_one_file_sees_what_it_saw_and_is_no_painter(tmp_path):
-    config = _tiny("detector_scenes32", **{"detector.width": 4, "detector.num_blocks": 1})
+    config = _tiny(
+        "detector_scenes32", **{"detector.width": 4, "detector.num_blocks": 1, "prepared": "/of/this/machine"}
+    )
     network = nnx.jit(lambda: detector.network(config, nnx.Rngs(0))["detector"])()
     network.eval()
     files.write(tmp_path / "judge.npz", config, {"detector": network}, {})
+    assert not files.read(tmp_path / "judge.npz")[0].prepared
     judge, images = judges.load(tmp_path / "judge.npz"), np.random.default_rng(0).uniform(-1, 1, (3, 16, 16, 3))
     images = images.astype(np.float32)
     for one, other in zip(
@@ -412,6 +434,11 @@ def test_an_encoder_that_is_missing_or_another(trained, tmp_path, monkeypatch):
         encoders.check(told, Vocabulary((*told.vocabulary.words, "zebra")), image_size=16, source="runs/x")
     with pytest.raises(ValueError, match="of pictures of 16 pixels, those here have 32"):
         encoders.check(told, told.vocabulary, image_size=32, source="runs/x")
+    assert told.max_objects == 4
+    with pytest.raises(
+        ValueError, match=r"scenes of at most 2 objects, those here have up to 4; give --config.max_obj"
+    ):
+        encoders.check(told._replace(max_objects=2), told.vocabulary, image_size=16, source="runs/x", max_objects=4)
     # Of another width, or as wide with other weights, of whatever run.
     config = runs.read_config(trained[0] / "damsm")
     for width in (10, 8):
@@ -427,10 +454,56 @@ def test_an_encoder_that_is_missing_or_another(trained, tmp_path, monkeypatch):
 
 
 @pytest.mark.fast
+def test_words_of_a_run_are_there_before_its_first_step(tmp_path, monkeypatch):
+    def train(*args, workdir, **options):
+        raise training.TrainingError((workdir / "vocabulary.json").read_text())
+
+    monkeypatch.setattr(experiment.training, "train", train)
+    mesh = training.make_mesh(num_devices=1)
+    with pytest.raises(training.TrainingError, match="circle"):
+        experiment.run(_tiny("clip_scenes32"), tmp_path, mesh)
+    (tmp_path / "checkpoints" / "7").mkdir(parents=True)  # of a run on other data, which training will not go on with
+    (tmp_path / "vocabulary.json").write_text("other words")
+    with pytest.raises(training.TrainingError, match="other words"):
+        experiment.run(_tiny("clip_scenes32"), tmp_path, mesh)
+
+
+@pytest.mark.fast
+def test_an_encoder_of_fewer_objects_is_refused(tmp_path):
+    config = config_lib.get_config("dfgan_scenes32")
+    config.encoder = "damsm_scenes32"
+    with pytest.raises(ValueError, match=r"damsm_scenes32 is of scenes of at most 2 objects, those here have up to 4"):
+        experiment.run(config, tmp_path, training.make_mesh(num_devices=1))
+
+
+@pytest.mark.fast
+def test_flags_that_would_be_ignored():
+    with pytest.raises(ValueError, match="vae_scenes32 has its encoder inside; --encoder=/nowhere is for the folder"):
+        painters.load("vae_scenes32", encoder="/nowhere")
+    config = _tiny("attngan_scenes32", **{"attngan.num_stages": 1})
+    told = encoders.Pretrained(None, None, scenes.VOCABULARY, 6, 8, 16)
+    assert attngan.system(config, told).attention is None  # the only stage sees no words
+
+
+def test_between_two_draws_of_noise_of_one_text(tmp_path):
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "experiments.text_to_image.interpolate", "--painter=vae_scenes32", "--truncation=0.9",
+            "--text=a red circle", "--steps=3", "--rows=2", f"--output={tmp_path}",
+        ],
+        cwd=_ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0 and "6 pictures by vae_scenes32" in done.stdout, done.stderr
+    assert "in each row from one noise to another" in (tmp_path / "index.html").read_text()
+
+
+@pytest.mark.fast
 def test_judges_of_other_words_or_sizes(tmp_path):
     (tmp_path / "config.json").write_text(config_lib.get_config("clip_scenes32").to_json())
     told = encoders.Pretrained(None, None, Vocabulary(("a", "red")), 9, 8, 32)
-    with pytest.raises(ValueError, match=r"vocabulary.json must hold the words of the run, which its first evaluation"):
+    with pytest.raises(
+        ValueError, match=r"vocabulary.json must hold the words of the run, which training writes at its beginning"
+    ):
         measures.load_judges(told, clip_run=str(tmp_path))
     encoders.save_vocabulary(tmp_path, Vocabulary(("a", "blue")), 9)
     with pytest.raises(ValueError, match="was trained on another vocabulary than the encoder"):
@@ -456,6 +529,18 @@ def test_the_command_that_samples(trained, tmp_path):
     with Image.open(output / "0003.png") as picture:
         assert picture.size == (16, 16)
     assert "a frobnicated blue star" in (output / "index.html").read_text()
+    # A smaller call into the same folder leaves no picture of the larger one; what would be ignored is refused.
+    for options, message in (
+        (["--text=above a ring is a star"], ""),
+        (["--text=a ring", "--judge=x"], "give --best_of=64"),
+    ):
+        done = subprocess.run(
+            [*command, *options, "--num_seeds=1", f"--output={output}"],
+            cwd=_ROOT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert bool(done.returncode) == bool(message) and message in done.stderr + done.stdout
+    assert [p.name for p in sorted(output.glob("0*.png"))] == ["0000.png"]
+    assert "above a ring is a star (read as &quot;a star above a ring&quot;)" in (output / "index.html").read_text()
 
 
 @pytest.mark.fast

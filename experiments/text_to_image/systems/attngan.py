@@ -44,7 +44,7 @@ def system(config: ConfigDict, encoders: Pretrained) -> System:
         averaged=("paint",),
         draw=draw,
         noise_dim=options.noise_dim + options.condition_dim,
-        attention=attention,
+        attention=attention if options.num_stages > 1 else None,  # the first stage sees no words
     )
 
 

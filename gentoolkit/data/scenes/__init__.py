@@ -36,3 +36,4 @@ from gentoolkit.data.scenes.reading import Asked as Asked
 from gentoolkit.data.scenes.reading import read as read
 from gentoolkit.data.scenes.source import load as load
 from gentoolkit.data.scenes.source import texts as texts
+from gentoolkit.data.scenes.wording import reworded as reworded

@@ -37,11 +37,27 @@ def write(scenes: Scenes, row: int) -> tuple[str, ...]:
     full = [_noun(scenes, row, members, choice, adjectives=True) for members in groups]
     plain = [_noun(scenes, row, members, choice, adjectives=False) for members in groups]
     relation = _relation(scenes, row, groups)
+    return phrased(full, plain, relation, choice, several=len(groups[0]) > 1)
+
+
+def phrased(full: list[str], plain: list[str], relation: int | None, choice: int, *, several: bool) -> tuple[str, ...]:
+    """The five texts of `write`, of nouns.
+
+    Args:
+      full: the nouns, with all that is said of them.
+      plain: the same without sizes and textures.
+      relation: how the first lies to the second, a place in `RELATIONS`, or None.
+      choice: non-negative, decides on words.
+      several: whether the first noun is of several objects.
+
+    Returns:
+      The texts.
+    """
     first, second = (_CONNECTIVES[r][choice >> 3 & 1] if r is not None else None for r in _both(relation))
     rest = full[2:]
     opening = _OPENINGS[choice % len(_OPENINGS)]
-    exist, lie = ("there are", "are") if len(groups[0]) > 1 else ("there is", "is")
-    if len(groups) == 1:
+    exist, lie = ("there are", "are") if several else ("there is", "is")
+    if len(full) == 1:
         name, bare = full[0], plain[0]
         return (
             name,
@@ -98,18 +114,34 @@ def _noun(scenes: Scenes, row: int, members: list[int], choice: int, *, adjectiv
     place = members[0]
     shape, colour = SHAPES[scenes.shape[row, place]], COLOURS[scenes.colour[row, place]]
     size, texture = SIZES[scenes.size[row, place]], TEXTURES[scenes.texture[row, place]]
-    said = [] if size == "medium" or not adjectives else [size]
-    behind = ""
-    if adjectives and texture != "plain":
-        if choice >> 4 & 1:
-            behind = {"striped": " with stripes", "dotted": " with dots"}[texture]
-        else:
-            said.append(texture)
-    said.append(colour)
-    if len(members) > 1:
-        return " ".join([_COUNTS[len(members) - 1], *said, _PLURALS.get(shape, f"{shape}s")]) + behind
-    article = "an" if said[0][0] in "aeiou" else "a"
-    return " ".join([article, *said, shape]) + behind
+    return noun(
+        len(members), shape, colour,
+        size="" if size == "medium" or not adjectives else size,
+        texture="" if texture == "plain" or not adjectives else texture,
+        behind=bool(choice >> 4 & 1),
+    )  # fmt: skip
+
+
+def noun(num: int, shape: str, colour: str, *, size: str = "", texture: str = "", behind: bool = False) -> str:
+    """What objects that are alike are called.
+
+    Args:
+      num: of the objects, 1 to 4.
+      shape: of `SHAPES`.
+      colour: of `COLOURS`, or "", as for what follows.
+      size: of `SIZES`.
+      texture: of `TEXTURES`.
+      behind: whether "with stripes" stands behind the noun, not "striped" before it.
+
+    Returns:
+      "a small striped red circle", "two red circles".
+    """
+    tail = {"striped": " with stripes", "dotted": " with dots"}.get(texture, "") if behind else ""
+    said = [word for word in (size, "" if tail else texture, colour) if word]
+    if num > 1:
+        return " ".join([_COUNTS[num - 1], *said, _PLURALS.get(shape, f"{shape}s")]) + tail
+    article = "an" if [*said, shape][0][0] in "aeiou" else "a"
+    return " ".join([article, *said, shape]) + tail
 
 
 def _definite(noun: str) -> str:
