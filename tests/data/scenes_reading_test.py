@@ -82,6 +82,8 @@ def _meant(text):
     "above there is a red circle, below a blue square",
     "at the top a red circle and at the bottom a blue square",
     "red circle above blue square",
+    "there is a blue square above which there is a red circle",
+    "the red circle hovers above the blue square",
     "\uff52\uff45\uff44 circle above a blue square",
 ])  # fmt: skip
 def test_what_lies_above_in_many_forms(text):

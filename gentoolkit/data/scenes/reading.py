@@ -56,7 +56,8 @@ _PLACES = BESIDE | set(
     surrounded not no never without neither nor isn aren""".split()
 )
 _STOPS, _COMMAS = (".", ";", "!", "?"), (",", ":", "and", "while", "but", "with", "plus")
-_VERBS = "is are lies lie sits sit stands stand was were be being placed put located there we see has have".split()
+_VERBS = """is are lies lie lying sits sit sitting stands stand standing was were be being placed put located positioned
+    found drawn shown appears appear hovers hovering floats floating rests resting there we see has have""".split()
 _AGAIN = ("it", "them", "which", "that")
 _SILENT = {*_STOPS, *_COMMAS, *_VERBS, *_AGAIN} | set(
     """a an the this these shows show shown draw paint place put make render display give create generate i want me
@@ -148,7 +149,8 @@ def _parts(words: list[str]) -> tuple[list[dict[str, int]], list[_Item], list[st
             said, count, definite = {}, 0, False
             items.append(_Item("stop" if word in _STOPS else "comma", place, said=word))
         elif word in _AGAIN:
-            items.append(_Item("again" if word in ("it", "them") else "verb", place, said=word))
+            behind_relation = bool(items) and items[-1].kind == "relation"  # "below which there is ..."
+            items.append(_Item("again" if word in ("it", "them") or behind_relation else "verb", place, said=word))
         elif word in _VERBS:
             items.append(_Item("verb", place, said=word))
         else:
@@ -219,9 +221,12 @@ def _related(items: list[_Item]) -> tuple[tuple[tuple[int, int, int], ...], set[
         if target is not None:
             following = _next_noun(kinds, after + 1, end)
             if target.kind == "again":
-                around = [other for other in earlier if other is not near]
-                target = topic or (around[-1] if around else None)
-                who = near or (items[following] if following >= 0 else None)
+                ahead_of_it = items[following] if following >= 0 else None
+                if target.said in ("which", "that"):
+                    target, who = (earlier[-1] if earlier else None), ahead_of_it
+                else:
+                    around = [other for other in earlier if other is not near]
+                    target, who = topic or (around[-1] if around else None), near or ahead_of_it
                 topic = target
             elif near is not None:
                 who = near
