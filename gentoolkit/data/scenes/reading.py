@@ -108,8 +108,8 @@ def _parts(words: list[str]) -> tuple[list[dict[str, int]], list[_Item], list[st
     """Takes a text apart.
 
     Returns:
-      Its objects; its parts in order; words that say something of no object ("the circle is red"), or of nobody knows
-      how many ("circles").
+      Its objects; its parts in order; words that say something of no object ("a red and blue circle"), or of nobody
+      knows how many ("circles").
     """
     objects: list[dict[str, int]] = []
     items: list[_Item] = []
@@ -120,7 +120,7 @@ def _parts(words: list[str]) -> tuple[list[dict[str, int]], list[_Item], list[st
         word, relation = words[place], _relation_at(words, place)
         length = 1
         if relation or word in ("the", *_COUNTS, *_STOPS, *_COMMAS):
-            loose += [_NAMES[name, value] for name, value in said.items()]
+            loose += _behind(said, objects, items)
         if relation:
             said, count, definite = {}, 0, False
             length = len(relation.split())
@@ -157,7 +157,21 @@ def _parts(words: list[str]) -> tuple[list[dict[str, int]], list[_Item], list[st
             silent = word in _SILENT and not (word in ("on", "in") and not _GROUND & {*words[place + 1 : place + 4]})
             items.append(_Item("the" if silent else "other", place, said=word))
         place += length
-    return objects, items, loose + [_NAMES[name, value] for name, value in said.items()]
+    return objects, items, loose + _behind(said, objects, items)
+
+
+def _behind(said: dict[str, int], objects: list[dict[str, int]], items: list[_Item]) -> list[str]:
+    """Gives what no noun follows to the one before: "the circle is red". Returns the words that say nothing of any."""
+    noun = _skip_back([item.kind for item in items], len(items) - 1, ("the", "verb"))
+    members = items[noun].members if noun >= 0 and items[-1].kind == "verb" else ()
+    lost = []
+    for name, value in said.items():
+        if not members or any(name in objects[i] for i in members):
+            lost.append(_NAMES[name, value])
+        else:
+            for i in members:
+                objects[i][name] = value
+    return lost
 
 
 def _relation_at(words: list[str], place: int) -> str:
@@ -216,6 +230,9 @@ def _related(items: list[_Item]) -> tuple[tuple[tuple[int, int, int], ...], set[
         if target is None and after < end and kinds[after] == "other":
             continue  # "above the table"
         earlier = [other for other in items[:place] if other.kind == "noun"]
+        if before >= 0 and kinds[before] == "again" and "verb" in kinds[before:place]:  # "it is above a square"
+            meant = [o for o in earlier if target is None or o.members != target.members]
+            near = meant[-1] if meant else None
         if target is not None and target.kind == "noun" and end in fronted and near is None:
             target = None  # "above there is a circle, below a square"
         if target is not None:
