@@ -430,7 +430,8 @@ BREAKS = [
     Break("experiments", "within / len(colours)", "within", "experiments/image_translation_test.py"),
     # pictures of texts
     Break("evaluation", "along >= _CLEAR * across", "along >= across / _CLEAR", "evaluation/objects_test.py"),
-    Break("evaluation", "free.discard(best)", "free.discard(None)", "evaluation/objects_test.py"),
+    Break("evaluation", "missing=0.0, broken=-1e-9", "missing=0.0, broken=0.0", "evaluation/objects_test.py"),
+    Break("evaluation", "max(best.get(value, 0.0), ", "max(0.0, ", "evaluation/objects_test.py"),
     Break("evaluation", "np.flatnonzero(alike != alike[row])", "np.arange(num)", "evaluation/retrieval_test.py"),
     Break(
         "data",
@@ -447,6 +448,13 @@ BREAKS = [
     Break(
         "experiments", "for logits in negative) / 3", "for logits in negative) / 2", "experiments/text_to_image_test.py"
     ),
+    Break(
+        "experiments",
+        "(j, kind - 1, i) if kind % 2",
+        "(i, kind, j) if kind % 2",
+        "experiments/text_to_image_measures_test.py",
+    ),
+    Break("experiments", "if other == recipe and all(", "if all(", "experiments/text_to_image_compare_test.py"),
     Break("evaluation", "apart[first] - apart[second]", "apart[first] + apart[second]", "evaluation/layout_test.py"),
     Break("models", "np.insert(rows, 1, 0, axis=0)", "np.insert(rows, 0, 0, axis=0)", "models/text_test.py"),
     Break("data", "name)) not in named", "name)) in named", "data/captioned_folder_test.py"),
