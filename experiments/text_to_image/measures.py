@@ -145,12 +145,18 @@ def of_detector(models, test: Columns, num: int) -> dict[str, float]:
         asked.append(scenes.Asked(every, ()))
         boxes.append(part["boxes"].values[row, :there])
     layouts = [
-        [layout.Layout(one.classes["shape"], np.clip(one.boxes, 0, 1)) for one in seen],
+        [layout.Layout(one.classes["shape"], _within(one.boxes)) for one in seen],
         [layout.Layout(np.array([o["shape"] for o in one.objects]), at) for one, at in zip(asked, boxes, strict=True)],
     ]
     score = layout.quality(*layouts)
     parts = {f"lqs_{name}": score[name] for name in ("recall", "precision", "location", "area")}
     return _shares(_accuracy(seen, asked, boxes) | {"lqs_reimpl": score["lqs_reimpl"]} | parts)
+
+
+def _within(boxes: np.ndarray) -> np.ndarray:
+    """Boxes cut to the picture; one whose sides an untrained detector has the wrong way round is empty."""
+    inside = np.clip(boxes, 0, 1)
+    return np.concatenate([inside[:, :2], np.maximum(inside[:, :2], inside[:, 2:])], axis=1)
 
 
 def of_probe(models, images: np.ndarray, asked: Mapping[str, np.ndarray]) -> dict[str, float]:

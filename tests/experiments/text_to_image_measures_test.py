@@ -142,3 +142,7 @@ def test_a_detector_is_scored_in_all_parts_of_layouts(monkeypatch):
     found = measures.of_detector(None, test, 6)
     parts = sum(found[f"lqs_{name}"] for name in ("recall", "precision", "location", "area"))
     assert parts == pytest.approx(found["lqs_reimpl"]) and "lqs_recall_error" in found
+    # An untrained detector says boxes that are none.
+    seen = _seen({"shape": 1, "colour": 0})._replace(boxes=np.array([[0.1, 0.9, -0.1, 1.2]]))
+    monkeypatch.setattr(detector, "look", lambda models, images: [seen] * len(images))
+    assert np.isfinite(measures.of_detector(None, test, 6)["lqs_reimpl"])
