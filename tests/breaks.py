@@ -435,8 +435,8 @@ BREAKS = [
     Break("evaluation", "np.flatnonzero(alike != alike[row])", "np.arange(num)", "evaluation/retrieval_test.py"),
     Break(
         "data",
-        "relations += [(i, _SAID[match[1]], j)",
-        "relations += [(j, _SAID[match[1]], i)",
+        "found.append((i, value, j))",
+        "found.append((j, value, i))",
         "data/scenes_reading_test.py",
     ),
     Break(

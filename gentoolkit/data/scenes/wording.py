@@ -47,8 +47,8 @@ def _groups(asked: Asked) -> tuple[list[list[int]], int | None] | None:
     related = {(group_of[i], relation, group_of[j]) for i, relation, j in asked.relations}
     if len(related) != 1:
         return None
-    ((one, relation, other),) = related
-    if one == other or len(asked.relations) != len(groups[one]) * len(groups[other]):
+    ((one, relation, other),) = related  # of each in a group to each in another, or it is none of these texts
+    if len(asked.relations) != len(groups[one]) * len(groups[other]):
         return None
     return [groups[one], groups[other], *(g for i, g in enumerate(groups) if i not in (one, other))], relation
 
