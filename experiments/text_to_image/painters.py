@@ -17,6 +17,7 @@ from gentoolkit.data.text import Vocabulary
 from gentoolkit.models.text.recurrent import Encoded, Encoder
 from gentoolkit.training import checkpoint
 
+_BY_PICTURES = ("dfgan", "vae", "attngan")  # what the shipped ones show of their texts, the most first (README)
 _WORDS = "vocabulary.json"  # entry of a file beside its arrays
 
 
@@ -56,7 +57,7 @@ class Painter(NamedTuple):
 
 def shipped() -> list[str]:
     """The presets of which a small painter is shipped, the one first that is taken where none is named."""
-    return list(files.shipped(config_lib.PAINTERS))
+    return list(files.shipped(_BY_PICTURES))
 
 
 def load(source: str | pathlib.Path, *, encoder: str = "") -> Painter:
