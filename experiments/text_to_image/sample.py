@@ -27,13 +27,12 @@ index.html, with the texts beside. Words that the encoder does not know are said
 import json
 import pathlib
 import sys
-from collections.abc import Sequence
 
 import numpy as np
 from absl import app, flags
 from PIL import Image
 
-from experiments.text_to_image import judges, measures, painters, texts
+from experiments.text_to_image import judges, measures, painters, rewording, texts
 from gentoolkit import report, study
 from gentoolkit.data import scenes
 from gentoolkit.models.text.recurrent import Encoded
@@ -77,7 +76,7 @@ def main() -> None:
         )
     judge = judges.of(painter.config, _JUDGE.value, name=painter.name) if best_of > 1 else None
     painter.read(said)  # refuses what cannot be read
-    worded, told = reworded(painter, said, literal=_LITERAL.value)
+    worded, told = rewording.reworded(painter, said, literal=_LITERAL.value)
     encoded, unknown = painter.read(worded)
     told += unknown
     count = _NUM_SEEDS.value
@@ -132,40 +131,6 @@ def main() -> None:
         title="Pictures of texts",
     )
     print(f"{len(images)} pictures of {len(said)} text(s) by {by}: {folder / 'index.html'}")
-
-
-def reworded(painter: painters.Painter, said: Sequence[str], *, literal: bool) -> tuple[list[str], list[str]]:
-    """Says texts in words that the painter has learned, where they mean the same.
-
-    Args:
-      painter: of scenes; texts of others stay.
-      said: of a user.
-      literal: leaves all as they are.
-
-    Returns:
-      The texts to paint from, and lines on what was made of those of the user.
-    """
-    worded, told = list(said), []
-    if painter.config.dataset != "scenes":
-        return worded, told
-    for place, text in enumerate(said):
-        try:
-            asked = scenes.read(text)
-        except ValueError:
-            continue
-        if asked.unread:
-            told.append(
-                f"{text!r}: says where something lies in words that are not understood: {', '.join(asked.unread)}"
-            )
-        again = "" if literal else scenes.reworded(text)
-        if again:
-            worded[place] = again
-            told.append(f'{text!r}: read as "{again}" (--literal paints the words as they are)')
-        if painter.name == "vae_scenes32" and any(
-            scenes.TEXTURES[one.get("texture", 0)] != "plain" for one in asked.objects
-        ):
-            told.append(f"{text!r}: {painter.name} does not paint stripes and dots, and they spoil the colour.")
-    return worded, told
 
 
 if __name__ == "__main__":

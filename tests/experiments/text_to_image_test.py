@@ -16,7 +16,7 @@ from flax import nnx
 from PIL import Image
 
 from experiments.text_to_image import config as config_lib
-from experiments.text_to_image import encoders, experiment, files, judges, measures, painters, runs, sample, texts
+from experiments.text_to_image import encoders, experiment, files, judges, measures, painters, rewording, runs, texts
 from experiments.text_to_image.systems import attngan, build, clip, damsm, detector, dfgan, opposites, system, vae
 from gentoolkit import training
 from gentoolkit.data import scenes
@@ -262,15 +262,15 @@ def test_what_users_write():
 def test_texts_of_scenes_are_painted_from_words_that_were_learned():
     painter = painters.Painter("vae_scenes32", config_lib.get_config("vae_scenes32"), *[None] * 5)
     said = ["above a blue square there is a red circle", "a red circle above a blue square", "a red dog near it"]
-    worded, told = sample.reworded(painter, said, literal=False)
+    worded, told = rewording.reworded(painter, said, literal=False)
     assert worded == ["a red circle above a blue square", *said[1:]]
     assert told == [f'{said[0]!r}: read as "{worded[0]}" (--literal paints the words as they are)']
-    assert sample.reworded(painter, said, literal=True) == (said, [])
+    assert rewording.reworded(painter, said, literal=True) == (said, [])
     unread, patterns = "a red circle beneath the moon and a blue square", "two striped red circles"
-    _, told = sample.reworded(painter, [unread, patterns], literal=False)
+    _, told = rewording.reworded(painter, [unread, patterns], literal=False)
     assert "not understood: beneath" in told[0] and "does not paint stripes and dots" in told[1] and len(told) == 2
     painter.config.dataset = "folder"
-    assert sample.reworded(painter, said, literal=False) == (said, [])
+    assert rewording.reworded(painter, said, literal=False) == (said, [])
 
 
 @pytest.mark.fast
