@@ -107,14 +107,12 @@ def resized(x: jax.Array, w: jax.Array, *, reflect: bool = False) -> jax.Array:
         return convolve(pad_reflect(enlarge(x), half), w)
     # One pixel of reflection is the border once more; of two the outer one is another.
     border = reflect and half > 0
-    correction = _borders.reflected_less_repeated(x, w) if reflect and half == 2 else None
     double = (2 * x.shape[1], 2 * x.shape[2])
-    if border:
-        x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
-    w = _neighbour_sums(_neighbour_sums(w, 0), 1).swapaxes(2, 3)
+    wide = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge") if border else x
+    sums = _neighbour_sums(_neighbour_sums(w, 0), 1).swapaxes(2, 3)
     outer = k - 1 - half + 2 * border
-    y = transposed(x, w, double, strides=(2, 2), padding=((outer, outer), (outer, outer)))
-    return y if correction is None else y + correction
+    y = transposed(wide, sums, double, strides=(2, 2), padding=((outer, outer), (outer, outer)))
+    return _borders.reflect(y, x, w) if reflect and half == 2 else y
 
 
 def enlarge(x: jax.Array) -> jax.Array:
