@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 from flax.typing import Initializer
 
-from gentoolkit.nn import _borders, _closed, _few_channels, _winograd
+from gentoolkit.nn import _borders, _closed, _columns, _few_channels, _winograd
 from gentoolkit.nn._closed import Geometry, Pair
 
 Padding = int | Sequence[Sequence[int]]
@@ -196,7 +196,7 @@ class Convolution(nnx.Conv):
         if self.reflect:
             inputs = pad_reflect(inputs, self.reflect)
         y = convolve(inputs, kernel, strides=self.steps, padding=self.zeros, precision=self.precision)
-        return y if bias is None else y + bias
+        return y if bias is None else _columns.add_bias(y, bias)
 
 
 class TransposedConvolution(nnx.ConvTranspose):
@@ -280,7 +280,7 @@ class TransposedConvolution(nnx.ConvTranspose):
             y = transposed(
                 inputs, kernel, (height, width), strides=self.steps, padding=padding, precision=self.precision
             )
-        return y if bias is None else y + bias
+        return y if bias is None else _columns.add_bias(y, bias)
 
 
 class ResizedConvolution(nnx.Conv):
@@ -328,7 +328,7 @@ class ResizedConvolution(nnx.Conv):
         bias = None if self.bias is None else self.bias[...]
         inputs, kernel, bias = self.promote_dtype((inputs, self.kernel[...], bias), dtype=self.dtype)
         y = resized(inputs, kernel, reflect=self.reflect)
-        return y if bias is None else y + bias
+        return y if bias is None else _columns.add_bias(y, bias)
 
 
 def _form(geometry: Geometry, x: jax.Array, w: jax.Array) -> _closed.Form | None:

@@ -13,6 +13,8 @@ import jax.numpy as jnp
 from flax import nnx
 from flax.typing import Initializer
 
+from gentoolkit.nn import _columns
+
 _EPSILON = 1e-5
 _ONES = nnx.initializers.ones_init()
 
@@ -60,18 +62,46 @@ def batch(num_features: int, *, affine: bool = True, scale_init: Initializer = _
 
 class _InstanceNorm(nnx.InstanceNorm):
     def __call__(self, x: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
-        if x.ndim < 4 or mask is not None:
+        if x.ndim < 3 or mask is not None:
             return super().__call__(x, mask=mask)
-        return super().__call__(jax.lax.collapse(x, 1, x.ndim - 1)).reshape(x.shape)
+        lines = _wide(jax.lax.collapse(x, 1, x.ndim - 1))
+        y, _, _ = _standardized(lines, self.epsilon)
+        return _affine(y.reshape(x.shape), self.scale, self.bias).astype(x.dtype)
 
 
 class _BatchNorm(nnx.BatchNorm):
     def __call__(
         self, x: jax.Array, use_running_average: bool | None = None, *, mask: jax.Array | None = None
     ) -> jax.Array:
-        if x.ndim < 3 or mask is not None:
+        running = self.use_running_average if use_running_average is None else use_running_average
+        if running is not False or mask is not None:
             return super().__call__(x, use_running_average, mask=mask)
-        return super().__call__(jax.lax.collapse(x, 0, x.ndim - 1), use_running_average).reshape(x.shape)
+        y, mean, variance = _standardized(_wide(jax.lax.collapse(x, 0, x.ndim - 1)), self.epsilon)
+        for kept, seen in ((self.mean, mean), (self.var, variance)):
+            kept[...] = self.momentum * kept[...] + (1 - self.momentum) * jax.lax.stop_gradient(seen[0])
+        return _affine(y.reshape(x.shape), self.scale, self.bias).astype(x.dtype)
+
+
+def _standardized(lines: jax.Array, epsilon: float) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """`[..., n, c]` to mean 0 and variance 1 of each column; mean and variance before, `[..., 1, c]`."""
+    count = max(1, lines.shape[-2])
+    mean = _columns.sums(lines) / count
+    apart = lines - mean
+    variance = _columns.sums(apart**2) / count
+    return apart * jax.lax.rsqrt(variance + epsilon), mean, variance
+
+
+def _affine(x: jax.Array, scale: nnx.Param | None, bias: nnx.Param | None) -> jax.Array:
+    lines = jax.lax.collapse(x, 0, x.ndim - 1)
+    if scale is not None:
+        lines = _columns.scaled(lines, scale[...][None].astype(x.dtype))
+    if bias is not None:
+        lines = _columns.shifted(lines, bias[...][None].astype(x.dtype))
+    return lines.reshape(x.shape)
+
+
+def _wide(x: jax.Array) -> jax.Array:
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 class LayerNorm(nnx.Module):
@@ -98,15 +128,13 @@ class LayerNorm(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps `[b, ..., c]` to the same shape."""
-        lines = jax.lax.collapse(x, 1, x.ndim - 1).astype(jnp.promote_types(x.dtype, jnp.float32))
+        lines = _wide(jax.lax.collapse(x, 1, x.ndim - 1))
         count = lines.shape[1] * lines.shape[2]
-        # Over one axis after the other, as XLA does it fast.
-        lines = lines - _sum_of_each(lines) / count
+        lines = lines - _sum_of_each(lines) / max(1, count)
         variance = _sum_of_each(lines**2) / max(1, count - 1)
         flat = variance == 0  # where the root has no slope
         deviation = jnp.where(flat, 0.0, jnp.sqrt(jnp.where(flat, 1.0, variance)))
-        y = lines / (deviation + self.epsilon) * self.scale[...] + self.bias[...]
-        return y.reshape(x.shape).astype(x.dtype)
+        return _affine((lines / (deviation + self.epsilon)).reshape(x.shape), self.scale, self.bias).astype(x.dtype)
 
 
 class Conditional(nnx.Module):
@@ -169,7 +197,7 @@ class Conditional(nnx.Module):
     def __call__(self, x: jax.Array, condition: jax.Array) -> jax.Array:
         """Maps `[b, h, w, c]` and conditions of `[b, ...]` to `[b, h, w, c]`."""
         scale, shift = jnp.split(self.project(condition), 2, axis=-1)
-        return _modulate(x if self.norm is None else self.norm(x), 1.0 + scale, shift)
+        return modulate(x if self.norm is None else self.norm(x), 1.0 + scale, shift)
 
 
 def adaptive(
@@ -195,21 +223,36 @@ def adaptive(
       Huang and Belongie, "Arbitrary style transfer in real-time with adaptive instance normalization", ICCV
       2017, eq. (8).
     """
-    return _modulate((norm or instance(x.shape[-1], rngs=nnx.Rngs(0)))(x), scale, shift)
+    return modulate((norm or instance(x.shape[-1], rngs=nnx.Rngs(0)))(x), scale, shift)
 
 
 def _sum_of_each(lines: jax.Array) -> jax.Array:
     """`[b, n, c]` to `[b, 1, 1]`."""
-    return jnp.sum(jnp.sum(lines, axis=1), axis=1)[:, None, None]
+    return jnp.sum(_columns.sums(lines), axis=2, keepdims=True)
 
 
-def _modulate(x: jax.Array, scale: jax.Array, shift: jax.Array) -> jax.Array:
+def modulate(x: jax.Array, scale: jax.Array, shift: jax.Array) -> jax.Array:
+    """Each channel of each image times a factor, plus a number.
+
+    Args:
+      x: `[b, h, w, c]` maps.
+      scale: `[b, c]`.
+      shift: `[b, c]`.
+
+    Returns:
+      `[b, h, w, c]`, in the type of `x`.
+
+    Raises:
+      ValueError: shapes that do not belong together.
+    """
     expected = (x.shape[0], x.shape[-1])
     if x.ndim != 4 or scale.shape != expected or shift.shape != expected:
         raise ValueError(
             f"x must be [b, h, w, c] and scale and shift [b, c], got shapes {x.shape}, {scale.shape} and {shift.shape}."
         )
-    return (x * scale[:, None, None] + shift[:, None, None]).astype(x.dtype)
+    wide = jnp.result_type(x, scale, shift)
+    lines, scale, shift = (part.astype(wide) for part in (jax.lax.collapse(x, 1, 3), scale[:, None], shift[:, None]))
+    return _columns.shifted(_columns.scaled(lines, scale), shift).reshape(x.shape).astype(x.dtype)
 
 
 class PowerVector(nnx.Variable):

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from gentoolkit.models import _images, weights
-from gentoolkit.nn import convolution
+from gentoolkit.nn import convolution, normalization
 from gentoolkit.nn.convolution import Convolution, ResizedConvolution
 from gentoolkit.nn.residual import leaky_relu, tile
 
@@ -50,7 +50,7 @@ class Affine(nnx.Module):
         """Maps `[b, h, w, features]` and conditions `[b, condition]` to the same shape as `x`."""
         scale = self.scale(nnx.relu(self.scale_hidden(condition)))
         shift = self.shift(nnx.relu(self.shift_hidden(condition)))
-        return scale[:, None, None] * x + shift[:, None, None]
+        return normalization.modulate(x, scale, shift)
 
 
 class Fusion(nnx.Module):
