@@ -32,6 +32,29 @@ def test_instance_and_batch_norm_are_their_definitions():
     np.testing.assert_allclose(affine(x), standardized(np.float64(x), (1, 2)) * [1, 2, 3] + [0, 5, 0], atol=1e-3)
 
 
+@pytest.mark.parametrize("kind", ["instance", "batch"])
+def test_values_slopes_and_running_statistics_are_those_of_flax(kind):
+    x, wanted = jnp.float32(draw(0, 4, 5, 6, 3)) + 2, draw(1, 4, 5, 6, 3)
+    ours = getattr(normalization, kind)(3, affine=True, rngs=nnx.Rngs(0))
+    cls = {"instance": nnx.InstanceNorm, "batch": nnx.BatchNorm}[kind]
+    options = {"momentum": 0.9} if kind == "batch" else {}
+    theirs = cls(3, epsilon=1e-5, use_fast_variance=False, rngs=nnx.Rngs(0), **options)
+
+    @nnx.jit
+    def run(layer, x):
+        layer.scale[...], layer.bias[...] = jnp.float32([1, 2, 3]), jnp.float32([0, 5, 0])
+        slopes = nnx.grad(lambda layer, x: jnp.sum(wanted * layer(x)), argnums=(0, 1))(layer, x)
+        return layer(x), slopes, nnx.state(layer)
+
+    for ours_, theirs_ in zip(*(jax.tree.leaves(run(layer, x)) for layer in (ours, theirs)), strict=True):
+        np.testing.assert_allclose(ours_, theirs_, rtol=1e-4, atol=1e-4)
+    if kind == "batch":
+        assert np.all(np.asarray(ours.mean[...]) > 0.1)  # they have moved, and are used then
+        ours.eval()
+        theirs.eval()
+        np.testing.assert_allclose(ours(x), theirs(x), rtol=1e-5, atol=1e-5)
+
+
 def test_layer_norm_of_an_image():
     layer = normalization.LayerNorm(2, rngs=nnx.Rngs(0))
     scale = np.asarray(layer.scale[...])
@@ -71,6 +94,8 @@ def test_conditions_scale_and_shift():
     found = normalization.adaptive(x, scale, shift)
     np.testing.assert_allclose(found.mean((1, 2)), shift, atol=1e-5)
     np.testing.assert_allclose(found.std((1, 2)), np.abs(scale), rtol=1e-3)
+    half = jax.eval_shape(normalization.modulate, jnp.bfloat16(x), scale, shift)
+    assert half.dtype == jnp.bfloat16
     with pytest.raises(ValueError, match="scale and shift"):
         normalization.adaptive(x, scale[:1], shift[:1])
 
