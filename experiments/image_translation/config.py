@@ -82,7 +82,9 @@ def get_config(preset: str = "polygons") -> ConfigDict:
                 "code_cycle_updates": "both",  # or "generator", as BicycleGAN: the encoder is held constant there
                 "image_distance": "absolute",  # or "euclidean", as printed
                 "likelihood": "cycle",  # or "direct" (in its own domain), "off"
-                "fixed_content": False,
+                # Whether what comes back is drawn to the content and not both to one another: where both move, content
+                # that says nothing is the cheapest, and one of three runs on polygons lost its outlines so.
+                "fixed_content": True,
                 "alpha_reference": 0.0,  # of fooling by translations in the style of a real image, not in a drawn one
             },
             # Residual blocks; 0: as published, 9 from 256 pixels on, else 6.

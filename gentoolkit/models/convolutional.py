@@ -6,6 +6,7 @@ import jax
 from flax import nnx
 
 from gentoolkit.models import _images
+from gentoolkit.nn import normalization
 from gentoolkit.nn.convolution import TransposedConvolution
 
 
@@ -105,7 +106,7 @@ class StridedEncoder(nnx.Module):
             nnx.Conv(a, b, (4, 4), strides=2, padding="SAME", use_bias=False, rngs=rngs)
             for a, b in zip(sizes[:-1], sizes[1:], strict=True)
         )
-        self.norms = nnx.List(_batch_norm(size, rngs) for size in sizes[1:])
+        self.norms = nnx.List(normalization.batch(size, rngs=rngs) for size in sizes[1:])
         self.out = nnx.Linear(height // 16 * (wide // 16) * 8 * width, num_outputs, rngs=rngs)
 
     def __call__(self, images: jax.Array) -> jax.Array:
@@ -136,7 +137,7 @@ class StridedDecoder(nnx.Module):
             TransposedConvolution(a, b, (4, 4), strides=(2, 2), padding="SAME", use_bias=False, rngs=rngs)
             for a, b in zip(sizes[:-1], sizes[1:], strict=True)
         )
-        self.norms = nnx.List(_batch_norm(size, rngs) for size in sizes[1:])
+        self.norms = nnx.List(normalization.batch(size, rngs=rngs) for size in sizes[1:])
         self.out = TransposedConvolution(width, channels, (3, 3), padding="SAME", rngs=rngs)
 
     def __call__(self, z: jax.Array) -> jax.Array:
@@ -145,7 +146,3 @@ class StridedDecoder(nnx.Module):
         for layer, norm in zip(self.transposed, self.norms, strict=True):
             x = nnx.relu(norm(layer(x)))
         return nnx.sigmoid(2 * self.out(x))  # (1 + tanh) / 2
-
-
-def _batch_norm(size: int, rngs: nnx.Rngs) -> nnx.BatchNorm:
-    return nnx.BatchNorm(size, momentum=0.9, epsilon=1e-5, rngs=rngs)

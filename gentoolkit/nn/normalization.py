@@ -1,8 +1,7 @@
 """Norms of feature maps: with a scale and shift of their own, of a condition or handed in, and of kernels.
 
-Instance and batch norm are Flax's, under the options of image-to-image networks, of maps whose rows stand in one line:
-XLA fuses a sum over two axes so badly on CPUs that a residual block of 256 channels took half as long again. All
-statistics are in float32 or wider, whatever the maps are in.
+Instance and batch norm have the parameters and values of Flax's, under the options of image-to-image networks, and sums
+over pixels that are fast on CPUs. All statistics are in float32 or wider, whatever the maps are in.
 """
 
 from collections.abc import Callable
