@@ -1,7 +1,7 @@
 """Convolutions in the form that is fast on CPU and XLA's own elsewhere; derivatives of every order are fast too.
 
-Functions on arrays (`convolve`, `transposed`, `resized`), and modules of Flax around them. They have no forward-mode
-derivative where a form of ours is used (`jax.jvp` says so).
+Functions on arrays (`convolve`, `transposed`, `resized`), and modules of Flax around them. The functions have no
+forward-mode derivative where a form of ours is used, the modules none where they add a bias (`jax.jvp` says so).
 """
 
 import math

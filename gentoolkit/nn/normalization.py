@@ -1,7 +1,8 @@
 """Norms of feature maps: with a scale and shift of their own, of a condition or handed in, and of kernels.
 
 Instance and batch norm have the parameters and values of Flax's, under the options of image-to-image networks, and sums
-over pixels that are fast on CPUs. All statistics are in float32 or wider, whatever the maps are in.
+over pixels that are fast on CPUs. All statistics are in float32 or wider, whatever the maps are in. Derivatives are for
+reverse mode (`jax.grad`), of any order; `jax.jvp` refuses them.
 """
 
 from collections.abc import Callable
