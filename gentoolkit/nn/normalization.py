@@ -231,13 +231,13 @@ def _sum_of_each(lines: jax.Array) -> jax.Array:
     return jnp.sum(_columns.sums(lines), axis=2, keepdims=True)
 
 
-def modulate(x: jax.Array, scale: jax.Array, shift: jax.Array) -> jax.Array:
+def modulate(x: jax.Array, scale: jax.Array, shift: jax.Array | None = None) -> jax.Array:
     """Each channel of each image times a factor, plus a number.
 
     Args:
       x: `[b, h, w, c]` maps.
       scale: `[b, c]`.
-      shift: `[b, c]`.
+      shift: `[b, c]`; None adds nothing.
 
     Returns:
       `[b, h, w, c]`, in the type of `x`.
@@ -246,13 +246,16 @@ def modulate(x: jax.Array, scale: jax.Array, shift: jax.Array) -> jax.Array:
       ValueError: shapes that do not belong together.
     """
     expected = (x.shape[0], x.shape[-1])
-    if x.ndim != 4 or scale.shape != expected or shift.shape != expected:
+    if x.ndim != 4 or scale.shape != expected or (shift is not None and shift.shape != expected):
+        added = "" if shift is None else f" and {shift.shape}"
         raise ValueError(
-            f"x must be [b, h, w, c] and scale and shift [b, c], got shapes {x.shape}, {scale.shape} and {shift.shape}."
+            f"x must be [b, h, w, c] and scale and shift [b, c], got shapes {x.shape} and {scale.shape}{added}."
         )
-    wide = jnp.result_type(x, scale, shift)
-    lines, scale, shift = (part.astype(wide) for part in (jax.lax.collapse(x, 1, 3), scale[:, None], shift[:, None]))
-    return _columns.shifted(_columns.scaled(lines, scale), shift).reshape(x.shape).astype(x.dtype)
+    wide = jnp.result_type(x, scale) if shift is None else jnp.result_type(x, scale, shift)
+    lines = _columns.scaled(jax.lax.collapse(x, 1, 3).astype(wide), scale[:, None].astype(wide))
+    if shift is not None:
+        lines = _columns.shifted(lines, shift[:, None].astype(wide))
+    return lines.reshape(x.shape).astype(x.dtype)
 
 
 class PowerVector(nnx.Variable):

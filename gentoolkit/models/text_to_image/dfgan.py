@@ -172,7 +172,10 @@ class Down(nnx.Module):
         """Maps `[b, 2 h, 2 w, in_features]` to `[b, h, w, out_features]`."""
         y = leaky_relu(self.conv_2(leaky_relu(self.conv_1(x))))
         around = convolution.halve(x)  # before the convolution of 1 x 1, with which it commutes
-        return (around if self.shortcut is None else self.shortcut(around)) + self.gamma[...] * y
+        # As one number for each channel of each picture, whose derivatives are fast sums over pixels.
+        gains = jnp.broadcast_to(self.gamma[...], (y.shape[0], y.shape[-1]))
+        y = normalization.modulate(y, gains)
+        return (around if self.shortcut is None else self.shortcut(around)) + y
 
 
 class Discriminator(nnx.Module):
