@@ -4,9 +4,13 @@ XLA fuses such a sum with what its terms come of, and walks down the columns: wi
 as reading the map takes. As a product with ones it is a call of a library. Other platforms get the sum.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+_MOST_ROWS = 4096  # that are added one after another
 
 
 @jax.custom_vjp
@@ -16,9 +20,17 @@ def sums(x: jax.Array) -> jax.Array:
 
 
 def _product(x: jax.Array) -> jax.Array:
-    ones = jnp.ones((*x.shape[:-2], 1, x.shape[-2]), x.dtype)
+    # The library adds one row after another, and so loses a digit for each ten times as many: 2e-4 of 80,000, 2 % of
+    # 2.7 million. So several rows stand in one line, whose sums are added up in the end. It is faster, too.
+    *batch, n, c = x.shape
+    beside = next((k for k in range(math.isqrt(n), 0, -1) if n % k == 0), 1)
+    if n // beside > _MOST_ROWS:
+        return jnp.sum(x, axis=-2, keepdims=True)
+    ones = jnp.ones((*batch, 1, n // beside), x.dtype)
     wide = jnp.promote_types(x.dtype, jnp.float32)
-    return jnp.matmul(ones, x, precision=lax.Precision.HIGHEST, preferred_element_type=wide).astype(x.dtype)
+    lines = x.reshape(*batch, n // beside, beside * c)
+    parts = jnp.matmul(ones, lines, precision=lax.Precision.HIGHEST, preferred_element_type=wide)
+    return jnp.sum(parts.reshape(*batch, beside, c), axis=-2, keepdims=True).astype(x.dtype)
 
 
 sums.defvjp(lambda x: (sums(x), x.shape), lambda shape, g: (jnp.broadcast_to(g, shape),))

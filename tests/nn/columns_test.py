@@ -38,3 +38,9 @@ def test_half_precision_is_summed_in_single():
     assert total.dtype == jnp.bfloat16
     # One after the other in half precision the sum would stop at 32, where a tenth no longer counts.
     np.testing.assert_allclose(np.float32(total), 4096 * np.float32(x[0, 0, 0]), rtol=4e-3)
+
+
+@pytest.mark.parametrize("rows", [79_200, 65_537, 7, 1, 0])  # 65,537 and 7 have no divisors
+def test_sums_of_many_rows_keep_their_digits(rows):
+    x = np.float32(0.7 + 1e-3 * draw(0, 1, rows, 3))
+    np.testing.assert_allclose(_columns.sums(x), np.float64(x).sum(1, keepdims=True), rtol=1e-6)
