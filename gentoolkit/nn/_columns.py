@@ -20,8 +20,8 @@ def sums(x: jax.Array) -> jax.Array:
 
 
 def _product(x: jax.Array) -> jax.Array:
-    # The library adds one row after another, and so loses digits where there are many: 4e-6 of the sum of 4,096, 2e-4 of
-    # 80,000, 2 % of 2.7 million. Then several stand in one line, whose sums are added up in the end.
+    # The library adds one row after another, and so loses digits where there are many: 4e-6 of the sum of 4,096, 2e-4
+    # of 80,000, 2 % of 2.7 million. Then several stand in one line, whose sums are added up in the end.
     *batch, n, c = x.shape
     beside = next((k for k in range(math.isqrt(n), 0, -1) if n % k == 0), 1) if n > _MOST_ROWS else 1
     if n // beside > _MOST_ROWS:
