@@ -45,8 +45,14 @@ def get_config(preset: str = "polygons") -> ConfigDict:
             "pool": 50,  # past images that discriminators see; 0 for none; of dsvib and cyclegan
             "compute_dtype": "float32",  # or "bfloat16" on accelerators: of layers; losses and updates stay float32
             "ema_decay": 0.0,  # of the moving average of what paints, which is measured and saved then; 0 keeps none
-            # The optimizer of the public code of CycleGAN; UNIT's and MUNIT's has peak and weight_decay 1e-4.
-            "optimizer": {"peak": 2e-4, "b1": 0.5, "b2": 0.999, "weight_decay": 0.0},  # added to the gradient
+            "optimizer": {
+                # None: as in each method's public code, 2e-4 and 0; of unit and munit 1e-4 both. The decay is added to
+                # the gradient.
+                "peak": config_dict.placeholder(float),
+                "weight_decay": config_dict.placeholder(float),
+                "b1": 0.5,
+                "b2": 0.999,
+            },
             "train": {
                 "log_every": 50 if small else 200,
                 "checkpoint_every": 500 if small else 2000,

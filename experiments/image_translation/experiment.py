@@ -6,7 +6,6 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from ml_collections import ConfigDict
 
 from experiments.image_translation import collapse, data, hidden, judgement
@@ -35,13 +34,7 @@ def run(config: ConfigDict, workdir: str | pathlib.Path, mesh: jax.sharding.Mesh
       The latest metrics by name; those of held-out images begin with `test/`.
     """
     workdir = pathlib.Path(workdir)
-    rate = training.learning_rate(
-        config.optimizer.peak, num_steps=config.num_steps, decay="linear", final_fraction=0.0,
-        hold_steps=config.num_steps // 2,
-    )  # fmt: skip
-    adam = optax.adam(rate, b1=config.optimizer.b1, b2=config.optimizer.b2)
-    decay = config.optimizer.weight_decay
-    system = build.build(config, optax.chain(optax.add_decayed_weights(decay), adam) if decay else adam)
+    system = build.build(config, build.optimizer(config))
     dtype = study.choose("config.compute_dtype", config.compute_dtype, _DTYPES)
     painting = dict.fromkeys(_painting(system), config.ema_decay)
     domains = data.load(config)

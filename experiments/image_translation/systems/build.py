@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from experiments.image_translation.config import METHODS
 from experiments.image_translation.systems import bicyclegan, cyclegan, dsvib, judges, munit, unit
 from experiments.image_translation.systems.system import System
-from gentoolkit import study
+from gentoolkit import study, training
 
 # What options may say that are words.
 _WORDS: dict[str, tuple[str, ...]] = {
@@ -35,6 +35,23 @@ _SYSTEMS = {
     "bicyclegan": bicyclegan.system,
     "munit": munit.system,
 }
+# Learning rate and weight decay of the public code of a method, where they are not 2e-4 and 0.
+_PUBLISHED_STEPS = {"unit": (1e-4, 1e-4), "munit": (1e-4, 1e-4)}
+
+
+def optimizer(config: ConfigDict) -> optax.GradientTransformation:
+    """Adam, by default as in the public code of the method; over the second half of the steps it comes to rest.
+
+    The weight decay is added to the gradient, as PyTorch's Adam has it.
+    """
+    published_peak, published_decay = _PUBLISHED_STEPS.get(config.method, (2e-4, 0.0))
+    peak = published_peak if config.optimizer.peak is None else config.optimizer.peak
+    decay = published_decay if config.optimizer.weight_decay is None else config.optimizer.weight_decay
+    rate = training.learning_rate(
+        peak, num_steps=config.num_steps, decay="linear", final_fraction=0.0, hold_steps=config.num_steps // 2
+    )
+    adam = optax.adam(rate, b1=config.optimizer.b1, b2=config.optimizer.b2)
+    return optax.chain(optax.add_decayed_weights(decay), adam) if decay else adam
 
 
 def build(config: ConfigDict, optimizer: optax.GradientTransformation) -> System:
