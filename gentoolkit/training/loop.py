@@ -18,6 +18,7 @@ from gentoolkit.training import checkpoint, ema, errors, functional, player, sig
 from gentoolkit.training import frozen as frozen_lib
 from gentoolkit.training import initial as initial_lib
 from gentoolkit.training import metrics as metrics_lib
+from gentoolkit.training import pace as pace_lib
 from gentoolkit.training import step as step_lib
 from gentoolkit.training import workdir as workdir_lib
 
@@ -182,6 +183,7 @@ def train(
             count, devices = sum(p.size for p in state.params.values()), state.step.sharding.num_devices
             metrics_lib.say(f"Training {workdir}: {num_steps} steps, {count:,} parameters, {devices} device(s).")
         progress = metrics_lib.Progress(first_step=start, num_steps=num_steps, seconds=progress_seconds)
+        pace = pace_lib.Pace()
         examples = max((np.shape(v)[0] for v in jax.tree.leaves(batch) if np.shape(v)), default=1) * jax.process_count()
 
         def save(step: int, values: Mapping[str, float]) -> None:
@@ -193,7 +195,6 @@ def train(
         try:
             for step in range(start + 1, num_steps + 1):
                 state = program.step(state, batch)
-                progress.tick(step, writer.latest)
                 last = step == num_steps
                 log, keep_it = last or step % log_every == 0, last or step % checkpoint_every == 0
                 due = {n: e for n, e in schedule.items() if last or (e.every and step % e.every == 0)}
@@ -219,7 +220,11 @@ def train(
                     metrics_lib.say(f"{name}: saved step {step} of {num_steps} in {workdir}; the same command goes on.")
                     raise errors.Interrupted(signal_number, step)
                 if not last:
-                    batch = _next(stream, step, num_steps)
+                    batch = _next(stream, step, num_steps)  # while the device works
+                if pace.due():
+                    jax.block_until_ready(state.step)
+                    pace.waited()
+                    progress.tick(step, writer.latest)
             checkpoints.wait()
         finally:
             writer.close()

@@ -144,11 +144,11 @@ class Progress:
     def timing(self, step: int, examples: int) -> dict[str, float]:
         """Seconds since the start, and the mean rates since the first step of this process (compilation left out)."""
         now = time.monotonic()
-        rate = (step - self._from) / max(now - self._started, 1e-9)
+        rate = (step - self._from) / max(now - self._started, 1e-9) if self._warm else 0.0
         return {"time": time.time(), "steps_per_second": rate, "examples_per_second": rate * examples}
 
     def tick(self, step: int, latest: Mapping[str, float]) -> None:
-        """Called after every step; prints when it is time to."""
+        """Called now and then, when all steps up to this one are done; prints when it is time to."""
         now = time.monotonic()
         if not self._warm:  # The first step compiled; its time says nothing about the rate.
             self._warm, self._started, self._from, self._said, self._marked = True, now, step, now, step
