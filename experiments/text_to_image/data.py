@@ -147,11 +147,11 @@ def _scenes(config: ConfigDict, vocabulary: Vocabulary | None) -> Captioned:
 
 
 def _openmoji(config: ConfigDict, vocabulary: Vocabulary | None) -> Captioned:
-    words = vocabulary or openmoji_texts.read_vocabulary(config.language)
+    words = vocabulary or openmoji_texts.read_vocabulary(config.language, keywords=config.keywords)
     train, test = (
         openmoji_texts.load(
             split, languages=(config.language,), vocabularies={config.language: words}, image_size=config.image_size,
-            num_captions=config.num_captions, max_words=config.max_words,
+            num_captions=config.num_captions, max_words=config.max_words, keywords=config.keywords,
         )
         for split in ("train", "test")
     )  # fmt: skip

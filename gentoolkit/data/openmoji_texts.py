@@ -2,13 +2,17 @@
 
     train = openmoji_texts.load("train", languages=("en", "de"), image_size=64)
     train[0]    # those of openmoji, and {"captions": [2, 12], "captions_de": [2, 12]}
+    train = openmoji_texts.load("train", keywords=True, num_captions=3)    # "dragon game mahjong red" is a text, too
 
 Names come with the package `emoji`, which has them from the Unicode consortium; in English many drawings have further
 ones, as chats write them. A skin tone is part of the name. Drawings that are OpenMoji's own have no name, and are left
-out. The credit of `openmoji.CREDIT` goes wherever the drawings are shown.
+out. Keywords, in English and German, are those of the annotations of Unicode's CLDR, in `openmoji_keywords.tsv`: all
+those of a symbol make one further text, the last one; they say no skin tone. The credit of `openmoji.CREDIT` goes wherever the drawings are shown.
 """
 
+import importlib.resources
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +22,7 @@ from gentoolkit.data.fields import Field
 from gentoolkit.data.text import Vocabulary
 
 _SELECTOR = "\ufe0f"  # asks for a picture instead of a letter; codes of drawings have it or not
+_TONES = re.compile("[\U0001f3fb-\U0001f3ff]")
 
 
 def load(
@@ -30,6 +35,7 @@ def load(
     image_size: int = 64,
     flags: bool = False,
     codes: Sequence[str] | None = None,
+    keywords: bool = False,
     cache: str | os.PathLike[str] | None = "auto",
 ) -> Columns:
     """Loads drawings and their names, split as `openmoji.load` splits them.
@@ -43,6 +49,7 @@ def load(
       image_size: as in `openmoji.load`.
       flags: as in `openmoji.load`.
       codes: as in `openmoji.load`.
+      keywords: whether the keywords of a drawing are one more text of it, behind its names.
       cache: as in `openmoji.load`.
 
     Returns:
@@ -51,25 +58,26 @@ def load(
 
     Raises:
       ImportError: the package `emoji`, or one that `openmoji.load` needs, is not installed.
-      ValueError: a language without names; no drawing with a name is left; or as in `openmoji.load`.
+      ValueError: a language without names, or without keywords where they are asked for; no drawing with a name is left;
+        or as in `openmoji.load`.
     """
     if not languages or len(set(languages)) != len(languages):
         raise ValueError(f"languages must be given once each, got languages = {list(languages)}.")
-    names_of = {language: _names(language) for language in languages}
+    texts_of = {language: _texts(language, keywords) for language in languages}
     drawings, told = openmoji.load(split, image_size=image_size, flags=flags, codes=codes, cache=cache), list[str]()
     plain = [_plain(code) for code in drawings.names]
-    rows = [row for row, one in enumerate(plain) if all(one in names for names in names_of.values())]
+    rows = [row for row, one in enumerate(plain) if all(one in texts for texts in texts_of.values())]
     _captioned.count(told, len(plain) - len(rows), "drawings without a name, left out")
     if not rows:
         raise ValueError(f"OpenMoji: no drawing of {split!r} has a name in {', '.join(languages)}.")
     fields: dict[str, Field] = dict(drawings.fields)
     held: dict[str, Any] = drawings.take(rows)
-    for language, names in names_of.items():
+    for language, texts in texts_of.items():
         said = list[str]()
         name = "captions" if language == languages[0] else f"captions_{language}"
         fields[name], held[name] = _captioned.column(
-            [names[plain[row]] for row in rows],
-            (vocabularies or {}).get(language) or read_vocabulary(language),
+            [texts[plain[row]] for row in rows],
+            (vocabularies or {}).get(language) or read_vocabulary(language, keywords=keywords),
             num_captions=num_captions,
             max_words=max_words,
             told=said,
@@ -81,11 +89,14 @@ def load(
     return columns.from_values(fields, held, description=description, names=codes_left)
 
 
-def read_vocabulary(language: str, *, max_words: int | None = None, min_count: int = 1) -> Vocabulary:
+def read_vocabulary(
+    language: str, *, keywords: bool = False, max_words: int | None = None, min_count: int = 1
+) -> Vocabulary:
     """Collects the words of all names in a language, the most frequent first.
 
     Args:
       language: such as "en".
+      keywords: whether the words of keywords belong to it.
       max_words: as in `Vocabulary.of`.
       min_count: as in `Vocabulary.of`.
 
@@ -94,10 +105,31 @@ def read_vocabulary(language: str, *, max_words: int | None = None, min_count: i
 
     Raises:
       ImportError: the package `emoji` is not installed.
-      ValueError: a language without names.
+      ValueError: a language without names, or without keywords where they are asked for.
     """
-    texts = (text for several in _names(language).values() for text in several)
+    texts = (text for several in _texts(language, keywords).values() for text in several)
     return Vocabulary.of(texts, max_words=max_words, min_count=min_count)
+
+
+def _texts(language: str, keywords: bool) -> dict[str, list[str]]:
+    """All texts of each symbol that has a name."""
+    names = _names(language)
+    if not keywords:
+        return names
+    words = _keywords(language)
+    # A symbol with a skin tone has the keywords of the one without.
+    last = {symbol: words.get(symbol) or words.get(_TONES.sub("", symbol), []) for symbol in names}
+    return {symbol: [*names[symbol], *([" ".join(last[symbol])] if last[symbol] else [])] for symbol in names}
+
+
+def _keywords(language: str) -> dict[str, list[str]]:
+    """The keywords of each symbol."""
+    text = importlib.resources.files("gentoolkit.data").joinpath("openmoji_keywords.tsv").read_text("utf-8")
+    head, *rows = (line.split("\t") for line in text.splitlines() if not line.startswith("#"))
+    if language not in head[1:]:
+        raise ValueError(f"keywords: they are in {', '.join(head[1:])}, got languages with {language!r}.")
+    column = head.index(language)
+    return {_plain(row[0]): row[column].split("|") for row in rows}
 
 
 def _names(language: str) -> dict[str, list[str]]:

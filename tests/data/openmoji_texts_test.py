@@ -49,6 +49,22 @@ def test_drawings_have_their_names_in_two_languages(names, capsys):
     assert "de: 3 pictures with fewer than 2 texts" in told
 
 
+def test_keywords_are_one_more_text(names):
+    """As Unicode has them of a waving hand, whatever its skin tone."""
+    options = {"image_size": 16, "codes": _CODES, "max_words": 16, "num_captions": 3, "keywords": True}
+    source = openmoji_texts.load("all", **options)
+    english, german = (openmoji_texts.read_vocabulary(language, keywords=True) for language in ("en", "de"))
+    row = list(source.names).index("1F44B")
+    waving = "bye cya g2g greetings gtg hand hello hey hi later outtie ttfn ttyl wave yo you"
+    assert decoded(english, source[row]["captions"]) == ["waving hand", "wave", waving]
+    row = list(source.names).index("1F44B-1F3FD")
+    assert decoded(english, source[row]["captions"])[1] == waving
+    assert decoded(german, source[row]["captions_de"])[0] == "winkende hand mittlere hautfarbe"
+    assert "winken" in decoded(german, source[row]["captions_de"])[1]
+    with pytest.raises(ValueError, match="keywords: they are in en, de, got languages with 'ar'"):
+        openmoji_texts.read_vocabulary("ar", keywords=True)
+
+
 def test_faults_are_named(names, monkeypatch):
     with pytest.raises(ValueError, match="languages: names are in en, de, ar, got 'tlh'"):
         openmoji_texts.load("all", languages=("tlh",), image_size=16, codes=["1F44B"])

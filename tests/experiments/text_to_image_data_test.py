@@ -218,18 +218,18 @@ def test_flowers_and_coco_are_found_where_their_readers_look(flowers, tmp_path):
 def test_drawn_pictographs_take_the_language_that_is_asked_for(monkeypatch):
     asked = []
 
-    def loaded(split, *, languages, vocabularies, image_size, num_captions, max_words):
-        asked.append((split, languages, vocabularies, image_size, num_captions, max_words))
+    def loaded(split, *, languages, vocabularies, image_size, num_captions, max_words, keywords):
+        asked.append((split, languages, vocabularies, image_size, num_captions, max_words, keywords))
         return scenes.load("train", 3, image_size=16)
 
     words = Vocabulary(("rotes", "herz"))
     monkeypatch.setattr(data.openmoji_texts, "load", loaded)
-    monkeypatch.setattr(data.openmoji_texts, "read_vocabulary", lambda language: words)
+    monkeypatch.setattr(data.openmoji_texts, "read_vocabulary", lambda language, *, keywords: words)
     config = config_lib.get_config("dfgan_openmoji64")
-    config.language = "de"
+    config.language, config.keywords = "de", True
     found = data.load(config)
     assert [one[:2] for one in asked] == [("train", ("de",)), ("test", ("de",))] and asked[0][2] == {"de": words}
-    assert asked[0][3:] == (64, 2, 12) and found.vocabulary == words and found.credit == openmoji.CREDIT
+    assert asked[0][3:] == (64, 2, 12, True) and found.vocabulary == words and found.credit == openmoji.CREDIT
 
 
 def test_scenes_are_told_in_their_own_words():
