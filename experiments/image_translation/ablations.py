@@ -44,7 +44,7 @@ EFFECTS = (
     Effect("beta_0.1", "with a small beta the encoded code means nothing", "reference_error", True),
     Effect("beta_10", "with a large beta a translated image tells the style too", "hidden_another_style", False),
     Effect("divergence", "by the divergence the code says less of its image", "reference_error", True),
-    Effect("divergence", "by the divergence fewer features of the code are in use", "painters/y_active_units", False),
+    Effect("divergence", "by the divergence fewer features of the code are in use", measures.ACTIVE_UNITS, False),
     Effect("no_content_cycle", "without the content cycle images are worse", "outline_f1", False),
 )
 

@@ -20,9 +20,8 @@ _HEADINGS = {
     "hidden_JPEG_of_quality_90": "times that, by JPEG",
     "hidden_noise_of_2_levels": "times that, by noise",
     "hidden_another_style": "times that, another style",
-    "painters/y_active_units": "active units of y",
 }
-_DIGITS = {"diversity": ".4f", "contents": ".4f", "hidden_error": ".4f", "painters/y_active_units": ".1f"}
+_DIGITS = {"diversity": ".4f", "contents": ".4f", "hidden_error": ".4f"}
 
 Metrics = Mapping[str, float | None]
 _FOOLING = "fooling rate, %"

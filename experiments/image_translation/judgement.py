@@ -6,6 +6,7 @@ import numpy as np
 
 _WHITE = 0.85  # a pixel that is darker in some channel is painted
 CONTENTS = {"contents": "y", "x_contents": "x"}  # how images of two contents differ: by name of the metric, the domain
+ACTIVE = 0.1  # standard deviation from image to image above which a feature of a code counts as in use
 SAME = 0.005  # below that images are nearly the same whatever their content
 
 

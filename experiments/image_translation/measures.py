@@ -18,6 +18,8 @@ from gentoolkit import evaluation, study
 from gentoolkit.evaluation import features, fid, kid, perceptual, statistics
 from gentoolkit.evaluation.features import Features
 
+ACTIVE_UNITS = "features of y's code in use"
+
 
 @dataclasses.dataclass(frozen=True)
 class Options:
@@ -193,7 +195,8 @@ def outlines_kept(sampler: Sampler, x: np.ndarray, *, num_codes: int = 6) -> dic
 def style_again(sampler: Sampler, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     """How much of a reference's code is read off an image of another content that was painted by it: R².
 
-    It is high also where painter and encoder have agreed on something that nobody sees.
+    It is high also where painter and encoder have agreed on something that nobody sees. Beside it, how many features of
+    the code differ from reference to reference at all.
 
     Args:
       sampler: a system that encodes styles.
@@ -204,7 +207,8 @@ def style_again(sampler: Sampler, x: np.ndarray, y: np.ndarray) -> dict[str, flo
     again = sampler.style(sampler.translate(np.roll(x, -1, axis=0), codes))
     assert codes is not None and again is not None
     left, total = (float(np.square(part).sum()) for part in (again - codes, codes - codes.mean(0)))
-    return {"R² of a reference's code, read again": 1 - left / max(total, 1e-12)}
+    active = int((codes.std(axis=0) > judgement.ACTIVE).sum())
+    return {"R² of a reference's code, read again": 1 - left / max(total, 1e-12), ACTIVE_UNITS: float(active)}
 
 
 def _painted(sampler: Sampler, domains: Domains, options: Options) -> Iterator[tuple[np.ndarray, int]]:

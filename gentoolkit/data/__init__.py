@@ -32,7 +32,7 @@ cropped, scaled and padded.
 | `preparation` | `prepare(sources, directory, name=)`: reads once and writes array_record, without tensorflow |
 | `aligned` | pairs of pictures: `halves` of one file, `folders` with the same names (CUFS too), `listed` in a file |
 | `openmoji` | `load(split)`: outlines and colourings of some 4,000 drawings, without a download |
-| `openmoji_texts` | `load(split)`: the same drawings with their names as texts, in fourteen languages, and keywords in two |
+| `openmoji_texts` | `load(split)`: their names as texts, in fourteen languages, and keywords in two |
 | `pictures` | photographs from and to files with all that the files say about them: depth, alpha, EXIF, profiles |
 | `polygons` | `load(num)`: outlines and filled shapes, content and colour known exactly |
 | `captions` | `OneText`, `SomeWords`: which text of a picture, and which of its words, a step sees |

@@ -7,7 +7,8 @@
 Names come with the package `emoji`, which has them from the Unicode consortium; in English many drawings have further
 ones, as chats write them. A skin tone is part of the name. Drawings that are OpenMoji's own have no name, and are left
 out. Keywords, in English and German, are those of the annotations of Unicode's CLDR, in `openmoji_keywords.tsv`: all
-those of a symbol make one further text, the last one; they say no skin tone. The credit of `openmoji.CREDIT` goes wherever the drawings are shown.
+those of a symbol make one further text, the last one; they say no skin tone. The credit of `openmoji.CREDIT` goes
+wherever the drawings are shown.
 """
 
 import importlib.resources
@@ -58,8 +59,8 @@ def load(
 
     Raises:
       ImportError: the package `emoji`, or one that `openmoji.load` needs, is not installed.
-      ValueError: a language without names, or without keywords where they are asked for; no drawing with a name is left;
-        or as in `openmoji.load`.
+      ValueError: a language without names, or without keywords where they are asked for; no drawing with a name is
+        left; or as in `openmoji.load`.
     """
     if not languages or len(set(languages)) != len(languages):
         raise ValueError(f"languages must be given once each, got languages = {list(languages)}.")

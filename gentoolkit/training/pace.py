@@ -7,8 +7,8 @@ class Pace:
     """How many steps are handed to the device before the loop waits for them.
 
     JAX takes up to 32 steps ahead of the device. Where one takes a second, half a minute of them stands in line: a
-    signal to stop would be answered only after all of them, too late for most schedulers, and a line of progress would tell
-    of steps that nobody has computed. So the loop waits after as many steps as a second has room for, and after
+    signal to stop would be answered only after all of them, too late for most schedulers, and a line of progress would
+    tell of steps that nobody has computed. So the loop waits after as many steps as a second has room for, and after
     every one where one is longer. A device idles for one dispatch then, some thousandths of it.
     """
 

@@ -98,6 +98,8 @@ def test_a_style_is_read_again_or_not():
     ):
         sampler = sampling.Sampler(runs.Trained(_system(translate), {}, None, 0))
         assert least <= measures.style_again(sampler, x, y)[name] <= most
+    y[..., 1:] = 0.5 + 0.01 * y[..., 1:]  # one colour of three differs from image to image
+    assert measures.style_again(sampler, x, y)[measures.ACTIVE_UNITS] == 1
 
 
 @pytest.mark.fast

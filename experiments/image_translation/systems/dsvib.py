@@ -12,6 +12,7 @@ import optax
 from flax import nnx
 from ml_collections import ConfigDict
 
+from experiments.image_translation import judgement
 from experiments.image_translation.systems import judges
 from experiments.image_translation.systems.system import Domain, Models, System, mean, other
 from gentoolkit import training
@@ -158,8 +159,10 @@ def cycle(
         terms["reference"] = judges.fooling(
             form, models[f"judge_{target}"], models[f"paint_{target}"](content, referred)
         )
-    terms["code_spread"] = jnp.mean(jnp.std(own.mean.astype(jnp.float32), axis=0))
-    terms["active_units"] = jnp.sum(jnp.std(own.mean.astype(jnp.float32), axis=0) > 0.1).astype(jnp.float32)
+    if count > 1:  # a single code has no spread
+        spread = jnp.std(own.mean.astype(jnp.float32), axis=0)
+        terms["code_spread"] = jnp.mean(spread)
+        terms["active_units"] = jnp.sum(spread > judgement.ACTIVE).astype(jnp.float32)
     return terms, painted[::many]
 
 
