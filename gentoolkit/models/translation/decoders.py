@@ -6,6 +6,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from flax.typing import Initializer
 
 from gentoolkit.models.translation.blocks import Norm, Scheme, residual, to_image
 from gentoolkit.nn import normalization
@@ -117,6 +118,7 @@ class Styled(nnx.Module):
         upsample: Upsample = "transposed",
         kernel: int = 3,
         up_norm: Norm | None = None,
+        code_init: Initializer | None = None,
         rngs: nnx.Rngs,
     ):
         """Makes the layers.
@@ -132,6 +134,8 @@ class Styled(nnx.Module):
           upsample: as in `Upward`.
           kernel: of the doublings, as in `Upward`.
           up_norm: of the doublings, if not the scheme's.
+          code_init: for "fuse", of the part of the first kernel that reads the code, as of a kernel of its own; None: as
+            the rest.
           rngs: of the initial weights.
         """
         if inject not in ("fuse", "literal", "adain"):
@@ -144,6 +148,10 @@ class Styled(nnx.Module):
             self.fuse = Convolution(
                 features + code_dim, features, 3, reflect=True, padding=1, kernel_init=init, rngs=rngs
             )
+            if code_init is not None:
+                weights = self.fuse.kernel
+                reading = code_init(rngs.params(), (3, 3, code_dim, features), weights.dtype)
+                weights[...] = weights[...].at[:, :, features:].set(reading)
         if inject == "adain":
             self.affine = _Affine(code_dim, num_sites=2 * num_blocks, features=features, hidden=hidden, rngs=rngs)
         block = AdaptiveResidual if inject == "adain" else residual
