@@ -108,6 +108,26 @@ def test_codes_come_through_at_the_initial_weights():
         assert jnp.abs(one - other).mean() > 0.1 * jnp.abs(one).mean(), inject
 
 
+def test_a_code_says_as_much_as_the_content_at_birth():
+    """Where what reads it has weights of its own: else content, of many more channels, drowns it."""
+    contents = np.repeat(np.abs(ROW.normal(size=(4, 4, 4, 64))), 4, axis=0).astype(np.float32)
+    codes = np.tile(ROW.normal(size=(4, 8)), (4, 1)).astype(np.float32)
+    inits = {"its own": nnx.initializers.kaiming_normal(), "the rest's": None}
+
+    @jax.jit
+    def paint(contents, codes):
+        options = {"scheme": Scheme(width=16), "num_blocks": 1, "rngs": nnx.Rngs(0)}
+        return {
+            name: decoders.Styled(64, 8, 3, code_init=init, **options)(contents, codes) for name, init in inits.items()
+        }
+
+    ratio = {}
+    for name, painted in paint(contents, codes).items():
+        grid = np.asarray(painted).reshape(4, 4, *painted.shape[1:])
+        ratio[name] = grid.std(axis=1).mean() / grid.std(axis=0).mean()
+    assert ratio["its own"] > 0.6 and ratio["the rest's"] < 0.45, ratio
+
+
 def test_a_norm_in_the_trunk_hides_colour_from_the_style():
     images = ROW.uniform(-0.5, 0.5, (1, 16, 16, 3)).astype(np.float32)
     shares = ("weights", "activations", "none")
