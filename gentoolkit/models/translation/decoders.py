@@ -134,8 +134,8 @@ class Styled(nnx.Module):
           upsample: as in `Upward`.
           kernel: of the doublings, as in `Upward`.
           up_norm: of the doublings, if not the scheme's.
-          code_init: for "fuse", of the part of the first kernel that reads the code, as of a kernel of its own; None: as
-            the rest.
+          code_init: for "fuse", of the part of the first kernel that reads the code, as of a kernel of its own; None:
+            as the rest.
           rngs: of the initial weights.
         """
         if inject not in ("fuse", "literal", "adain"):

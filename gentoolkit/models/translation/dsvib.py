@@ -15,8 +15,8 @@ What the paper leaves open, and how it is read here by default:
   that of 7 x 7 before them, so that seven halvings leave one pixel of 128; or 2, that one and the first of stride 2.
 - What norm stands in the doublings: `up_norm = "instance"`, CycleGAN's, which leaves of a region of one colour little
   more than whether it is above or below the mean; or "layer", MUNIT's, which keeps the channels' ratios.
-- The initial weights of the encoders, and of what reads the code in a painter ("fuse"): `init = "he"`, whose layers keep
-  the size of what goes through them, or "normal", CycleGAN's N(0, 0.02) (which the rest of the painters and the
+- The initial weights of the encoders, and of what reads the code in a painter ("fuse"): `init = "he"`, whose layers
+  keep the size of what goes through them, or "normal", CycleGAN's N(0, 0.02) (which the rest of the painters and the
   discriminators always have). A style encoder has no norm, and where layers are narrow it begins as all but a
   constant: at width 16 its codes differ by 1e-5, and all that the bound asks of them is to stay that way. And a code of
   8 numbers beside 64 channels of content begins as a quarter of what content does to an image; at the same size
