@@ -114,6 +114,16 @@ def ways(test: Columns, most: int) -> list[Ways]:
     return sorted(found, key=lambda way: -len(way.y))[:most]
 
 
+def spread(test: Columns, most: int) -> dict[str, Any]:
+    """At most so many rows, spread evenly over all: the first ones of a sorted data set are all of one kind."""
+    return test.take(spread_places(len(test), most))
+
+
+def spread_places(num: int, most: int) -> np.ndarray:
+    """Where such rows are among `num`."""
+    return np.unique(np.linspace(0, num - 1, min(most, num)).round().astype(int))
+
+
 def stream(config: ConfigDict, domains: Domains, **part: int) -> pairs.Together:
     """Batches of both domains as bytes, cropped (where there is room) and mirrored at random; pairs alike.
 

@@ -77,7 +77,7 @@ def _painting(system: System) -> tuple[str, ...]:
 
 def _measurements(system: System, domains: data.Domains, workdir: pathlib.Path):
     """Held-out measurements and a sheet of pictures, at every evaluation."""
-    test = domains.test.take(np.arange(min(64, len(domains.test))))
+    test = data.spread(domains.test, 64)
     x, y = (_signed(test[name]) for name in "xy")
     ways = data.ways(domains.test, _COVERED)
     codes = np.random.default_rng(0).standard_normal((_CODES, max(1, system.code_dim)), np.float32)
@@ -129,7 +129,8 @@ def _measurements(system: System, domains: data.Domains, workdir: pathlib.Path):
         values[collapse.SOUND] = watch.check(values, step)
         if jax.process_index() == 0:
             shown = [_rgb(images) for images in (_unit(x), *np.moveaxis(painted, 1, 0), _unit(y))]
-            rows = np.stack([column[:_ROWS] for column in shown], axis=1)
+            places = data.spread_places(len(x), _ROWS)
+            rows = np.stack([column[places] for column in shown], axis=1)
             report.save_grid(
                 workdir / "pictures" / "samples.png", rows.reshape(-1, *rows.shape[2:]), columns=len(shown)
             )

@@ -140,14 +140,14 @@ def of_system(
       real: features of real images, for each preprocessing of the extractor.
     """
     sampler, code_dim = Sampler(trained), trained.system.code_dim
-    test = domains.test.take(np.arange(min(64, len(domains.test))))
+    test = data.spread(domains.test, 64)
     found: dict[str, float] = {}
     if code_dim and "inside" in test:
         found |= outlines_kept(sampler, sampling.share(test["x"]))
     if trained.system.style is not None:
         found |= style_again(sampler, sampling.share(test["x"]), sampling.share(test["y"]))
     if code_dim:
-        contents = domains.test.take(np.arange(min(options.contents, len(domains.test))))["x"]
+        contents = data.spread(domains.test, options.contents)["x"]
         for one in eyes.distances:
             found[one.name] = perceptual.diversity(
                 jax.random.key(0),
@@ -216,7 +216,7 @@ def _painted(sampler: Sampler, domains: Domains, options: Options) -> Iterator[t
 
     A system without codes paints other contents instead: those of training.
     """
-    order = np.resize(np.arange(min(options.fid_contents, len(domains.test))), options.samples)
+    order = np.resize(data.spread_places(len(domains.test), options.fid_contents), options.samples)
     if not sampler.trained.system.code_dim:
         order = np.arange(min(options.samples, len(domains.test) + len(domains.x)))
     codes = sampler.drawn(len(order), seed=4)

@@ -16,7 +16,7 @@ from experiments.image_translation import config as config_lib
 from experiments.image_translation.systems import build
 from experiments.image_translation.systems.system import System
 from gentoolkit import training
-from gentoolkit.data import columns, preparation
+from gentoolkit.data import columns, polygons, preparation
 from gentoolkit.training import checkpoint
 
 SIZE = 8
@@ -387,3 +387,10 @@ def test_a_collapse_ends_a_run_that_was_restarted_at_the_same_step(tmp_path, mon
     with pytest.raises(collapse.Collapsed) as second:
         run()
     assert str(second.value) == str(first.value)
+
+
+@pytest.mark.fast
+def test_rows_to_measure_on_are_spread_over_all():
+    assert data.spread_places(10, 4).tolist() == [0, 3, 6, 9] and data.spread_places(3, 8).tolist() == [0, 1, 2]
+    source = polygons.load(5, image_size=16)
+    np.testing.assert_array_equal(data.spread(source, 3)["image"], source.take([0, 2, 4])["image"])
