@@ -5,11 +5,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import optax
 from absl import flags
 from ml_collections import ConfigDict
 
-from experiments.image_translation import collapse, experiment
+from experiments.image_translation import collapse, data, experiment
 from experiments.image_translation.config import METHODS
+from experiments.image_translation.systems import build
 from gentoolkit import study, training
 from gentoolkit.training import launch
 
@@ -79,7 +81,15 @@ def complete(base: ConfigDict, names: Sequence[str], *, num_seeds: int, workdir:
       num_seeds: of each.
       workdir: of all runs: `NAME-SEED` below it, and `results.jsonl`.
       mesh: devices.
+
+    Raises:
+      ValueError: options that one of the runs cannot have, before any is trained.
     """
+    for name in names:
+        config = configure(base, name, 0)
+        build.build(config, optax.identity())
+        if config.method == "bicyclegan":
+            data.load(config)  # there must be pairs
 
     def train(config: ConfigDict, folder: Any) -> dict[str, float]:
         try:

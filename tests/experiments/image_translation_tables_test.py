@@ -158,3 +158,12 @@ def test_the_papers_figures_stand_in_columns_that_compare():
     assert made.rows[1] == ["DSVIB, paper", "0.121", "-", "48.360", "36.0"] and made.rows[0][-1] == "30 [20, 40]"
     like = {"dsvib": [{"lpips-like v0.1 on keras-squeezenet1.1": 0.2, "Fréchet distance on mobilenet": 50.0}]}
     assert len(columns.table(like, printed=paper.TABLE_1["edges2shoes"], caption="").rows) == 1
+
+
+@pytest.mark.fast
+def test_what_one_row_cannot_have_is_said_before_any_is_trained(base, trained, tmp_path):
+    odd = grid.configure(base, "bicyclegan", 0)
+    odd.batch_size = 3
+    with pytest.raises(ValueError, match="must be even for bicyclegan, got 3"):
+        grid.complete(odd, config_lib.METHODS, num_seeds=1, workdir=str(tmp_path), mesh=None)
+    assert not trained[0] and not list(tmp_path.iterdir())
