@@ -197,7 +197,7 @@ def define_flags() -> None:
     flags.DEFINE_list("runs", [], "Folders of runs, or NAME=FOLDER; the method is the name by default.")
     flags.DEFINE_list("sheets", list(SHEETS), f"Which, among {', '.join(SHEETS)}.")
     flags.DEFINE_integer("num", 6, "Held-out images on a sheet.", lower_bound=1)
-    flags.DEFINE_integer("first", 0, "The first of them.", lower_bound=0)
+    flags.DEFINE_integer("first", None, "The first of them; if left out they are spread over all.", lower_bound=0)
     flags.DEFINE_integer("seed", 0, "Of the drawn codes.", lower_bound=0)
     flags.DEFINE_string("workdir", "runs/figures", "Where the pictures and figures.html go.")
 
@@ -210,10 +210,11 @@ def main() -> None:
     wanted, folder = study.chosen("--sheets", values.sheets, list(SHEETS)), pathlib.Path(values.workdir)
     samplers = sampling.named(values.runs)
     domains = data.load(next(iter(samplers.values())).trained.config)
-    first = values.first
-    if first >= len(domains.test):
-        raise ValueError(f"--first must be below the number of held-out images, {len(domains.test)}, got {first}.")
-    test = domains.test.take(np.arange(first, min(first + values.num, len(domains.test))))
+    first, held = values.first, len(domains.test)
+    if first is not None and first >= held:
+        raise ValueError(f"--first must be below the number of held-out images, {held}, got {first}.")
+    chosen = data.spread_places(held, values.num) if first is None else np.arange(first, min(first + values.num, held))
+    test = domains.test.take(chosen)
     x, y = sampling.share(test["x"]), sampling.share(test["y"])
     content: list[report.Block] = []
     if len(samplers) > 1:

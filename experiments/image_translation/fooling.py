@@ -216,7 +216,7 @@ def _painted(folders: Sequence[str], trials: int, practice: int) -> tuple[np.nda
             "content than the real one beside it."
         )
     # What is painted comes from one half of the held-out pairs; real images from the other, then from training.
-    contents = domains.test.take(np.resize(np.arange(held // 2), each))["x"]
+    contents = domains.test.take(np.resize(data.spread_places(held // 2, each), each))["x"]
     fakes = {name: one.translate(sampling.share(contents), one.drawn(each, seed=5)) for name, one in samplers.items()}
     num = each * len(samplers)
     if num > held - held // 2 + len(domains.y):

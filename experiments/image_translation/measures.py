@@ -58,7 +58,7 @@ def rows(config: ConfigDict, made: grid.Runs, workdir: str) -> tuple[columns.Row
     domains = functools.cache(lambda: data.load(ConfigDict(config.to_dict() | {"method": "dsvib"})))
     there = {(run.key["run"], run.key["seed"]): run for found in made.values() for run in found if grid.is_sound(run)}
     real = functools.cache(lambda: _real_features(domains(), eyes.extractor, options) if eyes.extractor else [])
-    settings = dataclasses.asdict(options) | {"networks": _names(eyes)}
+    settings = dataclasses.asdict(options) | {"networks": _names(eyes), "held_out": "spread over all"}
 
     def measure(key: study.Row) -> dict[str, Any]:
         if key["run"] == "real":
@@ -216,9 +216,12 @@ def _painted(sampler: Sampler, domains: Domains, options: Options) -> Iterator[t
 
     A system without codes paints other contents instead: those of training.
     """
-    order = np.resize(data.spread_places(len(domains.test), options.fid_contents), options.samples)
+    contents = min(options.fid_contents, options.samples)
+    order = np.resize(data.spread_places(len(domains.test), contents), options.samples)
     if not sampler.trained.system.code_dim:
-        order = np.arange(min(options.samples, len(domains.test) + len(domains.x)))
+        held = data.spread_places(len(domains.test), options.samples)
+        more = data.spread_places(len(domains.x), options.samples - len(held))
+        order = np.concatenate([held, len(domains.test) + more])
     codes = sampler.drawn(len(order), seed=4)
     for start in range(0, len(order), sampling.BATCH):
         own = slice(start, start + sampling.BATCH)
@@ -240,13 +243,13 @@ def _contents(domains: Domains, places: np.ndarray) -> np.ndarray:
 
 
 def _real_features(domains: Domains, extractor: networks.Extractor, options: Options) -> list[Features]:
-    num = min(options.samples, len(domains.y))
+    chosen = data.spread_places(len(domains.y), options.samples)
 
     def batches() -> Iterator[tuple[np.ndarray, int]]:
-        for start in range(0, num, sampling.BATCH):
-            places = np.arange(start, start + sampling.BATCH)
-            images = domains.y.take(np.minimum(places, num - 1))["image"]
-            yield sampling.share(images), int((places < num).sum())
+        for start in range(0, len(chosen), sampling.BATCH):
+            places = chosen[start : start + sampling.BATCH]
+            images = domains.y.take(np.resize(places, sampling.BATCH))["image"]
+            yield sampling.share(images), len(places)
 
     return _features(batches(), extractor)
 
