@@ -46,8 +46,8 @@ def get_config(preset: str = "polygons") -> ConfigDict:
             "compute_dtype": "float32",  # or "bfloat16" on accelerators: of layers; losses and updates stay float32
             "ema_decay": 0.0,  # of the moving average of what paints, which is measured and saved then; 0 keeps none
             "optimizer": {
-                # None: as in each method's public code, 2e-4 and 0; of unit and munit 1e-4 both. The decay is added to
-                # the gradient.
+                # None: 2e-4 and 0, as in CycleGAN's public code; of unit and munit 1e-4 both, as in theirs. The decay
+                # is added to the gradient.
                 "peak": config_dict.placeholder(float),
                 "weight_decay": config_dict.placeholder(float),
                 "b1": 0.5,

@@ -33,7 +33,7 @@ def run(config: ConfigDict, workdir: str | pathlib.Path, mesh: jax.sharding.Mesh
     Returns:
       The latest metrics by name; those of held-out images begin with `test/`.
     """
-    workdir = pathlib.Path(workdir)
+    workdir, config = pathlib.Path(workdir), build.resolved(config)
     system = build.build(config, build.optimizer(config))
     dtype = study.choose("config.compute_dtype", config.compute_dtype, _DTYPES)
     painting = dict.fromkeys(_painting(system), config.ema_decay)

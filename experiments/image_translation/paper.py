@@ -57,19 +57,18 @@ def printed() -> report.Table:
 
 
 def greater(
-    statement: str, more: Values, less: Values, *, times: float = 1.02, told: str = "", digits: str = ".3g"
+    statement: str, more: Values, less: Values, *, times: float = 1.0, told: str = "", digits: str = ".3g"
 ) -> str:
     """Returns what came of a claim of the paper that one figure is greater than another, over the seeds of both.
 
-    It agrees where every seed of the one is above every seed of the other by more than what rounding hides, so that one
-    seed of each settles little.
+    It agrees where every seed of the one is above every seed of the other, as they are printed: one seed of each settles
+    little, and what differs in digits that are not shown nothing.
 
     Args:
       statement: the claim.
       more: the figure that is said to be greater, of each seed; None where it was not measured.
       less: the other.
-      times: how much of the other is to be exceeded; by default all of it and two hundredths more, as two figures that
-        print alike tell nothing.
+      times: how much of the other is to be exceeded.
       told: the paper's figures.
       digits: format of ours.
     """
@@ -77,7 +76,7 @@ def greater(
     if not more or not less or any(value is None or not math.isfinite(value) for value in (*more, *less)):
         return f"not decided: {statement} (not measured{paper})"
     pairs = [(a, b) for a in more for b in less]
-    above = sum(a > times * b for a, b in pairs)
+    above = sum(float(f"{a:{digits}}") > float(f"{times * b:{digits}}") for a, b in pairs)
     figures = f"ours: {study.summary(more).text(digits)} against {study.summary(less).text(digits)}"
     verdict = "agrees" if above == len(pairs) else "not found"
     return f"{verdict}: {statement} ({figures}, so in {above} of {len(pairs)} pairs of seeds{paper})"

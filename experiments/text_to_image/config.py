@@ -77,8 +77,7 @@ def get_config(preset: str = "dfgan_scenes32") -> ConfigDict:
             "load_scale": 1.0,  # training pictures of the real sets are larger so many times; windows are cut out
             "flip": False,  # whether to mirror pictures in training: not where texts say left and right
             "language": "en",  # of OpenMoji's names: also de, fr, es, ...
-            # Whether its keywords are texts, too (en, de); names and keywords take --config.num_captions=3 and, whole,
-            # --config.max_words=16.
+            # Whether its keywords are one more text (en, de); they take --config.max_words=16 to be hardly ever cut.
             "keywords": False,
             # Folder that pictures are decoded to, once. If empty it is data_dir/prepared for the published sets, and a
             # folder of one's own is decoded as it is read.

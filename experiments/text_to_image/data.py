@@ -81,6 +81,8 @@ def load(config: ConfigDict, *, vocabulary: Vocabulary | None = None) -> Caption
       ValueError: an unknown data set, sizes that cannot be, or a folder where the data are drawn.
     """
     source = study.choose("config.dataset", config.dataset, _SOURCES)
+    if config.keywords and config.dataset != "openmoji":
+        raise ValueError(f"config.keywords are OpenMoji's; {config.dataset} has none.")
     if config.data_dir and config.dataset in _DRAWN:
         raise ValueError(
             f"{config.dataset} needs no folder, got config.data_dir = {config.data_dir!r}; pictures of your own are "

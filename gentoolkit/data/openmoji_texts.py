@@ -7,8 +7,8 @@
 Names come with the package `emoji`, which has them from the Unicode consortium; in English many drawings have further
 ones, as chats write them. A skin tone is part of the name. Drawings that are OpenMoji's own have no name, and are left
 out. Keywords, in English and German, are those of the annotations of Unicode's CLDR, in `openmoji_keywords.tsv`: all
-those of a symbol make one further text, the last one; they say no skin tone. The credit of `openmoji.CREDIT` goes
-wherever the drawings are shown.
+those of a symbol make one further text, the last one; they say no skin tone. Flags and the latest symbols have none. The
+credit of `openmoji.CREDIT` goes wherever the drawings are shown.
 """
 
 import importlib.resources
@@ -24,6 +24,15 @@ from gentoolkit.data.text import Vocabulary
 
 _SELECTOR = "\ufe0f"  # asks for a picture instead of a letter; codes of drawings have it or not
 _TONES = re.compile("[\U0001f3fb-\U0001f3ff]")
+# Couples with a heart, those who kiss or hold hands, and a handshake, as they are written with tones, without these.
+_JOINED = {
+    "\U0001f9d1\u200d\u2764\u200d\U0001f9d1": "\U0001f491",
+    "\U0001f9d1\u200d\u2764\u200d\U0001f48b\u200d\U0001f9d1": "\U0001f48f",
+    "\U0001f469\u200d\U0001f91d\u200d\U0001f468": "\U0001f46b",
+    "\U0001f469\u200d\U0001f91d\u200d\U0001f469": "\U0001f46d",
+    "\U0001f468\u200d\U0001f91d\u200d\U0001f468": "\U0001f46c",
+    "\U0001faf1\u200d\U0001faf2": "\U0001f91d",
+}
 
 
 def load(
@@ -44,13 +53,15 @@ def load(
     Args:
       split: "train", "test" or "all".
       languages: of which to take names, such as "en", "de", "fr", "zh"; the first is the column `captions`.
-      vocabularies: numbers the words of each language; None makes those of `read_vocabulary(language)`.
-      num_captions: names of a drawing. More are left out, fewer are repeated in turn: both are said.
-      max_words: words of a name; longer ones are cut, which is said.
+      vocabularies: numbers the words of each language; None makes those of `read_vocabulary`.
+      num_captions: texts of a drawing. More names are left out, fewer texts are repeated in turn: both are said.
+      max_words: words of a text; longer ones are cut, which is said. Twelve are enough for all names but ten; sixteen cut
+        the keywords of one symbol in English, and of one in fifty in German.
       image_size: as in `openmoji.load`.
       flags: as in `openmoji.load`.
       codes: as in `openmoji.load`.
-      keywords: whether the keywords of a drawing are one more text of it, behind its names.
+      keywords: whether the keywords of a drawing are one more text of it, the last of `num_captions`, which are two at
+        least then.
       cache: as in `openmoji.load`.
 
     Returns:
@@ -64,6 +75,8 @@ def load(
     """
     if not languages or len(set(languages)) != len(languages):
         raise ValueError(f"languages must be given once each, got languages = {list(languages)}.")
+    if keywords and num_captions < 2:
+        raise ValueError(f"keywords stand beside a name: num_captions must be >= 2, got num_captions = {num_captions}.")
     texts_of = {language: _texts(language, keywords) for language in languages}
     drawings, told = openmoji.load(split, image_size=image_size, flags=flags, codes=codes, cache=cache), list[str]()
     plain = [_plain(code) for code in drawings.names]
@@ -77,7 +90,7 @@ def load(
         said = list[str]()
         name = "captions" if language == languages[0] else f"captions_{language}"
         fields[name], held[name] = _captioned.column(
-            [texts[plain[row]] for row in rows],
+            [_kept(texts[plain[row]], num_captions, keywords) for row in rows],
             (vocabularies or {}).get(language) or read_vocabulary(language, keywords=keywords),
             num_captions=num_captions,
             max_words=max_words,
@@ -93,7 +106,7 @@ def load(
 def read_vocabulary(
     language: str, *, keywords: bool = False, max_words: int | None = None, min_count: int = 1
 ) -> Vocabulary:
-    """Collects the words of all names in a language, the most frequent first.
+    """Collects the words of all names, and of keywords, in a language, the most frequent first.
 
     Args:
       language: such as "en".
@@ -118,19 +131,28 @@ def _texts(language: str, keywords: bool) -> dict[str, list[str]]:
     if not keywords:
         return names
     words = _keywords(language)
-    # A symbol with a skin tone has the keywords of the one without.
-    last = {symbol: words.get(symbol) or words.get(_TONES.sub("", symbol), []) for symbol in names}
-    return {symbol: [*names[symbol], *([" ".join(last[symbol])] if last[symbol] else [])] for symbol in names}
+    return {symbol: [*several, *words.get(_untoned(symbol), ())] for symbol, several in names.items()}
+
+
+def _kept(texts: list[str], num: int, keywords: bool) -> list[str]:
+    """All texts; where there are more than so many, and keywords are the last, these before further names."""
+    return [*texts[: num - 1], texts[-1]] if keywords and len(texts) > num else texts
+
+
+def _untoned(symbol: str) -> str:
+    """A symbol without skin tones: two people of two tones are joined, where those without are one sign."""
+    plain = _TONES.sub("", symbol)
+    return _JOINED.get(plain, plain)
 
 
 def _keywords(language: str) -> dict[str, list[str]]:
-    """The keywords of each symbol."""
+    """The text of keywords of each symbol that has some."""
     text = importlib.resources.files("gentoolkit.data").joinpath("openmoji_keywords.tsv").read_text("utf-8")
     head, *rows = (line.split("\t") for line in text.splitlines() if not line.startswith("#"))
     if language not in head[1:]:
         raise ValueError(f"keywords: they are in {', '.join(head[1:])}, got languages with {language!r}.")
     column = head.index(language)
-    return {_plain(row[0]): row[column].split("|") for row in rows}
+    return {_plain(row[0]): [row[column].replace("|", " ")] for row in rows}
 
 
 def _names(language: str) -> dict[str, list[str]]:

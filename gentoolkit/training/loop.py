@@ -183,7 +183,7 @@ def train(
             count, devices = sum(p.size for p in state.params.values()), state.step.sharding.num_devices
             metrics_lib.say(f"Training {workdir}: {num_steps} steps, {count:,} parameters, {devices} device(s).")
         progress = metrics_lib.Progress(first_step=start, num_steps=num_steps, seconds=progress_seconds)
-        pace = pace_lib.Pace()
+        pace = pace_lib.Pace(min(1.0, progress_seconds) or 1.0)
         examples = max((np.shape(v)[0] for v in jax.tree.leaves(batch) if np.shape(v)), default=1) * jax.process_count()
 
         def save(step: int, values: Mapping[str, float]) -> None:

@@ -19,19 +19,20 @@ class Pace:
           seconds: of work between two waits.
         """
         self._seconds = seconds
-        self._steps = self._ahead = 1
+        self._steps, self._count = 1, 0  # steps that a second has room for, and steps since the last wait
         self._since: float | None = None  # the first step compiles: its time tells nothing
 
     def due(self) -> bool:
         """Called after each step is handed over; True where the loop is to wait, and then to call `waited`."""
-        self._ahead -= 1
-        return self._ahead <= 0
+        self._count += 1
+        late = self._since is not None and time.monotonic() - self._since >= self._seconds
+        return late or self._count >= self._steps
 
     def waited(self) -> None:
         """Called when all steps that were handed over are done."""
         now = time.monotonic()
         if self._since is not None:
-            each = (now - self._since) / self._steps
+            each = (now - self._since) / self._count
             # At most twice as many as before: one short span is no proof.
             self._steps = max(1, min(int(self._seconds / max(each, 1e-9)), 2 * self._steps))
-        self._since, self._ahead = now, self._steps
+        self._since, self._count = now, 0

@@ -9,12 +9,14 @@ import pytest
 from gentoolkit.data import openmoji, openmoji_texts, text
 
 pytestmark = pytest.mark.fast
+_TWO_TONES = "1F469-1F3FB-200D-1F91D-200D-1F468-1F3FF"  # a woman and a man, hand in hand
 _CODES = ["1F44B", "1F44B-1F3FD", "2764", "E000"]  # the last is OpenMoji's own
 _DATA = {
     "\U0001f44b": {"en": ":waving_hand:", "alias": [":wave:", ":waving_hand:"], "de": ":winkende_hand:"},
     "\U0001f44b\U0001f3fd": {"en": ":waving_hand_medium_skin_tone:", "de": ":winkende_hand_mittlere_hautfarbe:"},
     "\u2764\ufe0f": {"en": ":red_heart:", "alias": [":heart:"], "de": ":rotes_herz:"},
     "\U0001f34e": {"en": ":red_apple:", "de": ":roter_apfel:"},
+    "\U0001f469\U0001f3fb\u200d\U0001f91d\u200d\U0001f468\U0001f3ff": {"en": ":two_tones:", "de": ":zwei_farben:"},
 }
 
 
@@ -51,7 +53,7 @@ def test_drawings_have_their_names_in_two_languages(names, capsys):
 
 def test_keywords_are_one_more_text(names):
     """As Unicode has them of a waving hand, whatever its skin tone."""
-    options = {"image_size": 16, "codes": _CODES, "max_words": 16, "num_captions": 3, "keywords": True}
+    options = {"image_size": 16, "codes": [*_CODES, _TWO_TONES], "max_words": 16, "num_captions": 3, "keywords": True}
     source = openmoji_texts.load("all", **options)
     english, german = (openmoji_texts.read_vocabulary(language, keywords=True) for language in ("en", "de"))
     row = list(source.names).index("1F44B")
@@ -61,6 +63,16 @@ def test_keywords_are_one_more_text(names):
     assert decoded(english, source[row]["captions"])[1] == waving
     assert decoded(german, source[row]["captions_de"])[0] == "winkende hand mittlere hautfarbe"
     assert "winken" in decoded(german, source[row]["captions_de"])[1]
+    row = list(source.names).index(_TWO_TONES)  # of one sign where there are no tones
+    assert decoded(english, source[row]["captions"])[1] == (
+        "bae bestie bff couple dating flirt friends hand hold man twins woman"
+    )
+    # Further names give way to keywords.
+    fewer = openmoji_texts.load("all", **{**options, "num_captions": 2})
+    row = list(fewer.names).index("1F44B")
+    assert decoded(english, fewer[row]["captions"]) == ["waving hand", waving]
+    with pytest.raises(ValueError, match="num_captions must be >= 2"):
+        openmoji_texts.load("all", **{**options, "num_captions": 1})
     with pytest.raises(ValueError, match="keywords: they are in en, de, got languages with 'ar'"):
         openmoji_texts.read_vocabulary("ar", keywords=True)
 

@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 
 from experiments.image_translation import config as config_lib
-from experiments.image_translation.systems import bicyclegan, cyclegan, dsvib, judges, munit, unit
+from experiments.image_translation.systems import bicyclegan, build, cyclegan, dsvib, judges, munit, unit
 from gentoolkit import training
 
 SYSTEMS = {
@@ -32,6 +32,25 @@ def tiny(method="dsvib", **changes):
         config.image_size = 32  # its second discriminator sees half of it
     config.update_from_flattened_dict(changes)
     return config
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize(
+    ("method", "changes", "rate", "decay"),
+    [
+        ("munit", {}, 1e-4, 1e-4),
+        ("unit", {"optimizer.weight_decay": 0.0}, 1e-4, 0.0),
+        ("dsvib", {}, 2e-4, 0.0),
+        ("cyclegan", {"optimizer.peak": 1e-3}, 1e-3, 0.0),
+    ],
+)
+def test_a_method_trains_as_its_public_code_unless_told_otherwise(method, changes, rate, decay):
+    config = build.resolved(tiny(method, **changes))
+    assert (config.optimizer.peak, config.optimizer.weight_decay) == (rate, decay)
+    optimizer, weights = build.optimizer(config), {"w": jnp.array([2.0, 0.0])}
+    updates, _ = optimizer.update({"w": jnp.array([0.0, 3.0])}, optimizer.init(weights), weights)
+    # The first step of Adam is as long as the rate, whatever the gradient, which is that of the decay alone or none.
+    np.testing.assert_allclose(updates["w"], [-rate if decay else 0.0, -rate], rtol=1e-3, atol=1e-12)
 
 
 def batch(side=SIZE):

@@ -233,6 +233,10 @@ def test_drawn_pictographs_take_the_language_that_is_asked_for(monkeypatch):
 
 
 def test_scenes_are_told_in_their_own_words():
+    config = config_lib.get_config("vae_scenes32")
+    config.keywords = True
+    with pytest.raises(ValueError, match="config.keywords are OpenMoji's; scenes has none"):
+        data.load(config)
     with pytest.raises(ValueError, match="Scenes are told in words of their own"):
         data.load(config_lib.get_config("vae_scenes32"), vocabulary=Vocabulary(("a",)))
 

@@ -14,7 +14,7 @@ import pytest
 from flax import nnx
 
 from gentoolkit import training
-from gentoolkit.training import checkpoint, metrics
+from gentoolkit.training import checkpoint, metrics, pace
 from gentoolkit.training import workdir as workdir_lib
 from tests.training import interruption, toy
 
@@ -289,6 +289,33 @@ def test_tensorboard(tmp_path):
     pytest.importorskip("tensorboardX")
     train(tmp_path, 2, tensorboard=True)
     assert list((tmp_path / "tensorboard").glob("events*"))
+
+
+@pytest.mark.fast
+def test_the_loop_waits_where_it_should_and_tells_of_steps_that_are_done(tmp_path, monkeypatch):
+    """Not of those that only stand in line."""
+    asked, told = [], []
+
+    class EverySecond:
+        def __init__(self, seconds):
+            assert seconds == 0.5
+
+        def due(self):
+            asked.append("due")
+            return len(asked) % 2 == 0
+
+        def waited(self):
+            asked[-1] = "waited"
+
+    monkeypatch.setattr(pace, "Pace", EverySecond)
+    monkeypatch.setattr(metrics.Progress, "tick", lambda self, step, latest: told.append(step))
+    waits = []
+    block = jax.block_until_ready
+    monkeypatch.setattr(jax, "block_until_ready", lambda x: waits.append(int(x)) or block(x))
+    train(tmp_path, 5, log_every=1, progress_seconds=0.5)
+    assert asked == ["due", "waited"] * 2 + ["due"] and told == waits == [2, 4]
+    # Until a step has been waited for nothing is known of the rate.
+    assert lines(tmp_path)[0]["steps_per_second"] == 0
 
 
 def test_progress_line(capfd, monkeypatch):

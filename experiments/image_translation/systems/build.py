@@ -35,20 +35,27 @@ _SYSTEMS = {
     "bicyclegan": bicyclegan.system,
     "munit": munit.system,
 }
-# Learning rate and weight decay of the public code of a method, where they are not 2e-4 and 0.
+# Learning rate and weight decay of the public code of a method, where they are not CycleGAN's 2e-4 and 0.
 _PUBLISHED_STEPS = {"unit": (1e-4, 1e-4), "munit": (1e-4, 1e-4)}
 
 
+def resolved(config: ConfigDict) -> ConfigDict:
+    """A copy in which the learning rate and the weight decay are numbers: where they are None, those of the method."""
+    config = ConfigDict(config.to_dict())
+    for name, published in zip(("peak", "weight_decay"), _PUBLISHED_STEPS.get(config.method, (2e-4, 0.0)), strict=True):
+        if config.optimizer[name] is None:
+            config.optimizer[name] = published
+    return config
+
+
 def optimizer(config: ConfigDict) -> optax.GradientTransformation:
-    """Adam, by default as in the public code of the method; over the second half of the steps it comes to rest.
+    """Adam of a resolved configuration, whose rate falls to 0 over the second half of the steps.
 
     The weight decay is added to the gradient, as PyTorch's Adam has it.
     """
-    published_peak, published_decay = _PUBLISHED_STEPS.get(config.method, (2e-4, 0.0))
-    peak = published_peak if config.optimizer.peak is None else config.optimizer.peak
-    decay = published_decay if config.optimizer.weight_decay is None else config.optimizer.weight_decay
+    peak, decay, num_steps = config.optimizer.peak, config.optimizer.weight_decay, config.num_steps
     rate = training.learning_rate(
-        peak, num_steps=config.num_steps, decay="linear", final_fraction=0.0, hold_steps=config.num_steps // 2
+        peak, num_steps=num_steps, decay="linear", final_fraction=0.0, hold_steps=num_steps // 2
     )
     adam = optax.adam(rate, b1=config.optimizer.b1, b2=config.optimizer.b2)
     return optax.chain(optax.add_decayed_weights(decay), adam) if decay else adam

@@ -145,13 +145,10 @@ class Styled(nnx.Module):
         init = scheme.kernel_init
         self.fuse = self.affine = nnx.data(None)
         if inject == "fuse":
+            fusing = init if code_init is None else _last_rows_by(code_init, init, code_dim)
             self.fuse = Convolution(
-                features + code_dim, features, 3, reflect=True, padding=1, kernel_init=init, rngs=rngs
+                features + code_dim, features, 3, reflect=True, padding=1, kernel_init=fusing, rngs=rngs
             )
-            if code_init is not None:
-                weights = self.fuse.kernel
-                reading = code_init(rngs.params(), (3, 3, code_dim, features), weights.dtype)
-                weights[...] = weights[...].at[:, :, features:].set(reading)
         if inject == "adain":
             self.affine = _Affine(code_dim, num_sites=2 * num_blocks, features=features, hidden=hidden, rngs=rngs)
         block = AdaptiveResidual if inject == "adain" else residual
@@ -172,6 +169,16 @@ class Styled(nnx.Module):
         for block in self.blocks:
             x = block(x)
         return self.upward(x)
+
+
+def _last_rows_by(last: Initializer, rest: Initializer, num: int) -> Initializer:
+    """Weights of a kernel whose last `num` channels of input are drawn as a kernel of their own."""
+
+    def draw(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32, **options: Any) -> jax.Array:
+        own = last(jax.random.fold_in(key, 1), (*shape[:-2], num, shape[-1]), dtype, **options)
+        return rest(key, shape, dtype, **options).at[..., shape[-2] - num :, :].set(own)
+
+    return draw
 
 
 class AdaptiveResidual(nnx.Module):
