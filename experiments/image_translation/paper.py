@@ -61,8 +61,8 @@ def greater(
 ) -> str:
     """Returns what came of a claim of the paper that one figure is greater than another, over the seeds of both.
 
-    It agrees where every seed of the one is above every seed of the other, as they are printed: one seed of each settles
-    little, and what differs in digits that are not shown nothing.
+    It agrees where every seed of the one is above every seed of the other, as they are printed: one seed of each
+    settles little, and what differs in digits that are not shown nothing.
 
     Args:
       statement: the claim.

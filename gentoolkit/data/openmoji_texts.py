@@ -7,8 +7,8 @@
 Names come with the package `emoji`, which has them from the Unicode consortium; in English many drawings have further
 ones, as chats write them. A skin tone is part of the name. Drawings that are OpenMoji's own have no name, and are left
 out. Keywords, in English and German, are those of the annotations of Unicode's CLDR, in `openmoji_keywords.tsv`: all
-those of a symbol make one further text, the last one; they say no skin tone. Flags and the latest symbols have none. The
-credit of `openmoji.CREDIT` goes wherever the drawings are shown.
+those of a symbol make one further text, the last one; they say no skin tone. Flags and the latest symbols have none.
+The credit of `openmoji.CREDIT` goes wherever the drawings are shown.
 """
 
 import importlib.resources
@@ -55,8 +55,8 @@ def load(
       languages: of which to take names, such as "en", "de", "fr", "zh"; the first is the column `captions`.
       vocabularies: numbers the words of each language; None makes those of `read_vocabulary`.
       num_captions: texts of a drawing. More names are left out, fewer texts are repeated in turn: both are said.
-      max_words: words of a text; longer ones are cut, which is said. Twelve are enough for all names but ten; sixteen cut
-        the keywords of one symbol in English, and of one in fifty in German.
+      max_words: words of a text; longer ones are cut, which is said. Twelve are enough for all names but ten; sixteen
+        cut the keywords of one symbol in English, and of one in fifty in German.
       image_size: as in `openmoji.load`.
       flags: as in `openmoji.load`.
       codes: as in `openmoji.load`.

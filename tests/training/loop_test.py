@@ -315,7 +315,7 @@ def test_the_loop_waits_where_it_should_and_tells_of_steps_that_are_done(tmp_pat
     train(tmp_path, 5, log_every=1, progress_seconds=0.5)
     assert asked == ["due", "waited"] * 2 + ["due"] and told == waits == [2, 4]
     # Until a step has been waited for nothing is known of the rate.
-    assert lines(tmp_path)[0]["steps_per_second"] == 0
+    assert json.loads((tmp_path / "timing.jsonl").read_text().splitlines()[0])["steps_per_second"] == 0
 
 
 def test_progress_line(capfd, monkeypatch):
