@@ -66,9 +66,9 @@ def get_config(preset: str = "polygons") -> ConfigDict:
                 "share": "weights",  # or "activations" (hides colour from the style), "none"
                 "num_shared": 3,  # first layers that are shared; or 2, without the second of stride 2
                 "norm": "instance",  # or "batch"
-                # Of encoders and what reads codes; or "normal", N(0, 0.02), which starves a narrow style encoder, and
-                # with which codes are ignored.
-                "init": "he",
+                "init": "he",  # or "normal", N(0, 0.02), which starves a narrow style encoder
+                # Of what reads codes: "he", with which they are soon in use, or "normal", which keeps plain outlines.
+                "code_init": "normal" if preset == "polygons" else "he",
                 "up_norm": "instance",  # of the doublings; or "layer", which keeps more of a colour
                 "alpha_information": 1.0,  # the bound, eq. (8) to (11); 0 leaves it out
                 "alpha_reconstruction": 1.0,

@@ -296,6 +296,12 @@ def test_numbers_that_do_not_fit_a_method(config):
         ("dsvib", {"image_size": 18}, "image_size must divide by 4 for dsvib, got 18"),
         ("bicyclegan", {"batch_size": 3}, "batch_size must be even for bicyclegan, got 3"),
         ("dsvib", {"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        (
+            "munit",
+            {"munit": {"num_scales": 3}, "image_size": 32},
+            "image_size must be at least 64 for munit, or a smaller config.munit.num_scales, got 32",
+        ),
+        ("unit", {"unit": {"form": "2017_leaky", "num_scales": 3}, "image_size": 8}, "at least 16 for unit"),
         ("other", {}, "config.method"),
         ("cyclegan", {"adversarial": "lsgan"}, "config.adversarial must be one of least_squares, logistic, hinge; got"),
         ("dsvib", {"dsvib": {"code_from": "means"}}, "config.dsvib.code_from must be one of mean, sample; got 'means'"),

@@ -135,11 +135,11 @@ def test_what_reads_a_code_begins_with_weights_of_its_own():
 
 @pytest.mark.fast
 @pytest.mark.parametrize("init", ["he", "normal"])
-def test_painters_of_the_bound_read_codes_as_their_encoders_begin(init, monkeypatch):
+def test_painters_of_the_bound_read_codes_as_they_are_told(init, monkeypatch):
     seen = []
     styled = decoders.Styled
     monkeypatch.setattr(dsvib, "Styled", lambda *a, code_init, **b: seen.append(code_init) or styled(*a, **b))
-    nnx.eval_shape(lambda: dsvib.networks(nnx.Rngs(0), image_size=16, width=2, num_blocks=1, init=init))
+    nnx.eval_shape(lambda: dsvib.networks(nnx.Rngs(0), image_size=16, width=2, num_blocks=1, code_init=init))
     assert len(seen) == 2 and all((one is None) == (init == "normal") for one in seen)
 
 

@@ -18,6 +18,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "dsvib.share": ("weights", "activations", "none"),
     "dsvib.norm": ("instance", "batch"),
     "dsvib.init": ("he", "normal"),
+    "dsvib.code_init": ("he", "normal"),
     "dsvib.up_norm": ("instance", "layer"),
     "dsvib.bound": ("each", "mixture", "matched"),
     "dsvib.code_prior": ("discrepancy", "divergence"),
@@ -86,6 +87,11 @@ def build(config: ConfigDict, optimizer: optax.GradientTransformation) -> System
             f"got config.dsvib.bank = {config.dsvib.bank} and config.batch_size = {config.batch_size}."
         )
     system = _SYSTEMS[config.method](config, optimizer)
+    if config.image_size < system.least:
+        fewer = f", or a smaller config.{config.method}.num_scales" if config.method in ("unit", "munit") else ""
+        raise ValueError(
+            f"config.image_size must be at least {system.least} for {config.method}{fewer}, got {config.image_size}."
+        )
     if config.image_size % system.multiple:
         raise ValueError(
             f"config.image_size must divide by {system.multiple} for {config.method}, got {config.image_size}."

@@ -33,7 +33,7 @@ def system(config: ConfigDict, optimizer: optax.GradientTransformation) -> Syste
             rngs, image_size=config.image_size, channels=tuple(config.channels), width=config.width,
             num_blocks=options.num_blocks, num_layers=config.judge_layers or None, code_dim=options.code_dim,
             inject=options.inject, share=options.share, num_shared=options.num_shared, norm=options.norm,
-            upsample=config.upsample, up_norm=options.up_norm, init=options.init,
+            upsample=config.upsample, up_norm=options.up_norm, init=options.init, code_init=options.code_init,
         )  # fmt: skip
         for domain, channels in zip("xy", config.channels, strict=True):
             made[f"pool_judge_{domain}"] = pools.ImagePool(config.pool, (*image_shape, channels))

@@ -17,6 +17,11 @@ FORMS: dict[str, Callable[[], adversarial.Form]] = {
 }
 
 
+def least(num_scales: int) -> int:
+    """Pixels of a side that UNIT's and MUNIT's discriminators need: 16 at the smallest scale, halved four times."""
+    return 16 << num_scales - 1
+
+
 def fooling(form: adversarial.Form, judge: Callable[[jax.Array], jax.Array | list], fake: jax.Array) -> jax.Array:
     """The painter's loss of its images, summed over the scales of the discriminator."""
     return sum(mean(adversarial.generator(form, logits)) for logits in _scales(judge(fake)))

@@ -33,6 +33,7 @@ def system(config: ConfigDict, optimizer: optax.GradientTransformation) -> Syste
             "judges": judges.player(optimizer, form=form, pairs=pairs, weight=options.adversarial),
         },
         translate=translate,
+        least=judges.least(options.num_scales),
         style=style,
         restyle=restyle,
         code_dim=options.code_dim,

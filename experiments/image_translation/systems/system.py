@@ -26,6 +26,7 @@ class System(NamedTuple):
       code_dim: features of a code, 0 for a system that paints one image only.
       directions: the domains that it paints.
       multiple: height and width of images must divide by it.
+      least: the smallest height and width of images in training.
     """
 
     models: Callable[[nnx.Rngs], dict[str, nnx.Module]]
@@ -36,6 +37,7 @@ class System(NamedTuple):
     code_dim: int = 0
     directions: tuple[Domain, ...] = ("y", "x")
     multiple: int = 4
+    least: int = 4
 
 
 def other(domain: Domain) -> Domain:

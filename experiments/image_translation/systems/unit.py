@@ -47,6 +47,7 @@ def system(config: ConfigDict, optimizer: optax.GradientTransformation) -> Syste
             "judges": judges.player(optimizer, form=form, pairs=pairs, weight=options.adversarial),
         },
         translate=translate,
+        least=judges.least(options.num_scales if options.form == "2018" else 1),
     )
 
 

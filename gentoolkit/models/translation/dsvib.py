@@ -15,12 +15,13 @@ What the paper leaves open, and how it is read here by default:
   that of 7 x 7 before them, so that seven halvings leave one pixel of 128; or 2, that one and the first of stride 2.
 - What norm stands in the doublings: `up_norm = "instance"`, CycleGAN's, which leaves of a region of one colour little
   more than whether it is above or below the mean; or "layer", MUNIT's, which keeps the channels' ratios.
-- The initial weights of the encoders, and of what reads the code in a painter ("fuse"): `init = "he"`, whose layers
-  keep the size of what goes through them, or "normal", CycleGAN's N(0, 0.02) (which the rest of the painters and the
-  discriminators always have). A style encoder has no norm, and where layers are narrow it begins as all but a
-  constant: at width 16 its codes differ by 1e-5, and all that the bound asks of them is to stay that way. And a code of
-  8 numbers beside 64 channels of content begins as a quarter of what content does to an image; at the same size
-  it is read back from images after a few hundred steps, on photographs too, where else it was ignored to the end.
+- The initial weights of the encoders: `init = "he"`, whose layers keep the size of what goes through them, or
+  "normal", CycleGAN's N(0, 0.02) (which painters and discriminators always have): a style encoder has no norm, and
+  where layers are narrow it begins as all but a constant. At width 16 its codes differ by 1e-5, and all that the bound
+  asks of them is to stay that way.
+- The initial weights of what reads the code in a painter ("fuse"): `code_init = "normal"`, as the rest of it, by which
+  8 numbers say less than 64 channels of content at first; or "he", by which they say as much. On photographs codes are
+  ignored for long by the first and soon in use by the second; of plain shapes the second forgets the outlines.
 - The size of images: 128, where seven halvings leave one pixel, and which six residual blocks and a map of 30 x 30
   logits fit; or 256.
 - The length of a code: 8, as in BicycleGAN, MUNIT and DRIT.
@@ -67,6 +68,7 @@ def networks(
     upsample: Upsample = "transposed",
     up_norm: UpNorm = "instance",
     init: Init = "he",
+    code_init: Init = "normal",
 ) -> dict[str, nnx.Module]:
     """Makes the networks: an encoder (of content and style), a painter and a discriminator for each domain.
 
@@ -85,7 +87,8 @@ def networks(
       upsample: as in `decoders.Upward`.
       up_norm: the norm of each image in the doublings, over each channel or over all of them; where `norm` is "batch",
         "instance" means that too.
-      init: the initial weights of the encoders, and of what reads a code.
+      init: the initial weights of the encoders.
+      code_init: of the part of a painter's first kernel that reads the code, where it comes in by "fuse".
 
     Returns:
       `encode_x`, `encode_y`, `paint_x`, `paint_y`, `judge_x`, `judge_y`.
@@ -93,7 +96,12 @@ def networks(
     Raises:
       ValueError: images too small to be halved twice and once more, or another norm, init or number of layers.
     """
-    for name, value, known in (("norm", norm, _NORMS), ("up_norm", up_norm, _UP_NORMS), ("init", init, _INITS)):
+    for name, value, known in (
+        ("norm", norm, _NORMS),
+        ("up_norm", up_norm, _UP_NORMS),
+        ("init", init, _INITS),
+        ("code_init", code_init, _INITS),
+    ):
         if value not in known:
             raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {name} = {value!r}.")
     if num_shared not in (2, 3):
@@ -115,7 +123,7 @@ def networks(
         made[f"encode_{domain}"] = encoder
         made[f"paint_{domain}"] = Styled(
             features, code_dim, count, scheme=scheme, inject=inject, num_blocks=num_blocks, upsample=upsample,
-            up_norm=doubling, code_init=None if init == "normal" else _INITS[init], rngs=rngs,
+            up_norm=doubling, code_init=None if code_init == "normal" else _INITS[code_init], rngs=rngs,
         )  # fmt: skip
         made[f"judge_{domain}"] = Patches(count, num_layers=num_layers, width=width, norm=_NORMS[norm], rngs=rngs)
     return made
