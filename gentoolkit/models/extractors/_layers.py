@@ -1,6 +1,7 @@
 """Convolutions and pools of frozen networks: float32 at full precision, whatever comes in and the default is."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -39,17 +40,34 @@ class Convolution(nnx.Module):
         if self.groups == 1 and self.stride == 1:
             # In the form that is fast on a CPU, where there is one.
             y = convolution.convolve(x, self.kernel[...], padding=self.padding, precision=HIGHEST)
+        elif self.groups == x.shape[-1] == self.bias.shape[0]:
+            y = jax.lax.platform_dependent(x, self.kernel[...], cpu=self._by_shifts, default=self._by_groups)
         else:
-            y = jax.lax.conv_general_dilated(
-                x,
-                self.kernel[...],
-                (self.stride, self.stride),
-                self.padding,
-                dimension_numbers=("NHWC", "HWIO", "NHWC"),
-                feature_group_count=self.groups,
-                precision=HIGHEST,
-            )
+            y = self._by_groups(x, self.kernel[...])
         return y + self.bias[...]
+
+    def _by_groups(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return jax.lax.conv_general_dilated(
+            x,
+            kernel,
+            (self.stride, self.stride),
+            self.padding,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=self.groups,
+            precision=HIGHEST,
+        )
+
+    def _by_shifts(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
+        """Each channel for itself: the image moved and weighted, which is one loop where a CPU's groups are naive ones."""
+        padded = jnp.pad(x, ((0, 0), *self.padding, (0, 0)))
+        (rows, columns), stride = kernel.shape[:2], self.stride
+        height, width = (1 + (n - k) // stride for n, k in zip(padded.shape[1:3], kernel.shape[:2], strict=True))
+        total: Any = 0.0
+        for i in range(rows):
+            for j in range(columns):
+                ends = i + stride * (height - 1) + 1, j + stride * (width - 1) + 1
+                total = total + kernel[i, j, 0] * padded[:, i : ends[0] : stride, j : ends[1] : stride]
+        return total
 
 
 class Linear(nnx.Module):
