@@ -58,7 +58,7 @@ class Convolution(nnx.Module):
         )
 
     def _by_shifts(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
-        """Each channel for itself: the image moved and weighted, which is one loop where a CPU's groups are naive ones."""
+        """Each channel for itself: the image moved and weighted, one loop where groups are naive ones on a CPU."""
         padded = jnp.pad(x, ((0, 0), *self.padding, (0, 0)))
         (rows, columns), stride = kernel.shape[:2], self.stride
         height, width = (1 + (n - k) // stride for n, k in zip(padded.shape[1:3], kernel.shape[:2], strict=True))

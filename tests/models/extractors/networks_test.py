@@ -268,3 +268,14 @@ def test_real_weights_see_a_cat():
     found = classify.top(network, {"chelsea": classify.photographs()["chelsea"]}, num=1)
     assert found["chelsea"][0][0] in classify.KNOWN["chelsea"][0] and found["chelsea"][0][1] > 0.5
     assert squeezenet.KerasSqueezeNet.load(SHARED / "squeezenet1.1_features.npz").origin.name == "keras-squeezenet1.1"
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_depthwise_convolution_by_shifts_is_that_by_groups(stride):
+    rng = np.random.default_rng(0)
+    layer = _layers.Convolution(4, 4, 3, stride=stride, padding=((0, 1), (1, 1)), groups=4)
+    x, kernel = (rng.normal(size=shape).astype(np.float32) for shape in ((2, 8, 7, 4), (3, 3, 1, 4)))
+    shifted, grouped = layer._by_shifts(x, kernel), layer._by_groups(x, kernel)
+    assert shifted.shape == (2, 7, 7, 4) if stride == 1 else (2, 4, 4, 4)
+    np.testing.assert_allclose(shifted, grouped, rtol=1e-5, atol=1e-5)
