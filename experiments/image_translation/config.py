@@ -42,6 +42,9 @@ def get_config(preset: str = "polygons") -> ConfigDict:
             "judge_weight": 0.5,  # of the discriminators' loss; of dsvib and cyclegan, as in CycleGAN's public code
             # Of stride 2 in their discriminators; 0: as published, 3, but for dsvib 2 below 256 pixels.
             "judge_layers": 2 if small else 0,
+            # Standard deviation of noise on translated images before they are encoded again; 0: none, as published.
+            # Against pages that look blank and hide the picture. Of all but bicyclegan, which does not go back.
+            "way_back_noise": 0.0,
             "pool": 50,  # past images that discriminators see; 0 for none; of dsvib and cyclegan
             "compute_dtype": "float32",  # or "bfloat16" on accelerators: of layers; losses and updates stay float32
             "ema_decay": 0.0,  # of the moving average of what paints, which is measured and saved then; 0 keeps none

@@ -307,6 +307,7 @@ def test_numbers_that_do_not_fit_a_method(config):
         ("dsvib", {"dsvib": {"code_from": "means"}}, "config.dsvib.code_from must be one of mean, sample; got 'means'"),
         ("dsvib", {"dsvib": {"bound": "matched"}}, "num_codes must be at least 2 for config.dsvib.bound = 'matched'"),
         ("dsvib", {"dsvib": {"num_codes": 0}}, "num_codes must be at least 1 for config.dsvib.bound = 'each', got 0"),
+        ("munit", {"way_back_noise": -0.1}, "way_back_noise is a standard deviation, 0 or more"),
         (
             "unit",
             {"unit": {"form": "2016"}},

@@ -1,6 +1,7 @@
 """The system of a configuration."""
 
 import functools
+import math
 
 import optax
 from ml_collections import ConfigDict
@@ -80,6 +81,10 @@ def build(config: ConfigDict, optimizer: optax.GradientTransformation) -> System
         )
     if config.batch_size < 1:
         raise ValueError(f"config.batch_size must be at least 1, got {config.batch_size}.")
+    if not 0 <= config.way_back_noise < math.inf:
+        raise ValueError(
+            f"config.way_back_noise is a standard deviation, 0 or more, in [-1, 1]; got {config.way_back_noise}."
+        )
     bank = max(config.dsvib.bank, config.batch_size)
     if config.method == "dsvib" and config.dsvib.code_prior == "discrepancy" and bank < 2:
         raise ValueError(

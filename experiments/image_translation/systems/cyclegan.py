@@ -8,7 +8,7 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from experiments.image_translation.systems import judges
-from experiments.image_translation.systems.system import Domain, Models, System, mean
+from experiments.image_translation.systems.system import Domain, Models, System, mean, way_back
 from gentoolkit.models.translation import cyclegan
 from gentoolkit.nn import pools
 from gentoolkit.objectives import adversarial, reconstruction
@@ -29,7 +29,9 @@ def system(config: ConfigDict, optimizer: optax.GradientTransformation) -> Syste
             made[f"pool_judge_{domain}"] = pools.ImagePool(config.pool, shape)
         return made
 
-    painters = functools.partial(translating, form=form, cycle=options.cycle, identity=options.identity)
+    painters = functools.partial(
+        translating, form=form, cycle=options.cycle, identity=options.identity, noise=config.way_back_noise
+    )
     pairs = [(f"judge_{domain}", domain, f"painters/{domain}") for domain in "xy"]
     return System(
         models=models,
@@ -47,14 +49,14 @@ def translate(models: Models, images: jax.Array, code: jax.Array | None, to: Dom
     return models[f"to_{to}"](images)
 
 
-def translating(models: Models, batch, turn, *, form: adversarial.Form, cycle: float, identity: float):
+def translating(models: Models, batch, turn, *, form: adversarial.Form, cycle: float, identity: float, noise: float):
     """Objective of the translators; `identity` is a share of the weight `cycle`, 0 where domains differ in colour."""
-    del turn
     x, y = batch["x"]["image"], batch["y"]["image"]
     to_x, to_y = models["to_x"], models["to_y"]
     painted_x, painted_y = to_x(y), to_y(x)
     fooled = judges.fooling(form, models["judge_x"], painted_x) + judges.fooling(form, models["judge_y"], painted_y)
-    returned = mean(reconstruction.absolute(to_x(painted_y), x)) + mean(reconstruction.absolute(to_y(painted_x), y))
+    seen_x, seen_y = (way_back(jax.random.fold_in(turn.key, n), z, noise) for n, z in enumerate((painted_x, painted_y)))
+    returned = mean(reconstruction.absolute(to_x(seen_y), x)) + mean(reconstruction.absolute(to_y(seen_x), y))
     total, metrics = fooled + cycle * returned, {"fooling": fooled, "image": returned}
     if identity:
         kept = mean(reconstruction.absolute(to_x(x), x)) + mean(reconstruction.absolute(to_y(y), y))

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from experiments.image_translation import judgement
 from experiments.image_translation.systems import judges
-from experiments.image_translation.systems.system import Domain, Models, System, mean, other
+from experiments.image_translation.systems.system import Domain, Models, System, mean, other, way_back
 from gentoolkit import training
 from gentoolkit.distances import mmd
 from gentoolkit.models.translation import dsvib
@@ -40,7 +40,7 @@ def system(config: ConfigDict, optimizer: optax.GradientTransformation) -> Syste
             made[f"bank_{domain}"] = pools.CodeBank(max(options.bank, config.batch_size), options.code_dim)
         return made
 
-    painters = functools.partial(translating, form=form, options=options)
+    painters = functools.partial(translating, form=form, options=options, noise=config.way_back_noise)
     trained = ("encode_x", "encode_y", "paint_x", "paint_y")
     pairs = [(f"judge_{domain}", domain, f"painters/{domain}") for domain in "xy"]
     return System(
@@ -71,13 +71,13 @@ def restyle(models: Models, images: jax.Array, code: jax.Array, of: Domain) -> j
     return models[f"paint_{of}"](models[f"encode_{of}"].content(images), code)
 
 
-def translating(models: Models, batch, turn, *, form: adversarial.Form, options: ConfigDict):
+def translating(models: Models, batch, turn, *, form: adversarial.Form, options: ConfigDict, noise: float):
     """Objective of encoders and painters: both cycles, eq. (12); hands the translated images on."""
     total, metrics, handed = 0.0, {}, {}
     for number, source in enumerate("xy"):
         key = jax.random.fold_in(turn.key, number)
         images = [batch[domain]["image"] for domain in (source, other(source))]
-        terms, painted = cycle(key, models, *images, source, form=form, options=options)
+        terms, painted = cycle(key, models, *images, source, form=form, options=options, noise=noise)
         handed[other(source)] = painted
         weights = weights_of(options)
         total = total + sum(weights[name] * value for name, value in terms.items() if name in weights)
@@ -109,6 +109,7 @@ def cycle(
     *,
     form: adversarial.Form,
     options: ConfigDict,
+    noise: float = 0.0,
 ) -> tuple[dict[str, jax.Array], jax.Array]:
     """One cycle: an image to the other domain in a style drawn from N(0, I), and back in its own style.
 
@@ -120,6 +121,7 @@ def cycle(
       source: "x" or "y".
       form: what is asked of logits.
       options: of the configuration.
+      noise: as of `way_back`.
 
     Returns:
       The terms by name, each a mean over the batch, and the translated images.
@@ -132,10 +134,11 @@ def cycle(
     count, many = images.shape[0], options.num_codes
     drawn = jax.random.normal(drawn_key, (count * many, options.code_dim))
     painted = models[f"paint_{target}"](_repeat(content, many), drawn)
-    content_again, again = models[f"encode_{target}"](painted)
+    seen = way_back(jax.random.fold_in(key, 5), painted, noise)
+    content_again, again = models[f"encode_{target}"](seen)
     sent_back = again
     if options.code_cycle_updates == "generator":
-        sent_back = training.constant(models[f"encode_{target}"]).style(painted)
+        sent_back = training.constant(models[f"encode_{target}"]).style(seen)
     code_again = sent_back.mean if options.code_from == "mean" else variational.sample(again_key, *sent_back)
     goal = jax.lax.stop_gradient(content) if options.fixed_content else content
     returned = models[f"paint_{source}"](content_again, _repeat(own_code, many))
@@ -152,8 +155,8 @@ def cycle(
     }
     if options.likelihood != "off":
         direct = options.likelihood == "direct"
-        seen = _repeat(models[f"paint_{source}"](content, own_code), many) if direct else returned
-        terms["likelihood"] = mean(reconstruction.absolute(seen, _repeat(images, many)))
+        likely = _repeat(models[f"paint_{source}"](content, own_code), many) if direct else returned
+        terms["likelihood"] = mean(reconstruction.absolute(likely, _repeat(images, many)))
     if options.alpha_reference:
         referred = variational.sample(reference_key, *models[f"encode_{target}"].style(references))
         terms["reference"] = judges.fooling(

@@ -8,7 +8,7 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from experiments.image_translation.systems import judges
-from experiments.image_translation.systems.system import Domain, Models, System, mean, other
+from experiments.image_translation.systems.system import Domain, Models, System, mean, other, way_back
 from gentoolkit.models.translation import munit
 from gentoolkit.objectives import adversarial, reconstruction
 from gentoolkit.training import Player
@@ -24,7 +24,7 @@ def system(config: ConfigDict, optimizer: optax.GradientTransformation) -> Syste
             num_blocks=options.num_blocks, num_scales=options.num_scales,
         )  # fmt: skip
 
-    painters = functools.partial(translating, form=form, options=options)
+    painters = functools.partial(translating, form=form, options=options, noise=config.way_back_noise)
     pairs = [(f"judge_{domain}", domain, f"painters/{domain}") for domain in "xy"]
     return System(
         models=models,
@@ -55,7 +55,7 @@ def restyle(models: Models, images: jax.Array, code: jax.Array, of: Domain) -> j
     return models[f"paint_{of}"](models[f"encode_{of}"].content(images), code)
 
 
-def translating(models: Models, batch, turn, *, form: adversarial.Form, options: ConfigDict):
+def translating(models: Models, batch, turn, *, form: adversarial.Form, options: ConfigDict, noise: float):
     """Objective of encoders and painters; all distances are absolute."""
     keys = dict(zip("xy", jax.random.split(turn.key), strict=True))
     images = {domain: batch[domain]["image"] for domain in "xy"}
@@ -65,7 +65,9 @@ def translating(models: Models, batch, turn, *, form: adversarial.Form, options:
         content, own = codes[source]
         drawn = jax.random.normal(keys[target], own.shape, own.dtype)
         painted = models[f"paint_{target}"](content, drawn)
-        content_again, drawn_again = models[f"encode_{target}"](painted)
+        content_again, drawn_again = models[f"encode_{target}"](
+            way_back(jax.random.fold_in(keys[target], 1), painted, noise)
+        )
         terms = {
             "fooling": judges.fooling(form, models[f"judge_{target}"], painted),
             "own": mean(reconstruction.absolute(models[f"paint_{source}"](content, own), images[source])),

@@ -9,7 +9,7 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from experiments.image_translation.systems import judges
-from experiments.image_translation.systems.system import Domain, Models, System, mean, other
+from experiments.image_translation.systems.system import Domain, Models, System, mean, other, way_back
 from gentoolkit.models.translation import unit
 from gentoolkit.objectives import adversarial, reconstruction
 from gentoolkit.training import Player
@@ -38,7 +38,7 @@ def system(config: ConfigDict, optimizer: optax.GradientTransformation) -> Syste
             )
         return unit.networks_2017(rngs, channels=channels, width=width, form=options.form.removeprefix("2017_"))
 
-    painters = functools.partial(translating, form=form, options=options)
+    painters = functools.partial(translating, form=form, options=options, noise=config.way_back_noise)
     pairs = [(f"judge_{domain}", domain, f"painters/{domain}") for domain in "xy"]
     return System(
         models=models,
@@ -68,7 +68,7 @@ def paint(models: Models, code: jax.Array, to: Domain) -> jax.Array:
     return models[f"paint_{to}"](models["shared_paint"](code) if "shared_paint" in models else code)
 
 
-def translating(models: Models, batch, turn, *, form: adversarial.Form, options: ConfigDict):
+def translating(models: Models, batch, turn, *, form: adversarial.Form, options: ConfigDict, noise: float):
     """Objective of encoders and painters; a map's "divergence" from N(0, I) is its mean square, as in public code."""
     keys = dict(zip(("x", "y", "xy", "yx"), jax.random.split(turn.key, 4), strict=True))
     images = {domain: batch[domain]["image"] for domain in "xy"}
@@ -77,7 +77,7 @@ def translating(models: Models, batch, turn, *, form: adversarial.Form, options:
     total, metrics, handed = 0.0, {}, {}
     for source, target in ("xy", "yx"):
         painted = paint(models, noisy[source], target)
-        again = encode(models, painted, target)
+        again = encode(models, way_back(jax.random.fold_in(keys[source + target], 1), painted, noise), target)
         terms = {
             "fooling": judges.fooling(form, models[f"judge_{target}"], painted),
             "own": mean(reconstruction.absolute(paint(models, noisy[source], source), images[source])),
