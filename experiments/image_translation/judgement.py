@@ -126,7 +126,10 @@ def alarm(values: Mapping[str, float]) -> str:
     """A line where codes are ignored or images have collapsed; else empty."""
     for name, domain in CONTENTS.items():
         if values.get(name, 1.0) < SAME:
-            return f"images of {domain} are nearly the same whatever the content: the painter has collapsed"
+            told = f"images of {domain} are nearly the same whatever the content: the painter has collapsed"
+            # Yet the way back from x tells contents of y apart: it reads what nobody sees.
+            hides = domain == "x" and values.get("hidden_error", 1.0) < values.get("contents", 0.0)
+            return told + (", and hides the picture; --config.way_back_noise=0.1 is against that" if hides else "")
     if values.get("diversity", 1.0) < 0.002:
         return "images are nearly the same whatever the code: codes are ignored"
     return ""

@@ -348,7 +348,10 @@ def test_a_collapse_ends_a_run_that_was_sound(tmp_path):
         ) as told:
             watch.check(found, 30)
         assert told.value.step == 30
-    assert "images of x" in judgement.alarm({"contents": 0.1, "x_contents": 0.001})
+    blank = {"contents": 0.1, "x_contents": 0.001}
+    assert "images of x" in judgement.alarm(blank)
+    assert "way_back_noise" in judgement.alarm(blank | {"hidden_error": 0.05})
+    assert "way_back_noise" not in judgement.alarm(blank | {"hidden_error": 0.2})
 
 
 class _Fading(nnx.Module):
