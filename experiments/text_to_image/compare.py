@@ -320,7 +320,8 @@ def _precisions(real: Mapping[str, float]) -> dict[str, str]:
 def _sheet(columns: Mapping[str, Column], of: Texts) -> report.Block:
     num = min(_ROWS, len(of.tokens))
     painted = [measures.unit(of.images[:num]), *(measures.unit(one.paint(of, num=num)) for one in columns.values())]
-    heads = ["real", *(f"{one.label}: {one.painter.name}" for one in columns.values())]
+    short = rows.ends([one.painter.name for one in columns.values()])
+    heads = ["real", *(f"{one.label}: {short[one.painter.name]}" for one in columns.values())]
     return report.sheet(
         list(zip(*painted, strict=True)), columns=heads, labels=of.said[:num],
         caption=f"The first {num} texts ({of.name})",

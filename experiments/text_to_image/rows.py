@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -61,6 +62,16 @@ def labels(painters: Sequence[Painter]) -> dict[str, str]:
             called = f"{recipe['system']} ({', '.join(one.name for one in members)})"
         found |= {painter.name: called for painter in members}
     return found
+
+
+def ends(folders: Sequence[str]) -> dict[str, str]:
+    """Folders by the ends of their paths, as much of them as tells the folders apart."""
+    parts = {folder: pathlib.PurePath(folder).parts for folder in folders}
+    for length in range(1, max(map(len, parts.values())) + 1):
+        short = {folder: str(pathlib.PurePath(*part[-length:])) for folder, part in parts.items()}
+        if len(set(short.values())) == len(short):
+            return short
+    return {folder: folder for folder in parts}
 
 
 def _called(recipe: Mapping[str, Any], beside: Sequence[Mapping[str, Any]]) -> str:

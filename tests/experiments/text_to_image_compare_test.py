@@ -159,3 +159,9 @@ def test_who_chooses_is_the_shipped_judge_or_said_to_lack(table, text, monkeypat
     monkeypatch.setattr(judges, "load", lambda source: other)
     with pytest.raises(ValueError, match="judges scenes of 32 pixels; runs/a paints scenes of 16"):
         table(first, best_of=2, judge="runs/judge")
+
+
+def test_folders_are_told_apart_by_the_ends_of_their_paths():
+    assert rows.ends(["runs/a/vae-0", "runs/b/dfgan-0"]) == {"runs/a/vae-0": "vae-0", "runs/b/dfgan-0": "dfgan-0"}
+    assert rows.ends(["runs/a/0", "runs/b/0"]) == {"runs/a/0": "a/0", "runs/b/0": "b/0"}
+    assert rows.ends(["runs/a", "runs/a", "/a"]) == {"runs/a": "runs/a", "/a": "/a"}
