@@ -19,6 +19,7 @@ from gentoolkit.data import pipeline
 
 _MEASURED, _TWICE = 1000, 200  # texts that are painted to be measured, and how many of them twice
 _MEASURED_LARGE, _LARGE = 200, 128  # of pictures with more pixels a side than that
+_SAME = 1e-5  # difference of two pictures, of 1, that no picture of 8 bits could show and no sound painter is below
 _ROWS, _NOISES = 8, 4  # texts and pictures of each on a sheet
 _ROW = "samples/{}.png"  # of such a sheet, among the pictures of a run
 _DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
@@ -168,15 +169,34 @@ def _measurements(
         painted = measures.paint(system, models, own, seed=0)
         first = type(own)(*(column[:_TWICE] for column in own))
         again = measures.paint(system, models, first, seed=1)
+        apart = _apart(painted, config.system, step)
         if jax.process_index() == 0:
             _save_sheet(system, models, own, images, workdir)
         values = measures.of_pictures(
             painted, again, images, judges, texts=(), tokens=tokens, lengths=lengths, encoded=encoded, groups=alike
         )
         values.pop("num")
-        return values
+        return values | {"apart": apart}
 
     return of_painter
+
+
+def _apart(painted: np.ndarray, system: str, step: int) -> float:
+    """How far pictures of different texts and noise are apart: the mean difference of each to the next, of 1 at most.
+
+    Raises:
+      TrainingError: they are all the same. A painter whose colours are all at their ends has no gradient any more.
+    """
+    apart = float(np.abs(measures.unit(painted) - measures.unit(np.roll(painted, 1, axis=0))).mean())
+    if not apart >= _SAME:
+        free = ", config.dfgan.bounded=False" if system == "dfgan" else ""
+        raise training.TrainingError(
+            f"Step {step}: the painter of {system} has collapsed: all of its {len(painted)} pictures, of different "
+            f"texts and noise, are the same (mean level {measures.unit(painted).mean():.3f} of 1). Checkpoints and "
+            "pictures of earlier evaluations stay. The same command would end here again: in another workdir, try "
+            f"lower learning rates (config.{system}.peak…){free} or larger batches."
+        )
+    return apart
 
 
 def _pictures(config: ConfigDict, captioned: Captioned, workdir: pathlib.Path) -> list[tuple[str, str]]:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from experiments.text_to_image import encoders, measures
+from experiments.text_to_image import encoders, experiment, measures
 from experiments.text_to_image.systems import clip, detector
+from gentoolkit import training
 from gentoolkit.data import scenes
 from gentoolkit.data.text import Vocabulary
 from gentoolkit.evaluation import objects
@@ -146,3 +147,14 @@ def test_a_detector_is_scored_in_all_parts_of_layouts(monkeypatch):
     seen = _seen({"shape": 1, "colour": 0})._replace(boxes=np.array([[0.1, 0.9, -0.1, 1.2]]))
     monkeypatch.setattr(detector, "look", lambda models, images: [seen] * len(images))
     assert np.isfinite(measures.of_detector(None, test, 6)["lqs_reimpl"])
+
+
+def test_a_painter_of_one_picture_is_stopped():
+    pictures = np.stack([np.full((4, 4, 3), level) for level in (-1.0, 0.0, 1.0)])
+    assert experiment._apart(pictures, "dfgan", 7) == pytest.approx((0.5 + 0.5 + 1) / 3)
+    told = r"Step 7: the painter of dfgan has collapsed: all of its 3 pictures.*mean level 1.000 of 1.*bounded=False"
+    for white in (1.0, 3.0):  # what is beyond white is shown as white
+        with pytest.raises(training.TrainingError, match=told):
+            experiment._apart(np.full((3, 4, 4, 3), white), "dfgan", 7)
+    with pytest.raises(training.TrainingError, match=r"try lower learning rates \(config.vae.peak…\) or larger"):
+        experiment._apart(np.full((3, 4, 4, 3), np.nan), "vae", 7)

@@ -26,7 +26,7 @@ def system(config: ConfigDict, encoders: Pretrained) -> System:
 
     def models(rngs: nnx.Rngs) -> dict[str, nnx.Module]:
         return {
-            "generator": dfgan.Generator(**sizes, noise_dim=options.noise_dim, rngs=rngs),
+            "generator": dfgan.Generator(**sizes, noise_dim=options.noise_dim, bounded=options.bounded, rngs=rngs),
             "discriminator": dfgan.Discriminator(**sizes, rngs=rngs),
         }
 
@@ -49,15 +49,15 @@ def system(config: ConfigDict, encoders: Pretrained) -> System:
 
 
 def draw(models: Models, texts: Encoded, noise: jax.Array) -> jax.Array:
-    """Paints a picture of each text."""
-    return models["generator"](noise, texts.sentence)
+    """Paints a picture of each text, in [-1, 1]."""
+    return jnp.clip(models["generator"](noise, texts.sentence), -1, 1)
 
 
 def painting(models: Models, batch, turn, *, opposite=None):
     """Objective: painted pictures pass for real ones that belong to their text."""
     texts = encode(models, batch)
     noise = jax.random.normal(turn.key, (len(texts.sentence), models["generator"].noise_dim))
-    fake = draw(models, texts, noise)
+    fake = models["generator"](noise, texts.sentence)
     logits = models["discriminator"](fake, texts.sentence)
     handed = {"fake": fake, "sentence": texts.sentence}
     handed["wrong"] = opposites.wrong(models, batch, texts.sentence, opposite)

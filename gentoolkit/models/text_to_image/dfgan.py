@@ -103,6 +103,7 @@ class Generator(nnx.Module):
         noise_dim: int = 100,
         sentence_dim: int = 256,
         channels: int = 3,
+        bounded: bool = True,
         rngs: nnx.Rngs,
     ):
         """Makes the layers.
@@ -113,12 +114,14 @@ class Generator(nnx.Module):
           noise_dim: features of the noise.
           sentence_dim: features of a sentence.
           channels: of the pictures.
+          bounded: colours by tanh, as published. Where most of a picture is white, a painter may be driven to white so
+            fast that tanh has no slope left; without it colours are free, to be clipped by who shows them.
           rngs: of the initial weights.
 
         Raises:
           ValueError: another size.
         """
-        self.noise_dim, self.sentence_dim = noise_dim, sentence_dim
+        self.noise_dim, self.sentence_dim, self.bounded = noise_dim, sentence_dim, bounded
         features = _widths(image_size, width)[::-1]
         self.features = features[0]
         self.begin = nnx.Linear(noise_dim, features[0] * _SMALLEST**2, kernel_init=_UNIFORM, rngs=rngs)
@@ -136,7 +139,7 @@ class Generator(nnx.Module):
           sentence: `[b, sentence_dim]`.
 
         Returns:
-          `[b, image_size, image_size, channels]` in [-1, 1].
+          `[b, image_size, image_size, channels]` in [-1, 1] if `bounded`.
         """
         if noise.shape[1:] != (self.noise_dim,) or sentence.shape[1:] != (self.sentence_dim,):
             raise ValueError(
@@ -147,7 +150,8 @@ class Generator(nnx.Module):
         x = self.begin(noise).reshape(-1, _SMALLEST, _SMALLEST, self.features)
         for block in self.blocks:
             x = block(x, condition)
-        return jnp.tanh(self.last(leaky_relu(x)))
+        painted = self.last(leaky_relu(x))
+        return jnp.tanh(painted) if self.bounded else painted
 
 
 class Down(nnx.Module):

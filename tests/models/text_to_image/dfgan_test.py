@@ -84,6 +84,17 @@ def test_a_picture_is_judged_with_its_own_sentence():
     assert np.abs(both(images, sentences[::-1]) - logits)[[0, 2]].min() > 1e-3
 
 
+def test_colours_are_bounded_by_tanh_or_free():
+    one, other = (
+        dfgan.Generator(image_size=8, width=1, noise_dim=3, sentence_dim=2, bounded=bounded, rngs=nnx.Rngs(0))
+        for bounded in (True, False)
+    )
+    noise, sentence = 30 * jnp.ones((1, 3)), jnp.ones((1, 2))
+    free = nnx.jit(lambda painter: painter(noise, sentence))(other)
+    assert np.abs(free).max() > 1
+    np.testing.assert_allclose(nnx.jit(lambda painter: painter(noise, sentence))(one), np.tanh(free), atol=1e-6)
+
+
 def test_bad_arguments():
     for size in (4, 48):
         with pytest.raises(ValueError, match="image_size must be a power of two"):
