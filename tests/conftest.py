@@ -1,6 +1,7 @@
 """What every test runs under: eight simulated devices, strict promotion for kernels, repeatable properties."""
 
 import gc
+import importlib.metadata
 import os
 import pathlib
 import signal
@@ -8,10 +9,15 @@ import signal
 _TESTS = pathlib.Path(__file__).parent
 
 # Before the first import of jax, which reads them once. Appended, so that a caller's own flags stay. All passes of XLA
-# run as they do for users, and its code is generated as for them; only LLVM optimizes nothing behind it, which takes a
-# third off the compiling that a test run mostly is. The faults of the compiler in WORKSPACE.md show all the same.
-# A caller who names a level of optimization gets that; `.ci/run` has the fast tests at full optimization.
-_flags = {"--xla_force_host_platform_device_count": 8, "--xla_backend_optimization_level": 0}
+# run as they do for users; LLVM optimizes nothing behind them, which takes a third off the compiling that a test run
+# mostly is, and loops are written without MLIR, which makes and throws away a context for each and takes two fifths of
+# the rest. That code rounds another way: what is about roundings asks for the code of users (`tests.rounding`).
+# A caller who names a level of optimization gets all as for users at that level, as `.ci/run` does for the fast tests.
+_flags = {"--xla_force_host_platform_device_count": 8}
+if "--xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):
+    _flags["--xla_backend_optimization_level"] = 0
+    if importlib.metadata.version("jaxlib").startswith("0.10."):  # later ones do not know the flag, and would not start
+        _flags["--xla_cpu_use_fusion_emitters"] = "false"
 for _flag, _value in _flags.items():
     if _flag not in os.environ.get("XLA_FLAGS", ""):
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_flag}={_value}".strip()
