@@ -3,6 +3,8 @@
 Outputs are compared with the public code by `python -m benchmarks.translation_parity`, where that is at hand.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +14,7 @@ from flax import nnx
 from gentoolkit.models import weights
 from gentoolkit.models.translation import bicyclegan, cyclegan, decoders, dsvib, encoders, munit, patches, unit
 from gentoolkit.models.translation.blocks import Scheme
+from tests import rounding
 
 SYSTEMS = {
     # Parameters as counted in the public code, or from the tables of the papers.
@@ -112,7 +115,7 @@ def test_codes_come_through_at_the_initial_weights():
 def test_what_reads_a_code_begins_with_weights_of_its_own():
     """Of He's law over the code alone, and nothing else is drawn otherwise for it."""
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=rounding.AS_USERS)
     def drawn_twice():
         options = {"scheme": Scheme(width=4), "num_blocks": 1}
         inits = (nnx.initializers.kaiming_normal(), None)
