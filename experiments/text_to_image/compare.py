@@ -217,7 +217,7 @@ def main() -> None:
         if key["run"] == "real pictures":
             return of.measured(of.images, None, judges)
         if key["run"] == "texts exchanged":
-            return of.measured(np.roll(of.images, 1, axis=0), None, judges)
+            return of.measured(of.images[_others(len(of.images))], None, judges)
         column = columns[key["run"]]
         return of.measured(column.paint(of), column.paint(of, seed=1, num=_TWICE), judges)
 
@@ -227,6 +227,8 @@ def main() -> None:
     def under(key: Mapping[str, Any]) -> dict[str, Any]:
         """What figures of a row depend on besides its name."""
         told = settings | {"data": texts[key["texts"]].digest}
+        if key["run"] == "texts exchanged":
+            told["images"] = rows.arrays(_others(len(texts[key["texts"]].images)))
         column = columns.get(key["run"])
         if column is not None:
             told["weights"] = rows.weights({**column.painter.models, "text": column.painter.text})
@@ -315,6 +317,14 @@ def _precisions(real: Mapping[str, float]) -> dict[str, str]:
         for name in ("r_precision", "r_precision_clip")
         if name in real
     }
+
+
+def _others(num: int) -> np.ndarray:
+    """For each of the pictures another one at random: neighbours in a table are often of one kind."""
+    order = np.random.default_rng(0).permutation(num)
+    others = np.empty_like(order)
+    others[order] = np.roll(order, 1)
+    return others
 
 
 def _sheet(columns: Mapping[str, Column], of: Texts) -> report.Block:
