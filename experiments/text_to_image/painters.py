@@ -98,7 +98,9 @@ def load(source: str | pathlib.Path, *, encoder: str = "") -> Painter:
             step = checkpoints.resolve("latest")
         models = training.load(run, lambda rngs: _of_painting(made, made.models(rngs)), step=step, frozen=beside)
     except training.ConfigChangedError as error:
-        raise ValueError(f"{run} was not trained beside the encoder in {where}, but beside another one.") from error
+        raise ValueError(
+            f"{run} was not trained beside the encoder in {where} ({told.features} features), but beside another one."
+        ) from error
     text = models.pop("text", told.text)  # a painter may have trained its own
     return Painter(str(run), config, made, models, text, vocabulary, max_words, step)
 

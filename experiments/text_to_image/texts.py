@@ -5,15 +5,17 @@ import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
+from absl import logging
 
 from gentoolkit.data.text import Vocabulary
 from gentoolkit.data.text import words as words_of
 
 _JOINERS = "\u200c\u200d"
+_BETWEEN = "\t\n\r"  # of control characters, those that people write between words
 
 
 def read_file(path: str | pathlib.Path) -> list[str]:
-    """Reads texts, one a line; empty lines are passed over.
+    """Reads texts, one a line; empty lines are passed over, which a warning says where texts follow.
 
     Raises:
       OSError: it cannot be read.
@@ -21,13 +23,20 @@ def read_file(path: str | pathlib.Path) -> list[str]:
     """
     path = pathlib.Path(path)
     try:
-        found = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]
+        # By ends of lines alone: other signs at which Python ends one are left to `encode`, which refuses them.
+        found = [line.strip(" \t") for line in path.read_text("utf-8-sig").rstrip(" \t\n").split("\n")]
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} must be text in UTF-8: {error}") from error
-    found = [line for line in found if line]
-    if not found:
+    texts = [line for line in found if line]
+    if not texts:
         raise ValueError(f"{path} holds no text.")
-    return found
+    if len(texts) < len(found):
+        empty = [str(number) for number, line in enumerate(found, 1) if not line]
+        logging.warning(
+            "%s: %d empty lines are passed over (line %s); pictures are numbered without them.",
+            path, len(empty), ", ".join(empty[:8]) + (", ..." if len(empty) > 8 else ""),
+        )  # fmt: skip
+    return texts
 
 
 def encode(
@@ -79,6 +88,6 @@ def _of_category(text: str, *categories: str) -> list[str]:
         {
             f"U+{ord(c):04X}"
             for c in text
-            if unicodedata.category(c) in categories and not c.isspace() and c not in _JOINERS
+            if unicodedata.category(c) in categories and c not in _BETWEEN and c not in _JOINERS
         }
     )

@@ -247,6 +247,10 @@ def test_what_users_write():
         ("a red \u202ecircle", r"control characters: U\+202E"),
         ("a red\x00circle", r"control characters: U\+0000"),
         ("a red\x1b[31m circle\x9b", r"control characters: U\+001B, U\+009B"),
+        (
+            "a\x0bred\x1ccircle\x85",
+            r"control characters: U\+000B, U\+001C, U\+0085",
+        ),  # blanks and ends of lines to Python
         ("a " * 500, "has 500 words; the encoder reads at most 4"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -274,10 +278,13 @@ def test_texts_of_scenes_are_painted_from_words_that_were_learned():
 
 
 @pytest.mark.fast
-def test_files_of_texts(tmp_path):
+def test_files_of_texts(tmp_path, caplog):
     path = tmp_path / "texts.txt"
-    path.write_bytes("\ufeffa red circle\n\n a blue square \n".encode())
+    path.write_bytes("\ufeffa red circle\r\n a blue\x1csquare \n\n".encode())
+    assert texts.read_file(path) == ["a red circle", "a blue\x1csquare"] and not caplog.text
+    path.write_text("\na red circle\n\n a blue square \n")
     assert texts.read_file(path) == ["a red circle", "a blue square"]
+    assert "texts.txt: 2 empty lines are passed over (line 1, 3)" in caplog.text
     path.write_text("\n")
     with pytest.raises(ValueError, match="holds no text"):
         texts.read_file(path)
@@ -448,7 +455,7 @@ def test_an_encoder_that_is_missing_or_another(trained, tmp_path, monkeypatch):
             encoders, "find", lambda where, made=made, width=width: told._replace(**made, features=width)
         )
         with pytest.raises(
-            ValueError, match=r"dfgan was not trained beside the encoder in .*other, but beside another"
+            ValueError, match=r"dfgan was not trained beside the encoder in .*other \(\d+ features\), but beside another"
         ):
             painters.load(run, encoder=str(tmp_path / "other"))
 
@@ -587,17 +594,18 @@ def _main(preset, *options):
 
 @pytest.fixture(scope="module")
 def attngan_command(tmp_path_factory):
-    """A command that trains a tiny AttnGAN: a frozen encoder, two discriminators, batch norm, averages."""
+    """A command that trains a tiny AttnGAN: a frozen encoder, three discriminators, batch norm, averages."""
+    size = "--config.image_size=32"  # of which the first of three stages has the fewest pixels that there can be
     run = tmp_path_factory.mktemp("encoder") / "damsm"
     one = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=1"}
     done = subprocess.run(
-        [*_main("damsm", "--config.num_steps=2"), f"--workdir={run}"],
+        [*_main("damsm", size, "--config.num_steps=2"), f"--workdir={run}"],
         cwd=_ROOT, capture_output=True, text=True, env=one,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return _main(
-        "attngan", f"--config.encoder={run}", "--config.attngan.width=4", "--config.attngan.judge_width=4",
-        "--config.attngan.num_residual=1",
+        "attngan", size, f"--config.encoder={run}", "--config.attngan.width=4", "--config.attngan.judge_width=4",
+        "--config.attngan.num_residual=1", "--config.attngan.num_stages=3",
     )  # fmt: skip
 
 
