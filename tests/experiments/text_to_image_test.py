@@ -455,7 +455,7 @@ def test_an_encoder_that_is_missing_or_another(trained, tmp_path, monkeypatch):
             encoders, "find", lambda where, made=made, width=width: told._replace(**made, features=width)
         )
         with pytest.raises(
-            ValueError, match=r"dfgan was not trained beside the encoder in .*other \(\d+ features\), but beside another"
+            ValueError, match=r"not trained beside the encoder in .*other \(\d+ features\), but beside another"
         ):
             painters.load(run, encoder=str(tmp_path / "other"))
 
