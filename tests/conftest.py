@@ -16,7 +16,7 @@ _TESTS = pathlib.Path(__file__).parent
 _flags = {"--xla_force_host_platform_device_count": 8}
 if "--xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):
     _flags["--xla_backend_optimization_level"] = 0
-    if importlib.metadata.version("jaxlib").startswith("0.10."):  # later ones do not know the flag, and would not start
+    if importlib.metadata.version("jaxlib").startswith("0.10."):  # 0.12 does not know the flag, and would not start
         _flags["--xla_cpu_use_fusion_emitters"] = "false"
 for _flag, _value in _flags.items():
     if _flag not in os.environ.get("XLA_FLAGS", ""):

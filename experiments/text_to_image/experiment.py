@@ -176,17 +176,21 @@ def _measurements(
             painted, again, images, judges, texts=(), tokens=tokens, lengths=lengths, encoded=encoded, groups=alike
         )
         values.pop("num")
-        return values | {"apart": apart}
+        return values | apart
 
     return of_painter
 
 
-def _apart(painted: np.ndarray, system: str, step: int) -> float:
+def _apart(painted: np.ndarray, system: str, step: int) -> dict[str, float]:
     """How far pictures of different texts and noise are apart: the mean difference of each to the next, of 1 at most.
+
+    Nothing of a single picture.
 
     Raises:
       TrainingError: they are all the same. A painter whose colours are all at their ends has no gradient any more.
     """
+    if len(painted) < 2:
+        return {}
     apart = float(np.abs(measures.unit(painted) - measures.unit(np.roll(painted, 1, axis=0))).mean())
     if not apart >= _SAME:
         free = ", config.dfgan.bounded=False" if system == "dfgan" else ""
@@ -196,7 +200,7 @@ def _apart(painted: np.ndarray, system: str, step: int) -> float:
             "pictures of earlier evaluations stay. The same command would end here again: in another workdir, try "
             f"lower learning rates (config.{system}.peak…){free} or larger batches."
         )
-    return apart
+    return {"apart": apart}
 
 
 def _pictures(config: ConfigDict, captioned: Captioned, workdir: pathlib.Path) -> list[tuple[str, str]]:
