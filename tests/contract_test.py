@@ -435,6 +435,7 @@ CONTRACT = {
             "clean": "text",
             "numbered": "merges",
         },
+        "record": {"check": "source"},
         "captions": {"OneText": "several one which", "SomeWords": "max_length column"},
         "transform": {
             "horizontal_flip": "fields batch words",

@@ -26,6 +26,7 @@ from gentoolkit.data import (
     pipeline,
     preparation,
     prepared,
+    record,
     scenes,
     transform,
 )
@@ -88,7 +89,10 @@ def load(config: ConfigDict, *, vocabulary: Vocabulary | None = None) -> Caption
             f"{config.dataset} needs no folder, got config.data_dir = {config.data_dir!r}; pictures of your own are "
             "taken by the presets of folder64."
         )
-    return source(config, vocabulary)
+    found = source(config, vocabulary)
+    for part in filter(None, (found.train, found.test, found.held_out)):
+        record.check(part)
+    return found
 
 
 def stream(config: ConfigDict, source: Columns, *columns: str, **part: int) -> pipeline.Stream:

@@ -35,6 +35,7 @@ cropped, scaled and padded.
 | `openmoji_texts` | `load(split)`: their names as texts, in fourteen languages, and keywords in two |
 | `pictures` | photographs from and to files with all that the files say about them: depth, alpha, EXIF, profiles |
 | `polygons` | `load(num)`: outlines and filled shapes, content and colour known exactly |
+| `record` | what the columns of captioned pictures are called and hold, of every set; `check` |
 | `captions` | `OneText`, `SomeWords`: which text of a picture, and which of its words, a step sees |
 | `scenes` | `load(split, num)`: drawn scenes with texts, objects, boxes, masks and relations |
 | `text` | `Vocabulary`: words to numbers of variable length, and back |
@@ -78,6 +79,7 @@ _MODULES = (
     "polygons",
     "preparation",
     "prepared",
+    "record",
     "scenes",
     "text",
     "transform",

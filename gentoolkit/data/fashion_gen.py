@@ -8,11 +8,12 @@ What to put where (nothing is downloaded): `fashiongen_256_256_train.h5` and `fa
 (`pip install "gentoolkit[fashion]"`), and nothing else here needs it.
 """
 
+import contextlib
 import dataclasses
 import os
 import pathlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -160,10 +161,19 @@ def _opened(path: str | os.PathLike[str]) -> Any:
 
 def _part(path: pathlib.Path, name: str, what: str) -> Any:
     """The values of a part of the file, or its shape only."""
-    with _opened(path) as file:
+    with _opened(path) as file, _whole(path, f"the part {name!r}"):
         if name not in file:
             raise ValueError(f"{str(path)!r} has no part {name!r}; there are {', '.join(file)}.")
         return tuple(file[name].shape) if what == "shape" else np.asarray(file[name][()])
+
+
+@contextlib.contextmanager
+def _whole(path: str | os.PathLike[str], what: str) -> Iterator[None]:
+    """Names the file where h5py finds bytes in its middle that are not what was written, which it says in many ways."""
+    try:
+        yield
+    except (KeyError, OSError, RuntimeError) as error:
+        raise ValueError(f"{os.fspath(path)!r}: {what} is damaged: {error}") from error
 
 
 def _texts(path: pathlib.Path, texts: Sequence[str]) -> list[list[str]]:
@@ -199,7 +209,8 @@ class _Pictures:
 
         if not hasattr(self._held, "file"):
             self._held.file = _opened(self.path)
-        pixels = pillow.fromarray(np.asarray(self._held.file["input_image"][self.rows[index]], np.uint8))
+        with _whole(self.path, f"picture {self.rows[index]}"):
+            pixels = pillow.fromarray(np.asarray(self._held.file["input_image"][self.rows[index]], np.uint8))
         return np.asarray(pixels.resize((self.image_size, self.image_size), pillow.Resampling.BILINEAR))
 
     def __reduce__(self):

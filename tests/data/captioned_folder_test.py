@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gentoolkit.data import captioned_folder, text
+from gentoolkit.data import captioned_folder, record, text
 from tests.data.captioned import letters, quarters, write
 
 pytestmark = pytest.mark.fast
@@ -45,6 +45,7 @@ def load(folder, path, **options):
 def test_every_form_of_table_says_the_same(folder, name):
     path = table(folder, name)
     train = load(folder, path, where={"split": "train"}, labels=("kind",))
+    record.check(train, num=2)
     assert train.names == ["train/1.png", "train/2.png"]
     # Classes and words are those of the whole table, so that other splits have the same numbers.
     assert train.fields["kind"].class_names == ("bag", "hat", "shoe") and train[0]["kind"] == 2

@@ -2,11 +2,12 @@
 
 import json
 
+import chex
 import numpy as np
 import pytest
 from PIL import Image
 
-from gentoolkit.data import _masks, coco, pipeline
+from gentoolkit.data import _masks, coco, pipeline, record
 from gentoolkit.data.captions import OneText
 from tests.data.captioned import letters, quarters, write
 
@@ -34,8 +35,8 @@ def annotation(picture, category, box, shape=None, crowd=0, number=1):
 class Folder:
     """A small COCO, of which a test may change any part."""
 
-    def __init__(self, root):
-        self.root = root
+    def __init__(self, root, split="train2017"):
+        self.root, self.split = root, split
         self.texts = [(9, "A man's dog."), (7, "a red car"), (9, "Two dogs!"), (7, " "), (9, "dogs")]
         self.objects = [
             annotation(9, 1, [2, 1, 4, 2], {"size": [8, 8], "counts": _RUNS}, crowd=1),
@@ -46,11 +47,15 @@ class Folder:
         ]
         self.stuff = [annotation(9, 157, [0, 0, 8, 6]), annotation(9, 183, [0, 0, 8, 8])]
         for number, size in _SIZES.items():
-            quarters(self.root / "train2017" / f"{number:012d}.jpg", *size)
+            quarters(self.root / split / self.file(number), *size)
+
+    def file(self, number):
+        """Files of 2014 say their split, those of 2017 do not."""
+        return f"COCO_{self.split}_{number:012d}.jpg" if "2014" in self.split else f"{number:012d}.jpg"
 
     def save(self):
         images = [
-            {"id": number, "file_name": f"{number:012d}.jpg", "width": size[0], "height": size[1]}
+            {"id": number, "file_name": self.file(number), "width": size[0], "height": size[1]}
             for number, size in _SIZES.items()
         ]
         texts = [{"id": 0, "image_id": number, "caption": text} for number, text in self.texts]
@@ -60,12 +65,13 @@ class Folder:
             ("stuff", self.stuff, _STUFF),
         ):
             held = {"images": images, "annotations": annotations, "categories": categories}
-            write(self.root / "annotations" / f"{kind}_train2017.json", json.dumps(held))
-        write(self.root / "annotations" / "captions_val2017.json", json.dumps({"images": [], "annotations": []}))
+            write(self.root / "annotations" / f"{kind}_{self.split}.json", json.dumps(held))
+        other = f"captions_{self.split.replace('train', 'val')}.json"
+        write(self.root / "annotations" / other, json.dumps({"images": [], "annotations": []}))
         return self
 
     def load(self, **options):
-        return coco.load(self.root, "train2017", **({"image_size": 8, "num_captions": 2, "max_words": 4} | options))
+        return coco.load(self.root, self.split, **({"image_size": 8, "num_captions": 2, "max_words": 4} | options))
 
     def refused(self, error, match, **options):
         with pytest.raises(error, match=match):
@@ -79,6 +85,7 @@ def folder(tmp_path):
 
 def test_pictures_have_their_texts_objects_boxes_and_masks(folder, capsys):
     train = folder.load(masks=True, crowds=False)
+    record.check(train, num=2)
     assert train.names == ["000000000007.jpg", "000000000009.jpg"]
     assert train.fields["objects"].class_names == ("person", "car", "toothbrush")
     vocabulary = coco.read_vocabulary(folder.root, ("train2017",))
@@ -108,6 +115,14 @@ def test_pictures_have_their_texts_objects_boxes_and_masks(folder, capsys):
     assert len(folder.load(crowds=True)[1]["objects"]) == 3
     stream = pipeline.Stream(train, seed=0, batch_size=2, transforms=(OneText(),))
     assert stream[0]["boxes"].values.shape == (2, 10, 4) and stream[0]["caption"].values.shape == (2, 4)
+
+
+def test_2014_differs_in_the_names_of_its_files_alone(folder, tmp_path):
+    older, newer = Folder(tmp_path / "older", "train2014").save().load(masks=True), folder.load(masks=True)
+    assert older.names == ["COCO_train2014_000000000007.jpg", "COCO_train2014_000000000009.jpg"]
+    assert older.fields == newer.fields
+    for old, new in zip(older, newer, strict=True):
+        chex.assert_trees_all_equal(old, new)
 
 
 def test_filters_of_published_systems(folder, capsys):

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from gentoolkit.data import cub, oxford_flowers, pipeline, text
+from gentoolkit.data import cub, oxford_flowers, pipeline, record, text
 from gentoolkit.data.captions import OneText, SomeWords
 from gentoolkit.data.transform import RandomCrop, horizontal_flip
 from tests.data.captioned import letters, quarters, write
@@ -41,6 +41,7 @@ def birds(tmp_path):
 
 def test_birds_are_cut_out_as_attngan_does_and_keep_their_box_and_class(birds, capsys):
     train = cub.load(birds, "train", image_size=4, num_captions=3, max_words=5)
+    record.check(train, num=2)
     assert train.names == [bird[1] for bird in _BIRDS[:2]]
     assert train.fields["label"].class_names == ("Black footed Albatross", "Laysan Albatross")
     first, second = train[0], train[1]
@@ -159,6 +160,7 @@ def flowers(tmp_path):
 
 def test_flowers_are_read_by_either_kind_of_split(flowers):
     train = oxford_flowers.load(flowers, "train", image_size=4, num_captions=2, max_words=3)
+    record.check(train, num=2)
     assert train.names == ["image_06735", "image_06734"] and train[0]["label"] == 0
     assert train.fields["captions"].shape == (2, 3)
     # The central square of 16 x 8 has columns 4 to 12.

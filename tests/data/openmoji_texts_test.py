@@ -6,7 +6,7 @@ import types
 import numpy as np
 import pytest
 
-from gentoolkit.data import openmoji, openmoji_texts, text
+from gentoolkit.data import openmoji, openmoji_texts, record, text
 
 pytestmark = pytest.mark.fast
 _TWO_TONES = "1F469-1F3FB-200D-1F91D-200D-1F468-1F3FF"  # a woman and a man, hand in hand
@@ -34,6 +34,7 @@ def decoded(vocabulary, rows):
 
 def test_drawings_have_their_names_in_two_languages(names, capsys):
     source = openmoji_texts.load("all", image_size=16, codes=_CODES, max_words=5)
+    record.check(source, num=2)
     assert sorted(source.names) == ["1F44B", "1F44B-1F3FD", "2764"]
     english, german = openmoji_texts.read_vocabulary("en"), openmoji_texts.read_vocabulary("de")
     assert english.words[:2] == ("hand", "heart")

@@ -3,13 +3,13 @@
 import gzip
 import pickle
 import sys
-import types
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from gentoolkit.data import ade20k, fashion_gen, multi30k, text
+from gentoolkit.data import ade20k, fashion_gen, multi30k, record, text
 from tests.data.captioned import letters, quarters, write
 
 pytestmark = pytest.mark.fast
@@ -39,6 +39,7 @@ def ade(tmp_path):
 def test_scenes_have_their_classes_of_pixels_and_their_name(ade):
     train = ade20k.load(ade, "training", image_size=8, max_words=3)
     assert train.names == ["ADE_train_00000001", "ADE_train_00000002"]
+    record.check(train, num=2)
     assert train.fields["label"].class_names == ("beach", "living room", "street")
     first = train[0]
     assert first["label"] == 1 and letters(first["image"]) == ["rrrrgggg"] * 4 + ["bbbbwwww"] * 4
@@ -72,35 +73,10 @@ def test_faults_of_scenes_are_named(ade):
         ade20k.read_classes(ade)
 
 
-class Hdf5(types.ModuleType):
-    """What of h5py is used, on files of NumPy: the package is not needed for anything else."""
-
-    class File(dict):
-        def __init__(self, path, mode):
-            try:
-                held = np.load(path, allow_pickle=False)
-            except ValueError as error:
-                raise OSError("file signature not found") from error
-            super().__init__({name: Part(held[name]) for name in held.files})
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *error):
-            return None
-
-
-class Part:
-    def __init__(self, values):
-        self.values, self.shape = values, values.shape
-
-    def __getitem__(self, index):
-        return self.values[index]
-
-
 @pytest.fixture
-def clothes(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "h5py", Hdf5("h5py"))
+def clothes(tmp_path):
+    """Files of HDF5 with parts and types as published: bytes of one length, a column of them."""
+    h5py = pytest.importorskip("h5py")
     picture = quarters(tmp_path / "unused.png", 16, 16)
     for split, descriptions, categories in (
         ("train", [b"A red robe.", b" ", "Jupe \xe0 plis".encode("latin-1")], [b"DRESSES", b"NONE", b"SKIRTS"]),
@@ -112,13 +88,15 @@ def clothes(tmp_path, monkeypatch):
             "input_name": np.array([b"Name"] * len(categories))[:, None],
             "input_category": np.array(categories)[:, None],
         }
-        with open(tmp_path / f"fashiongen_256_256_{split}.h5", "wb") as file:
-            np.savez(file, **held)
+        with h5py.File(tmp_path / f"fashiongen_256_256_{split}.h5", "w") as file:
+            for name, values in held.items():
+                file.create_dataset(name, data=values, chunks=(1, *values.shape[1:]), compression="gzip")
     return tmp_path
 
 
 def test_clothes_have_their_texts_and_category(clothes, monkeypatch):
     train = fashion_gen.load(clothes, "train", image_size=4, max_words=4)
+    record.check(train, num=2)
     assert len(train) == 2 and train.fields["label"].class_names == ("COATS", "DRESSES", "NONE", "SKIRTS")
     vocabulary = fashion_gen.read_vocabulary(clothes)
     assert vocabulary.words == ("a", "coat", "jupe", "plis", "red", "robe", "à")
@@ -131,14 +109,29 @@ def test_clothes_have_their_texts_and_category(clothes, monkeypatch):
     np.testing.assert_array_equal(again[1]["image"], second["image"])
     with pytest.raises(ValueError, match="texts must be some of description, name"):
         fashion_gen.load(clothes, "train", texts=("brand",))
-    (clothes / "fashiongen_256_256_validation.h5").write_bytes(b"no such file")
+    validation = clothes / "fashiongen_256_256_validation.h5"
+    whole = validation.read_bytes()
+    damaged = bytearray(whole)
+    damaged[whole.index(b"TREE") : whole.index(b"TREE") + 4] = b"EERT"
+    validation.unlink()  # the library keeps what it has read of a file that is open
+    validation.write_bytes(damaged)
+    with pytest.raises(ValueError, match="validation.h5': the part 'input_description' is damaged"):
+        fashion_gen.load(clothes, "validation")
+    packed = zlib.compress(quarters(clothes / "unused.png", 16, 16).tobytes(), 4)
+    validation.unlink()
+    validation.write_bytes(whole.replace(packed, packed[:9] + bytes(len(packed) - 9)))
+    with pytest.raises(ValueError, match="validation.h5': picture 0 is damaged"):
+        fashion_gen.load(clothes, "validation")[0]
+    validation.unlink()
+    validation.write_bytes(b"no such file")
     with pytest.raises(ValueError, match="validation.h5' is no HDF5 file, or a damaged one"):
         fashion_gen.load(clothes, "validation")
-    with open(clothes / "fashiongen_256_256_validation.h5", "wb") as file:
-        np.savez(file, input_image=np.zeros((1, 4, 4, 3), np.uint8))
+    validation.unlink()
+    with pytest.importorskip("h5py").File(validation, "w") as file:
+        file["input_image"] = np.zeros((1, 4, 4, 3), np.uint8)
     with pytest.raises(ValueError, match="validation.h5' has no part 'input_description'; there are input_image"):
         fashion_gen.load(clothes, "validation")
-    (clothes / "fashiongen_256_256_validation.h5").unlink()
+    validation.unlink()
     with pytest.raises(FileNotFoundError, match="fashiongen_256_256_validation.h5 not found"):
         fashion_gen.load(clothes, "validation")
     monkeypatch.setitem(sys.modules, "h5py", None)
@@ -165,6 +158,7 @@ def lines(tmp_path):
 def test_texts_of_two_languages_line_by_line_with_and_without_pictures(lines):
     root, pictures = lines / "dataset", lines / "flickr30k-images"
     train = multi30k.load(root, "train", max_words=4)
+    record.check(train, num=2)
     assert set(train.fields) == {"captions", "captions_de"} and len(train) == 2
     german = multi30k.read_vocabulary(root, "de")
     assert german.words == ("ein", "eine", "hund", "katze", "läuft", "männer", "reden", "zwei")

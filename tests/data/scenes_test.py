@@ -185,7 +185,7 @@ def test_options_that_cannot_be(monkeypatch):
 
 
 def test_a_stream_takes_one_text_of_each_picture_another_in_each_epoch():
-    source = scenes.load("train", 64, image_size=16).select("captions", "shapes")
+    source = scenes.load("train", 64, image_size=16).select("captions", "objects")
     stream = pipeline.Stream(source, seed=0, batch_size=64, shuffle=False, transforms=(OneText(),))
     several = source.take(np.arange(64))["captions"]
     which = []
@@ -197,10 +197,10 @@ def test_a_stream_takes_one_text_of_each_picture_another_in_each_epoch():
         np.testing.assert_array_equal(caption.lengths, (caption.values > 0).sum(1))
         which.append(hit.argmax(1)[0])
     assert set(which) == set(range(scenes.NUM_TEXTS))
-    fields, batch = OneText(which=2)(source.fields, {"captions": several, "shapes": None}, np.zeros(64, np.uint64))
+    fields, batch = OneText(which=2)(source.fields, {"captions": several, "objects": None}, np.zeros(64, np.uint64))
     np.testing.assert_array_equal(batch["caption"].values, several[:, 2])
-    assert list(fields) == ["shapes", "caption"]
+    assert list(fields) == ["objects", "caption"]
     with pytest.raises(ValueError, match="which must be from 0 to 4"):
         OneText(which=5)(source.fields, {"captions": several}, np.zeros(64, np.uint64))
     with pytest.raises(ValueError, match="no column 'captions'"):
-        OneText()(source.select("shapes").fields, {}, np.zeros(64, np.uint64))
+        OneText()(source.select("objects").fields, {}, np.zeros(64, np.uint64))

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from gentoolkit.data import visual_genome
+from gentoolkit.data import record, visual_genome
 from tests.data.captioned import letters, quarters, write
 
 pytestmark = pytest.mark.fast
@@ -98,6 +98,7 @@ def test_frequent_names_have_a_number_as_their_aliases_say(folder):
 
 def test_objects_attributes_relations_and_texts_belong_together(folder, capsys):
     train = folder.load()
+    record.check(train, num=2)
     assert train.names == ["1.jpg", "2.jpg"]
     first, second = train[0], train[1]
     assert letters(first["image"]) == ["rrrrgggg"] * 4 + ["bbbbwwww"] * 4

@@ -18,7 +18,7 @@ from gentoolkit.training import Player
 
 # Kinds of classes, the columns that have them, and how many there are.
 KINDS = {
-    "shape": ("shapes", scenes.SHAPES),
+    "shape": ("objects", scenes.SHAPES),
     "colour": ("colours", scenes.COLOURS),
     "size": ("sizes", scenes.SIZES),
     "texture": ("textures", scenes.TEXTURES),

@@ -12,7 +12,8 @@ nothing is kept in memory, and at 32 pixels a core draws some thousands a second
 |---|---|
 | `image` | `[s, s, 3]` bytes |
 | `captions` | `[5, 36]` words' numbers, zeros behind the last one: five texts that all say the truth |
-| `shapes`, `colours`, `sizes`, `textures` | a class for each object, up to four, the first ones named first |
+| `objects` | the shape of each object, up to four, the first ones named first |
+| `colours`, `sizes`, `textures` | the same, of each object |
 | `boxes`, `masks` | of each object, exact to the pixel |
 | `relations` | `[3]` for each relation that holds clearly: subject, relation (`RELATIONS`), object |
 | `outline` | `[s, s, 1]` bytes, black on white |

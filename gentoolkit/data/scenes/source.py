@@ -39,7 +39,7 @@ def load(split: str, num: int, *, image_size: int = 32, seed: int = 0, max_objec
         )
     _check_most(max_objects)
     size, most = (image_size, image_size), law.MOST
-    classes = {"shapes": law.SHAPES, "colours": law.COLOURS, "sizes": law.SIZES, "textures": law.TEXTURES}
+    classes = {"objects": law.SHAPES, "colours": law.COLOURS, "sizes": law.SIZES, "textures": law.TEXTURES}
     return Columns(
         num,
         {
@@ -101,9 +101,13 @@ class _Read:
         there = np.arange(law.MOST) < scenes.num[:, None]
         lengths = scenes.num.astype(np.int32)
         found: dict[str, Any] = {"image": drawn.image, "outline": drawn.outline}
-        for name in ("shape", "colour", "size", "texture"):
-            values = np.where(there, getattr(scenes, name), 0).astype(np.int32)
-            found[f"{name}s"] = Ragged(values, lengths)
+        for column, drawn_class in (
+            ("objects", scenes.shape),
+            ("colours", scenes.colour),
+            ("sizes", scenes.size),
+            ("textures", scenes.texture),
+        ):
+            found[column] = Ragged(np.where(there, drawn_class, 0).astype(np.int32), lengths)
         if drawn.masks is not None:
             found |= {"masks": Ragged(drawn.masks, lengths), "boxes": Ragged(render.boxes(drawn.masks), lengths)}
         if "captions" in names:
