@@ -418,7 +418,12 @@ CONTRACT = {
         "ade20k": {"load": "root split", "read_classes": "root", "read_vocabulary": "root"},
         "fashion_gen": {"load": "root split", "read_vocabulary": "root"},
         "multi30k": {"load": "root split", "read_vocabulary": "root language"},
-        "captioned_folder": {"load": "directory table", "read_vocabulary": "table", "read_table": "table"},
+        "captioned_folder": {
+            "load": "directory table",
+            "read_vocabulary": "table",
+            "read_texts": "table",
+            "read_table": "table",
+        },
         "openmoji_texts": {"load": "split", "read_vocabulary": "language"},
         "oxford_flowers": {"load": "root split", "read_vocabulary": "root"},
         "folder": {"load": "directory"},

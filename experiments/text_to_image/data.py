@@ -126,7 +126,9 @@ def said(source: Columns, vocabulary: Vocabulary, num: int, *, which: int = 0) -
 
 
 def written(config: ConfigDict, source: Columns, vocabulary: Vocabulary, num: int, *, split: str) -> list[str]:
-    """One text of each of the first pictures, of scenes as it was written, with capitals and stops; else as `said`.
+    """The first text of each of the first pictures, as it was written where that is still known.
+
+    It is of scenes and of a folder of one's own: with capitals and stops. Else it is as `said`.
 
     Args:
       config: of the run.
@@ -135,10 +137,22 @@ def written(config: ConfigDict, source: Columns, vocabulary: Vocabulary, num: in
       num: of texts.
       split: its name in `scenes`.
     """
-    if config.dataset != "scenes":
-        return said(source, vocabulary, num)
-    most = config.max_objects
-    return [scenes.texts(split, row, max_objects=most)[0] for row in range(min(num, len(source)))]
+    if config.dataset == "scenes":
+        most = config.max_objects
+        return [scenes.texts(split, row, max_objects=most)[0] for row in range(min(num, len(source)))]
+    known = said(source, vocabulary, num)
+    if config.dataset != "folder":
+        return known
+    told, tokens = _told(config), first_texts(source, num)[0]
+    texts = captioned_folder.read_texts(told.table, image=told.image, texts=told.texts, key=told.key)
+
+    def as_written(row: int) -> str:
+        # Rows of the table may share a picture: the text is the one with these words.
+        several = texts.get(source.names[row], [])
+        words = vocabulary.encode(several, max_length=tokens.shape[1], too_long="cut").values
+        return next((text for text, one in zip(several, words, strict=True) if (one == tokens[row]).all()), known[row])
+
+    return [as_written(row) for row in range(len(known))]
 
 
 def _scenes(config: ConfigDict, vocabulary: Vocabulary | None) -> Captioned:
@@ -164,14 +178,30 @@ def _openmoji(config: ConfigDict, vocabulary: Vocabulary | None) -> Captioned:
     return Captioned(train, test, None, words, openmoji.CREDIT)
 
 
-def _folder(config: ConfigDict, vocabulary: Vocabulary | None) -> Captioned:
-    root, options = _root(config), config.folder
-    table = _table(root, options.table)
-    key = options.key or None
+class _Told(NamedTuple):
+    """Where a folder of one's own says what: the table, its key, columns, the columns of texts, and the pictures."""
+
+    table: pathlib.Path
+    key: str | None
+    rows: list[captioned_folder.Row]
+    known: dict[str, None]
+    texts: tuple[str, ...]
+    image: str
+
+
+def _told(config: ConfigDict) -> _Told:
+    options = config.folder
+    table, key = _table(_root(config), options.table), options.key or None
     rows = captioned_folder.read_table(table, key=key)
     known = dict.fromkeys(column for row in rows for column in row)
     texts = tuple(filter(None, options.texts.split(","))) or _first("texts", _TEXT_COLUMNS, known, table)
     image = options.image or "{" + _first("image", _FILE_COLUMNS, known, table)[0] + "}"
+    return _Told(table, key, rows, known, texts, image)
+
+
+def _folder(config: ConfigDict, vocabulary: Vocabulary | None) -> Captioned:
+    root, options = _root(config), config.folder
+    table, key, rows, known, texts, image = _told(config)
     words = vocabulary or captioned_folder.read_vocabulary(table, texts=texts, key=key)
     labels = attributes.names(options.attributes)
 

@@ -155,6 +155,32 @@ def read_vocabulary(
     return Vocabulary.of(_all_texts(read_table(path, key=key), texts, path), max_words=max_words, min_count=min_count)
 
 
+def read_texts(
+    table: str | os.PathLike[str], *, image: str, texts: Sequence[str], key: str | None = None
+) -> dict[str, list[str]]:
+    """Reads the texts of each picture as they are written, with capitals, stops and words that no vocabulary has.
+
+    Args:
+      table: as in `load`.
+      image: as in `load`.
+      texts: as in `load`.
+      key: as in `load`.
+
+    Returns:
+      The texts by the name of the picture, as in the `names` of what `load` returns; of a picture that several rows
+      name, those of all of them in turn.
+
+    Raises:
+      FileNotFoundError: as in `load`.
+      ValueError: as in `load`.
+    """
+    path, found = pathlib.Path(table), dict[str, list[str]]()
+    for row in read_table(path, key=key):
+        if several := _texts(row, texts, path):
+            found.setdefault(_file(image, row, path), []).extend(several)
+    return found
+
+
 def read_table(table: str | os.PathLike[str], *, key: str | None = None) -> list[Row]:
     """Reads the rows of a table.
 

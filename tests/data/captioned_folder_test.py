@@ -63,6 +63,8 @@ def test_lists_of_texts_numbers_in_names_and_rows_without_a_text(folder, capsys)
     options = {"key": "images", "image": "images/{id:012d}.png", "texts": ("captions", "more"), "num_captions": 3}
     made = load(folder, folder / "t.json", **options)
     assert made[0]["captions"][:, :2].tolist() == [[2, 3], [4, 0], [2, 3]]
+    read = {name: options[name] for name in ("key", "image", "texts")}
+    assert captioned_folder.read_texts(folder / "t.json", **read) == {made.names[0]: ["a b", "c"]}
     assert "t.json: 1 rows without a text, left out; 1 pictures with fewer than 3 texts" in capsys.readouterr().err
 
 

@@ -108,6 +108,20 @@ def test_a_folder_of_ones_own_finds_its_table_its_columns_and_its_split(tmp_path
     assert "words that the vocabulary lacks" in capsys.readouterr().err
 
 
+def test_pages_show_texts_of_a_folder_as_they_are_written(tmp_path):
+    texts = ("A Red hat.", "The BLUE hat!", "Shoes", "Bag", "Bag", "Bag")
+    rows = [
+        {"file": f"{max(n, 1)}.png", "caption": text, "split": "test" if n < 3 else "train"}
+        for n, text in enumerate(texts)
+    ]
+    _folder(tmp_path, rows)
+    config = _config(tmp_path)
+    found = data.load(config, vocabulary=Vocabulary(("hat", "the", "red")))
+    # The first two are of one picture; words that the vocabulary lacks are written all the same.
+    assert data.said(found.test, found.vocabulary, 3) == ["? red hat", "the ? hat", "?"]
+    assert data.written(config, found.test, found.vocabulary, 9, split="test") == list(texts[:3])
+
+
 def test_faults_of_a_folder_of_ones_own_are_named(tmp_path):
     def refused(error, match, **changes):
         with pytest.raises(error, match=match):
