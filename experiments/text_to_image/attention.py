@@ -16,7 +16,7 @@ from absl import app, flags
 from experiments.text_to_image import measures, painters
 from gentoolkit import report, study, training
 from gentoolkit.data.text import words as words_of
-from gentoolkit.models.text.recurrent import Encoded
+from gentoolkit.models.text.encoded import Encoded
 from gentoolkit.training import launch
 
 _RUN = flags.DEFINE_string("run", None, "Folder of a trained run of AttnGAN.", required=True)

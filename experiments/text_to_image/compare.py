@@ -28,7 +28,7 @@ from experiments.text_to_image.painters import Painter
 from gentoolkit import report, study
 from gentoolkit.data.columns import Columns
 from gentoolkit.data.text import Vocabulary
-from gentoolkit.models.text.recurrent import Encoded
+from gentoolkit.models.text.encoded import Encoded
 from gentoolkit.training import launch
 
 _RUNS = flags.DEFINE_list("runs", None, "Folders of runs that paint.", required=True)

@@ -108,8 +108,11 @@ def get_config(preset: str = "dfgan_scenes32") -> ConfigDict:
             "ema_decay": 0.999 if system in PAINTERS else 0.0,
             "train": {"log_every": 100, "checkpoint_every": 1000, "evaluate_every": 2000},
             "text": {
+                "network": "lstm",  # in both directions, as published; or "transformer", of its own kind
                 "features": 128,
                 "embedding": 64,
+                "num_layers": 2,  # of a transformer
+                "num_heads": 4,
                 "dropout": 0.0 if chosen.get("opposites") else 0.5,
                 "unknown": "read",  # or "pass over", as the published encoders do
             },

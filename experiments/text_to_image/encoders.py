@@ -18,8 +18,8 @@ from gentoolkit import study, training
 from gentoolkit.data import text as text_lib
 from gentoolkit.data.text import Vocabulary
 from gentoolkit.models import weights
-from gentoolkit.models.text import recurrent
-from gentoolkit.models.text.recurrent import Encoded, Encoder
+from gentoolkit.models.text import recurrent, transformer
+from gentoolkit.models.text.encoded import Encoded, TextEncoder
 from gentoolkit.models.text_to_image.damsm import ImageEncoder, InceptionEncoder, Seen
 
 _WORDS = "vocabulary.json"
@@ -45,7 +45,7 @@ class Pretrained(NamedTuple):
       max_objects: of the scenes that they were trained on; 0 for other pictures.
     """
 
-    text: Encoder
+    text: TextEncoder
     images: ImageEncoder | InceptionEncoder | None
     vocabulary: Vocabulary
     max_words: int
@@ -63,13 +63,16 @@ def networks(config: ConfigDict, vocabulary: Vocabulary, rngs: nnx.Rngs) -> dict
         images = InceptionEncoder(features=text.features, rngs=rngs)
     else:
         images = ImageEncoder(image_size=config.image_size, features=text.features, width=options.width, rngs=rngs)
-    return {
-        "text": Encoder(
-            len(vocabulary), features=text.features, embedding=text.embedding, dropout=text.dropout,
-            passed_over=passed_over, rngs=rngs,
-        ),
-        "images": images,
+    sizes = {
+        "features": text.features, "embedding": text.embedding, "dropout": text.dropout, "passed_over": passed_over,
     }  # fmt: skip
+    reading: TextEncoder
+    if study.choose("config.text.network", text.network, ("lstm", "transformer")) == "transformer":
+        layers = {"num_layers": text.num_layers, "num_heads": text.num_heads}
+        reading = transformer.Encoder(len(vocabulary), **sizes, **layers, rngs=rngs)
+    else:
+        reading = recurrent.Encoder(len(vocabulary), **sizes, rngs=rngs)
+    return {"text": reading, "images": images}
 
 
 def save_vocabulary(run: pathlib.Path, vocabulary: Vocabulary, max_words: int) -> None:
@@ -153,8 +156,8 @@ def published(folder: pathlib.Path) -> Pretrained:
             f"it has {len(vocabulary) - 1}: they are of two encoders."
         )
 
-    def text() -> Encoder:
-        return Encoder(
+    def text() -> recurrent.Encoder:
+        return recurrent.Encoder(
             len(vocabulary), features=2 * half, embedding=embedding, dropout=0.0, passed_over=text_lib.UNKNOWN,
             rngs=nnx.Rngs(0),
         )  # fmt: skip
@@ -240,7 +243,7 @@ def check(encoders: Pretrained, vocabulary: Vocabulary, *, image_size: int, sour
         )
 
 
-def encode_texts(encoder: Encoder, tokens: np.ndarray, lengths: np.ndarray, *, batch_size: int = 200) -> Encoded:
+def encode_texts(encoder: TextEncoder, tokens: np.ndarray, lengths: np.ndarray, *, batch_size: int = 200) -> Encoded:
     """Encodes any number of texts in batches of one shape, and keeps them on the host.
 
     Args:

@@ -16,7 +16,7 @@ from absl import app, flags
 
 from experiments.text_to_image import measures, painters
 from gentoolkit import report, study
-from gentoolkit.models.text.recurrent import Encoded
+from gentoolkit.models.text.encoded import Encoded
 from gentoolkit.training import launch
 
 _RUN = flags.DEFINE_string("run", "", "Folder of a trained run; a shipped painter if empty.")

@@ -18,7 +18,7 @@ from gentoolkit.data import scenes
 from gentoolkit.data.columns import Columns
 from gentoolkit.evaluation import layout, objects, preprocessing, probes, retrieval
 from gentoolkit.models.extractors.inception import InceptionV3
-from gentoolkit.models.text.recurrent import Encoded
+from gentoolkit.models.text.encoded import Encoded
 
 _SETS = (64, 1000)  # sizes of the sets in which a text looks for its picture
 _BATCH = 100

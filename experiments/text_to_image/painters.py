@@ -14,7 +14,7 @@ from experiments.text_to_image import encoders, files, published, runs, texts, v
 from experiments.text_to_image.systems import build, system
 from gentoolkit import training
 from gentoolkit.data.text import Vocabulary
-from gentoolkit.models.text.recurrent import Encoded, Encoder
+from gentoolkit.models.text.encoded import Encoded, TextEncoder
 from gentoolkit.training import checkpoint
 
 _BY_PICTURES = ("dfgan", "vae", "attngan")  # what the shipped ones show of their texts, the most first (README)
@@ -39,7 +39,7 @@ class Painter(NamedTuple):
     config: ConfigDict
     system: system.System
     models: dict[str, Any]
-    text: Encoder
+    text: TextEncoder
     vocabulary: Vocabulary
     max_words: int
     step: int = 0

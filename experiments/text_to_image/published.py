@@ -31,7 +31,7 @@ from experiments.text_to_image.systems import build
 from experiments.text_to_image.systems.system import System
 from gentoolkit.data.text import Vocabulary
 from gentoolkit.models import weights
-from gentoolkit.models.text.recurrent import Encoder
+from gentoolkit.models.text.encoded import TextEncoder
 from gentoolkit.models.text_to_image import attngan, dfgan
 
 _OTHERS = (encoders.TEXT, encoders.IMAGES, "netD*.pth")  # files beside that of the generator
@@ -45,7 +45,7 @@ class Published(NamedTuple):
     config: ConfigDict
     system: System
     models: dict[str, Any]
-    text: Encoder
+    text: TextEncoder
     vocabulary: Vocabulary
     max_words: int
 

@@ -35,7 +35,7 @@ from PIL import Image
 from experiments.text_to_image import judges, measures, painters, rewording, texts
 from gentoolkit import report, study
 from gentoolkit.data import scenes
-from gentoolkit.models.text.recurrent import Encoded
+from gentoolkit.models.text.encoded import Encoded
 from gentoolkit.training import launch
 
 _RUN = flags.DEFINE_string("run", "", "Folder of a trained run: the --workdir of main, of a system that paints.")

@@ -16,7 +16,7 @@ from experiments.text_to_image.systems import build, damsm
 from gentoolkit import training
 from gentoolkit.data import openmoji, scenes
 from gentoolkit.data.text import Vocabulary
-from gentoolkit.models.text.recurrent import Encoded
+from gentoolkit.models.text.encoded import Encoded
 from gentoolkit.models.text_to_image.damsm import InceptionEncoder, Seen
 from tests.data.captioned import quarters, write
 from tests.data.cub_test import birds, flowers  # noqa: F401 (fixtures)

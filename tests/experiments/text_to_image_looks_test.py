@@ -24,7 +24,9 @@ _TEXTS = ["a red circle", "a blue square"]
 @pytest.fixture(scope="module")
 def text():
     config = config_lib.get_config("attngan_scenes32")
-    config.update_from_flattened_dict({"text.features": 4, "text.embedding": 4})
+    config.update_from_flattened_dict(
+        {"text.network": "transformer", "text.num_heads": 2, "text.features": 4, "text.embedding": 4}
+    )
     encoder = encoders.networks(config, scenes.VOCABULARY, nnx.Rngs(0))["text"]
     encoder.eval()
     return encoder

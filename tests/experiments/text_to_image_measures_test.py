@@ -11,7 +11,7 @@ from gentoolkit.data import scenes
 from gentoolkit.data.text import Vocabulary
 from gentoolkit.evaluation import objects
 from gentoolkit.models import weights
-from gentoolkit.models.text.recurrent import Encoded
+from gentoolkit.models.text.encoded import Encoded
 from gentoolkit.models.text_to_image.damsm import Seen
 
 pytestmark = pytest.mark.fast

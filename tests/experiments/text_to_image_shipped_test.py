@@ -37,6 +37,18 @@ def _top(picture, colour):
     return (rows < middle).sum() / max((rows > middle).sum(), 1)
 
 
+def _round(picture, colour):
+    """The area of a colour over that of the circle around it: 1 in a circle, 0.64 in a square, however it is turned."""
+    rows, columns = _pixels(picture, colour)
+    radii = np.hypot(rows - rows.mean(), columns - columns.mean())
+    return len(rows) / (np.pi * (np.quantile(radii, 0.95) / 0.95 + 0.5) ** 2)
+
+
+def _pairs(greater, smaller):
+    """How often one of the first is the greater of two."""
+    return np.mean(np.array(greater)[:, None] > np.array(smaller))
+
+
 @pytest.mark.parametrize("painter", ["dfgan_scenes32", "vae_scenes32"])
 def test_two_objects_of_said_colours_lie_as_said(tmp_path, painter):
     asked = list(itertools.product(itertools.permutations(_COLOURS, 2), _SIDES))
@@ -53,6 +65,7 @@ def test_two_objects_of_said_colours_lie_as_said(tmp_path, painter):
     assert f"by {painter}, seed 0, each the best of 64 by detector_scenes32" in done.stdout
     there, right = 0, 0
     tops: dict[bool, list[float]] = {False: [], True: []}  # by whether it is a triangle
+    roundness: dict[str, list[float]] = {"circle": [], "square": [], "triangle": []}
     for number, ((one, other), side, *shapes_said) in enumerate(asked):
         with Image.open(tmp_path / "pictures" / f"{number:04d}.png") as file:
             picture = np.asarray(file, np.float32) / 255
@@ -64,11 +77,30 @@ def test_two_objects_of_said_colours_lie_as_said(tmp_path, painter):
         right += (middles[0][axis] - middles[1][axis]) * sign > 0
         for colour, shape in zip((one, other), shapes_said, strict=True):
             tops[shape == "triangle"].append(_top(picture, colour))
-    # How often what should be a triangle is narrower at its top than what should not.
-    pairs = [other > triangle for triangle in tops[True] for other in tops[False]]
-    print(painter, there, right, len(asked), np.mean(pairs))
+            roundness[shape].append(_round(picture, colour))
+    # How often what should be a triangle is narrower at its top than what should not, and a circle rounder than a square.
+    narrower, rounder = _pairs(tops[False], tops[True]), _pairs(roundness["circle"], roundness["square"])
+    print(painter, there, right, len(asked), narrower, rounder)
     assert there >= 0.85 * len(asked) and right >= 0.95 * there, (there, right, len(asked))
-    assert np.mean(pairs) >= {"dfgan_scenes32": 0.85, "vae_scenes32": 0.5}[painter], np.mean(pairs)
+    assert narrower >= {"dfgan_scenes32": 0.85, "vae_scenes32": 0.5}[painter], narrower
+    assert rounder >= {"dfgan_scenes32": 0.65, "vae_scenes32": 0.5}[painter], rounder
+
+
+@pytest.mark.fast
+def test_circles_of_scenes_are_rounder_than_their_squares():
+    """So that what is measured of painted ones has a ceiling: they are small, 0.88 of pairs."""
+    source = scenes.load("test", 400, image_size=32, max_objects=2).take(np.arange(400))
+    roundness: dict[str, list[float]] = {"circle": [], "square": []}
+    for row, num in enumerate(source["objects"].lengths):
+        colours = [scenes.COLOURS[number] for number in source["colours"].values[row, :num]]
+        for place, colour in enumerate(colours):
+            shape = scenes.SHAPES[source["objects"].values[row, place]]
+            plain = source["textures"].values[row, place] == 0 and colour in _COLOURS and colours.count(colour) == 1
+            if shape in roundness and plain:
+                roundness[shape].append(_round(source["image"][row].astype(np.float32) / 255, colour))
+    rounder = _pairs(roundness["circle"], roundness["square"])
+    print(len(roundness["circle"]), len(roundness["square"]), rounder)
+    assert rounder >= 0.8, rounder
 
 
 def test_plain_phrasings_lie_as_said(tmp_path):

@@ -24,7 +24,7 @@ from gentoolkit.data.fields import Ragged
 from gentoolkit.data.text import Vocabulary
 from gentoolkit.models.autoencoder import Posterior
 from gentoolkit.models.detector import Grid
-from gentoolkit.models.text.recurrent import Encoded
+from gentoolkit.models.text.encoded import Encoded
 from gentoolkit.models.text_to_image.damsm import Seen
 from tests.training import interruption, scale
 

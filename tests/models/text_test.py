@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from gentoolkit.models import weights
-from gentoolkit.models.text import recurrent
+from gentoolkit.models.text import recurrent, transformer
 from gentoolkit.nn.recurrent import LSTM
 
 pytestmark = pytest.mark.fast
@@ -110,3 +110,50 @@ def test_a_word_that_is_passed_over_is_as_if_it_were_not_there(encoder):
     vectors = recurrent.table(without_unknown=True)["embed/embedding"]
     assert vectors.shapes((5, 2)) == ((4, 2),)
     np.testing.assert_array_equal(vectors.make(np.arange(1.0, 9).reshape(4, 2))[:, 0], [1, 0, 3, 5, 7])
+
+
+@pytest.fixture(scope="module")
+def transforming():
+    made = transformer.Encoder(11, features=6, embedding=8, num_heads=2, dropout=0.5, passed_over=1, rngs=nnx.Rngs(0))
+    made.eval()
+    return made
+
+
+def test_a_transformer_reads_in_both_directions_and_never_padding(transforming):
+    run = nnx.jit(lambda made, tokens, lengths: made(tokens, lengths))
+    tokens = np.maximum(_tokens(), 2) * (_tokens() > 0)
+    found = run(transforming, tokens, _LENGTHS)
+    assert found.words.shape == (3, 5, 6) and found.sentence.shape == (3, 6)
+    valid = np.arange(5) < _LENGTHS[:, None]
+    np.testing.assert_array_equal(found.valid, valid)
+    np.testing.assert_array_equal(np.abs(found.words).sum(-1) > 0, valid)
+    # Whatever stands behind the last word, nothing changes; alone, a text is what it is in a batch.
+    full = run(transforming, np.where(valid, tokens, 7), _LENGTHS)
+    np.testing.assert_allclose(full.words, found.words, rtol=0, atol=1e-6)
+    alone = transforming(tokens[2:, :3], _LENGTHS[2:])
+    np.testing.assert_allclose(alone.sentence[0], found.sentence[2], rtol=1e-5, atol=1e-6)
+    # The last word changes the first, and the order counts.
+    other = tokens.copy()
+    other[0, 4] = 2 + (tokens[0, 4] - 1) % 9
+    assert np.abs(run(transforming, other, _LENGTHS).words[0, 0] - found.words[0, 0]).max() > 1e-4
+    turned = np.array([[3, 5, 7, 0, 0], [7, 5, 3, 0, 0], [3, 1, 5, 7, 0]])
+    first, second, third = run(transforming, turned, np.array([3, 3, 4])).sentence
+    assert np.abs(first - second).max() > 1e-4
+    np.testing.assert_array_equal(first, third)  # number 1 is passed over
+    plain = transforming.alike(rngs=nnx.Rngs(1))
+    assert plain.dropout is None and plain.passed_over == 1
+    paths = [nnx.to_flat_state(nnx.state(made, nnx.Param)).paths for made in (plain, transforming)]
+    assert paths[0] == paths[1]
+
+
+def test_positions_are_waves_of_many_lengths():
+    """The table of Vaswani et al.: sin and cos of place / 10000^(2i / d)."""
+    waves = transformer.waves(50, 6)
+    for place, i in ((0, 0), (1, 0), (7, 1), (49, 2)):
+        angle = place / 10000 ** (2 * i / 6)
+        np.testing.assert_allclose(waves[place, [i, 3 + i]], [np.sin(angle), np.cos(angle)], rtol=1e-5, atol=1e-7)
+    # The scalar product of two depends on how far apart they are alone.
+    products = waves @ waves.T
+    np.testing.assert_allclose(np.diagonal(products, 5), products[0, 5], rtol=1e-4)
+    with pytest.raises(ValueError, match="embedding must be even.*embedding = 7"):
+        transformer.Encoder(11, embedding=7, rngs=nnx.Rngs(0))

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from experiments.text_to_image.encoders import Pretrained
 from experiments.text_to_image.systems import damsm, opposites
 from experiments.text_to_image.systems.system import Models, System, encode, mean
-from gentoolkit.models.text.recurrent import Encoded
+from gentoolkit.models.text.encoded import Encoded
 from gentoolkit.models.text_to_image import attngan
 from gentoolkit.objectives import adversarial, variational
 from gentoolkit.training import Player

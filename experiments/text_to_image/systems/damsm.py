@@ -18,7 +18,7 @@ from experiments.text_to_image.systems import opposites
 from experiments.text_to_image.systems.system import Models, System, encode, mean
 from gentoolkit import training
 from gentoolkit.data.text import Vocabulary
-from gentoolkit.models.text.recurrent import Encoded
+from gentoolkit.models.text.encoded import Encoded
 from gentoolkit.models.text_to_image import damsm as damsm_models
 from gentoolkit.models.text_to_image.damsm import Seen
 from gentoolkit.objectives import contrastive, damsm

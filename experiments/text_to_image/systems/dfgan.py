@@ -12,7 +12,7 @@ from experiments.text_to_image.encoders import Pretrained
 from experiments.text_to_image.systems import opposites
 from experiments.text_to_image.systems.system import Models, System, encode, mean
 from gentoolkit import training
-from gentoolkit.models.text.recurrent import Encoded
+from gentoolkit.models.text.encoded import Encoded
 from gentoolkit.models.text_to_image import dfgan
 from gentoolkit.objectives import adversarial, penalties
 from gentoolkit.training import Player

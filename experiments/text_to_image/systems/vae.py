@@ -13,7 +13,7 @@ from experiments.text_to_image import runs
 from experiments.text_to_image.encoders import Pretrained
 from experiments.text_to_image.systems.system import Models, System, encode, mean
 from gentoolkit import training
-from gentoolkit.models.text.recurrent import Encoded
+from gentoolkit.models.text.encoded import Encoded
 from gentoolkit.models.text_to_image import vae
 from gentoolkit.objectives import variational
 from gentoolkit.training import Player

@@ -4,29 +4,15 @@ References:
   Xu et al., AttnGAN, CVPR 2018, section 3.2; sizes as in the authors' public code.
 """
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from gentoolkit.models import weights
+from gentoolkit.models.text.encoded import Encoded as Encoded
+from gentoolkit.models.text.encoded import without
 from gentoolkit.nn.recurrent import LSTM
-
-
-class Encoded(NamedTuple):
-    """A batch of texts.
-
-    Attributes:
-      words: `[b, t, d]`, each word in its context, zeros for padding.
-      sentence: `[b, d]`.
-      valid: `[b, t]` bool, which words are there.
-    """
-
-    words: jax.Array
-    sentence: jax.Array
-    valid: jax.Array
 
 
 class Encoder(nnx.Module):
@@ -86,7 +72,7 @@ class Encoder(nnx.Module):
           The words and the sentence.
         """
         if self.passed_over is not None:
-            tokens, lengths = _without(tokens, lengths, self.passed_over)
+            tokens, lengths = without(tokens, lengths, self.passed_over)
         x = self.embed(tokens)
         if self.dropout is not None:
             x = self.dropout(x)
@@ -119,12 +105,3 @@ def table(*, without_unknown: bool = False) -> weights.Table:
         names = (f"rnn.bias_ih_{end}", f"rnn.bias_hh_{end}")
         found[f"{way}/bias"] = weights.Entry(names, lambda shape: (shape, shape), np.add)
     return found
-
-
-def _without(tokens: jax.Array, lengths: jax.Array, number: int) -> tuple[jax.Array, jax.Array]:
-    """Texts whose words of one number are taken out; one of nothing else keeps its first."""
-    there = jnp.arange(tokens.shape[1]) < lengths[:, None]
-    gone = there & (tokens == number)
-    # Words that stay, then those that go, then padding, each in its order.
-    order = jnp.argsort(jnp.where(there, gone.astype(jnp.int32), 2), axis=1, stable=True)
-    return jnp.take_along_axis(tokens, order, axis=1), jnp.maximum(lengths - gone.sum(1), 1)
