@@ -10,6 +10,7 @@ The folder holds checkouts of the public repositories, under their own names; no
 | BicycleGAN | U-Net, encoder, discriminators |
 | MUNIT | encoders, painter, discriminators |
 | UNIT | encoder, painter, discriminators (of 2018) |
+| UNIT-2017 | the same of its branch `version_02`, both forms; what the domains share, too |
 
 Random weights are written by PyTorch into files, which ours reads. A Markdown table of the largest difference of the
 outputs over their largest value, and the number of parameters on both sides. What is missing is named as absent. Ends
@@ -60,6 +61,7 @@ def main(argv: list[str]) -> None:
         Check("BicycleGAN", "models/networks.py", lambda path: _bicyclegan(_imported(path))),
         Check("MUNIT", "networks.py", lambda path: _munit(_imported(path))),
         Check("UNIT", "networks.py", lambda path: _unit(_imported(path))),
+        Check("UNIT-2017", "src/trainers/cocogan_nets.py", _unit_2017),
     ]
     sys.exit(1 if public_code.compare(checks) else 0)
 
@@ -144,6 +146,48 @@ def _unit(theirs: Any) -> Iterator[Found]:
     codes = np.random.default_rng(2).standard_normal((2, 18, 16, 256), np.float32)
     yield _compared("painter, 72x64", peer, painter, munit.painter_table(styled=False), codes, part="dec")
     yield _judge(theirs, images)
+
+
+_UNIT_2017 = {
+    "input_dim_a": 3,
+    "input_dim_b": 3,
+    "ch": 64,
+    "n_enc_front_blk": 3,
+    "n_enc_res_blk": 3,
+    "n_enc_shared_blk": 1,
+    "n_gen_shared_blk": 1,
+    "n_gen_res_blk": 3,
+    "n_gen_front_blk": 3,
+}
+
+
+def _unit_2017(path: pathlib.Path) -> Iterator[Found]:
+    # Initial weights and Gaussian smoothing, which none of these networks needs, would ask for more.
+    beside = {
+        "peer.init": public_code.module_of("peer.init", gaussian_weights_init=lambda module: None),
+        "cv2": public_code.module_of("cv2"),
+    }
+    common = public_code.imported(path.with_name("common_net.py"), beside)
+    theirs = public_code.imported(path, {"peer.common_net": common})
+    images = public_code.images(72, 64)
+    code = np.random.default_rng(2).standard_normal((2, 18, 16, 256), np.float32)
+    for form, name in (("leaky", "COCOResGen2"), ("norms", "COCOResGen")):
+        peer, tables = getattr(theirs, name)(_UNIT_2017), unit.tables_2017()
+
+        def part(which: str, form: str = form) -> Callable[..., nnx.Module]:
+            return lambda *, rngs: unit.networks_2017(rngs, form=form)[which]
+
+        for which, of_theirs, given in (
+            ("encode_x", "encode_A", images), ("shared_encode", "enc_shared", code),
+            ("shared_paint", "dec_shared", code), ("paint_x", "decode_A", code),
+        ):  # fmt: skip
+            yield _compared(f"{which}, {form}, 72x64", peer, part(which), tables[which], given, part=of_theirs)
+    peer = theirs.COCODis({"ch": 64, "input_dim_a": 3, "input_dim_b": 3, "n_layer": 4})
+
+    def judge(*, rngs: nnx.Rngs) -> nnx.Module:
+        return unit.networks_2017(rngs)["judge_x"]
+
+    yield _compared("discriminator, 72x64", peer, judge, unit.tables_2017()["judge_x"], images, part="model_A")
 
 
 def _judge(theirs: Any, images: np.ndarray) -> Found:

@@ -257,7 +257,7 @@ def _end(task: Task, text: str) -> np.ndarray:
 
 
 def _style(task: Task, flag: str, name: str) -> np.ndarray:
-    """The code of a reference, which is seen at the size of training as all images of training were."""
+    """The code of a reference, which is seen at the size of training as all images of training were: `config.fit`."""
     system, size, channels = task.trained.system, task.trained.config.image_size, task.channels(task.target)
     if system.style is None:
         raise ValueError(f"{flag}: there is no encoder of style; use --samples.")
@@ -278,7 +278,7 @@ def _style(task: Task, flag: str, name: str) -> np.ndarray:
     if min(picture.pixels.shape[:2]) < size // 4:
         height, width = picture.pixels.shape[:2]
         raise ValueError(f"{shown} is {width} x {height}; a reference must be of {size // 4} x {size // 4} at least.")
-    image = pixels.resized(pixels.to_network(picture, channels), (size, size))
+    image = pixels.fitted(pixels.to_network(picture, channels), size, task.trained.config.fit)
     encode = training.jit(lambda models, image: system.style(models, image, task.target))
     return np.asarray(encode(task.trained.models, image[None])[0], np.float32)
 

@@ -55,6 +55,7 @@ def get_config(preset: str = "polygons") -> ConfigDict:
                 "weight_decay": config_dict.placeholder(float),
                 "b1": 0.5,
                 "b2": 0.999,
+                "clip_norm": 0.0,  # gradients of a larger norm are scaled down to it; 0: none are, as published
             },
             "train": {
                 "log_every": 50 if small else 200,
@@ -91,7 +92,9 @@ def get_config(preset: str = "polygons") -> ConfigDict:
                 "bank": 64,  # codes that the discrepancy is taken of, past ones among them
                 "code_from": "mean",  # or "sample": what must come back of a drawn code
                 "code_cycle_updates": "both",  # or "generator", as BicycleGAN: the encoder is held constant there
-                "image_distance": "absolute",  # or "euclidean", as printed
+                # Or "euclidean", as printed in eq. (3): not squared, and a sum over all of an image, a code, a content.
+                "image_distance": "absolute",
+                "latent_distance": "squared",
                 "likelihood": "cycle",  # or "direct" (in its own domain), "off"
                 # Whether what comes back is drawn to the content and not both to one another: where both move, content
                 # that says nothing is the cheapest, and one of three runs on polygons lost its outlines so.

@@ -50,6 +50,21 @@ def is_grey(picture: Picture) -> bool:
     return picture.grey or bool((picture.pixels == picture.pixels[..., :1]).all())
 
 
+def fitted(image: np.ndarray, size: int, fit: str) -> np.ndarray:
+    """Returns `[size, size, c]`, as training data are brought to their size.
+
+    Args:
+      image: `[h, w, c]`.
+      size: height and width wanted.
+      fit: "stretch", or "cover": the central square alone.
+    """
+    if fit == "cover":
+        side = min(image.shape[:2])
+        top, left = ((whole - side) // 2 for whole in image.shape[:2])
+        image = image[top : top + side, left : left + side]
+    return resized(image, (size, size))
+
+
 def resized(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Returns `[h, w, c]` stretched to another height and width, as training data are: bilinear, with antialiasing."""
     planes = [Image.fromarray(np.ascontiguousarray(plane), "F") for plane in np.moveaxis(image, -1, 0)]

@@ -38,6 +38,7 @@ _TABLES = tuple(f"captions.{suffix}" for suffix in ("csv", "tsv", "jsonl", "json
 _TEXT_COLUMNS = ("caption", "captions", "text", "texts", "title")
 _FILE_COLUMNS = ("file", "file_name", "filename", "image", "path")
 _TEST_SPLITS = ("test", "val")
+_LOOKED_AT = 32  # examples whose texts, boxes and relations are looked at before the work
 _LEAST = 4  # pictures of a folder: two to train on and two to measure on
 
 
@@ -91,7 +92,7 @@ def load(config: ConfigDict, *, vocabulary: Vocabulary | None = None) -> Caption
         )
     found = source(config, vocabulary)
     for part in filter(None, (found.train, found.test, found.held_out)):
-        record.check(part)
+        record.check(part, num=_LOOKED_AT)
     return found
 
 

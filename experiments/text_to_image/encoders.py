@@ -6,7 +6,7 @@ compares pictures with texts, `image_encoder*.pth`.
 """
 
 import pathlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -73,6 +73,17 @@ def networks(config: ConfigDict, vocabulary: Vocabulary, rngs: nnx.Rngs) -> dict
     else:
         reading = recurrent.Encoder(len(vocabulary), **sizes, rngs=rngs)
     return {"text": reading, "images": images}
+
+
+def settings(text: TextEncoder) -> dict[str, Any]:
+    """The options `config.text` of a network that reads texts, by which `networks` builds one of the same sizes."""
+    found: dict[str, Any] = {
+        "features": text.features, "embedding": text.embed.features, "dropout": 0.0,
+        "unknown": "read" if text.passed_over is None else "pass over", "network": "lstm",
+    }  # fmt: skip
+    if isinstance(text, transformer.Encoder):
+        found |= {"network": "transformer", "num_layers": text.num_layers, "num_heads": text.num_heads}
+    return found
 
 
 def save_vocabulary(run: pathlib.Path, vocabulary: Vocabulary, max_words: int) -> None:

@@ -20,6 +20,7 @@ from gentoolkit.data import pipeline
 _MEASURED, _TWICE = 1000, 200  # texts that are painted to be measured, and how many of them twice
 _MEASURED_LARGE, _LARGE = 200, 128  # of pictures with more pixels a side than that
 _SAME = 1e-5  # difference of two pictures, of 1, that no picture of 8 bits could show and no sound painter is below
+_BEGUN = 100  # steps before which a painter of the same grey has not collapsed, but not begun
 _ROWS, _NOISES = 8, 4  # texts and pictures of each on a sheet
 _ROW = "samples/{}.png"  # of such a sheet, among the pictures of a run
 _DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
@@ -192,7 +193,7 @@ def _apart(painted: np.ndarray, system: str, step: int) -> dict[str, float]:
     if len(painted) < 2:
         return {}
     apart = float(np.abs(measures.unit(painted) - measures.unit(np.roll(painted, 1, axis=0))).mean())
-    if not apart >= _SAME:
+    if not apart >= _SAME and step >= _BEGUN:
         free = ", config.dfgan.bounded=False" if system == "dfgan" else ""
         raise training.TrainingError(
             f"Step {step}: the painter of {system} has collapsed: all of its {len(painted)} pictures, of different "

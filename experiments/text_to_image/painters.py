@@ -81,6 +81,8 @@ def load(source: str | pathlib.Path, *, encoder: str = "") -> Painter:
     if encoders.are_published(source):
         return Painter(*published.load(pathlib.Path(source), encoder=encoder))
     run = pathlib.Path(source)
+    if not run.exists():
+        raise FileNotFoundError(f"There is no folder {run}. These painters are shipped: {', '.join(known)}.")
     config = runs.read_config(run, systems=config_lib.PAINTERS)
     vocabulary, max_words = encoders.read_vocabulary(run)
     where = encoder or config.encoder
@@ -113,7 +115,9 @@ def save(path: str | pathlib.Path, painter: Painter) -> None:
       painter: a trained one.
     """
     words = vocabularies.written(painter.vocabulary, painter.max_words)
-    files.write(path, painter.config, {**painter.models, "text": painter.text}, {_WORDS: words})
+    config = painter.config.copy_and_resolve_references()
+    config.text.update(encoders.settings(painter.text))  # those of its encoder's run, which may be others than its own
+    files.write(path, config, {**painter.models, "text": painter.text}, {_WORDS: words})
 
 
 def _from_file(path: pathlib.Path) -> Painter:

@@ -27,8 +27,11 @@ def reworded(painter: Painter, said: Sequence[str], *, literal: bool) -> tuple[l
             continue
         if asked.unread:
             told.append(
-                f"{text!r}: says where something lies in words that are not understood: {', '.join(asked.unread)}"
+                f"{text!r}: says where something lies in a way that is not understood, by {', '.join(asked.unread)}"
             )
+        nowhere = [word for word in asked.others if not painter.vocabulary.unknown(word)]
+        if nowhere:
+            told.append(f"{text!r}: the judge looks for nothing that is said by {', '.join(nowhere)}")
         again = "" if literal else scenes.reworded(text)
         if again:
             worded[place] = again

@@ -48,18 +48,24 @@ _NUM_SEEDS = flags.DEFINE_integer("num_seeds", 4, "Pictures of each text.", lowe
 _SEED = flags.DEFINE_integer("seed", 0, "Of the noise; every text gets the same.", lower_bound=0)
 _TRUNCATION = flags.DEFINE_float("truncation", 0.0, "0: noise as in training; else within 2 deviations, times this.")
 _BEST_OF = flags.DEFINE_integer(
-    "best_of", 0, "Candidates of each picture, of which a judge keeps one; 0: 64 by a shipped painter, else 1.",
+    "best_of", 0, "Candidates of each picture, of which a judge keeps one; 0: 256 by a shipped painter, else 1.",
     lower_bound=0,
 )  # fmt: skip
 _JUDGE = flags.DEFINE_string("judge", "", "Folder of a detector's run, or a file of one; the shipped one if empty.")
 _LITERAL = flags.DEFINE_bool("literal", False, "Paints texts of scenes from their own words, in whatever form.")
-_CANDIDATES = 64
+_CANDIDATES = 256
 _LARGEST = 2_000  # pictures of one page
+
+
+def _of_file(name: str) -> list[str]:
+    if name and not pathlib.Path(name).is_file():
+        raise app.UsageError(f"--texts={name}: there is no such file; it has a text on each line.")
+    return texts.read_file(name) if name else []
 
 
 def main() -> None:
     """Paints the pictures."""
-    said = [*_TEXT.value, *(texts.read_file(_TEXTS.value) if _TEXTS.value else [])]
+    said = [*_TEXT.value, *_of_file(_TEXTS.value)]
     if not said:
         raise app.UsageError("Give texts by --text or --texts.")
     if _RUN.value and _PAINTER.value:
@@ -72,7 +78,7 @@ def main() -> None:
     best_of = _BEST_OF.value or (_CANDIDATES if painter.name in known else 1)
     if _JUDGE.value and best_of == 1:
         raise app.UsageError(
-            f"--judge chooses among candidates, of which {painter.name} paints one; give --best_of=64."
+            f"--judge chooses among candidates, of which {painter.name} paints one; give --best_of={_CANDIDATES}."
         )
     judge = judges.of(painter.config, _JUDGE.value, name=painter.name) if best_of > 1 else None
     painter.read(said)  # refuses what cannot be read
@@ -83,12 +89,13 @@ def main() -> None:
     if len(said) * count > _LARGEST:
         raise app.UsageError(f"{len(said)} texts of {count} pictures are more than {_LARGEST}; take them in parts.")
     noise = painters.noise(painter, count * best_of, seed=_SEED.value, truncation=_TRUNCATION.value)
-    images = []
+    images, judged = [], []
     for row, text in enumerate(said):
         rows = Encoded(*(np.repeat(column[row : row + 1], len(noise), axis=0) for column in encoded))
         candidates = measures.paint(painter.system, painter.models, rows, noise=noise, batch_size=min(len(noise), 100))
         candidates = candidates.reshape(count, best_of, *candidates.shape[1:])
         kept = np.zeros(count, int)
+        judged.append(judge is not None)
         if judge is not None:
             try:
                 asked, most = len(scenes.read(text).objects), painter.config.max_objects
@@ -96,7 +103,8 @@ def main() -> None:
                     told.append(f"{text!r} asks for {asked} objects; {painter.name} has learned at most {most}.")
                 kept = judges.best(judge, candidates, [text] * count)
             except ValueError as error:
-                told.append(f"Not judged: {error}")
+                judged[-1] = False
+                told.append(f"{text!r} is not judged, and has the first of its candidates: {error}")
         images.append(candidates[range(count), kept])
     images = measures.unit(np.concatenate(images))
     if judge is not None and judge.config.max_objects < painter.config.max_objects:
@@ -115,11 +123,13 @@ def main() -> None:
         Image.fromarray(np.rint(255 * image).astype(np.uint8)).save(folder / f"{place:04d}.png")
     report.save_grid(folder / "sheet.png", images, columns=count)
     by = f"{painter.name}, seed {_SEED.value}"
-    if judge is not None:
-        by += f", each the best of {best_of} by {judge.name}"
+    if judge is not None and any(judged):
+        each = "each" if all(judged) else f"those of {sum(judged)} texts each"
+        by += f", {each} the best of {best_of} by {judge.name}"
     settings = {
         "painter": painter.name, "seed": _SEED.value, "truncation": _TRUNCATION.value, "texts": said, "read_as": worded,
         "best_of": best_of, "judge": judge.name if judge else None,
+        "judged": judged,
     }  # fmt: skip
     report.write_text(folder / "sample.json", json.dumps(settings, ensure_ascii=False, indent=1))
     labels = [text if text == read else f'{text} (read as "{read}")' for text, read in zip(said, worded, strict=True)]

@@ -147,7 +147,11 @@ def listed(
         raise ValueError(f"names must name each column once, got {list(names)}.")
     root = pathlib.Path(path).expanduser()
     chosen: dict[str, list[str]] = {name: [] for name in names}
-    for number, line in enumerate(root.read_text("utf-8-sig").splitlines(), 1):
+    try:
+        text = root.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{str(root)!r} is no list of files: it must be a text in UTF-8, a pair a line.") from error
+    for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         parts = [part.strip() for part in line.split("\t")] if "\t" in line else line.split()

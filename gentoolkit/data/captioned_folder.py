@@ -168,16 +168,17 @@ def read_texts(
 
     Returns:
       The texts by the name of the picture, as in the `names` of what `load` returns; of a picture that several rows
-      name, those of all of them in turn.
+      name, those of all of them in turn. Rows that name no picture are left out.
 
     Raises:
-      FileNotFoundError: as in `load`.
-      ValueError: as in `load`.
+      FileNotFoundError: the table is not there.
+      ValueError: a line of another form, or a column that holds no texts.
     """
     path, found = pathlib.Path(table), dict[str, list[str]]()
     for row in read_table(path, key=key):
         if several := _texts(row, texts, path):
-            found.setdefault(_file(image, row, path), []).extend(several)
+            with contextlib.suppress(ValueError):
+                found.setdefault(_file(image, row, path), []).extend(several)
     return found
 
 

@@ -98,7 +98,8 @@ class Checkpoints:
             return steps[-1]
         if step == "best":
             extra = self.extra(steps[-1])
-            best = self.best_of(extra["best"], extra["best_mode"])
+            # A checkpoint of a program of one's own need not say which metric it keeps.
+            best = self.best_of(extra["best"], extra["best_mode"]) if extra.get("best") else None
             if best is None:
                 raise errors.CheckpointError(f"No checkpoint in {self._directory} is known as the best; use 'latest'.")
             return best

@@ -286,6 +286,16 @@ def test_pixels_that_look_wrong_are_told_of():
     assert any(
         "all of 5 pictures looked at are the same" in line for line in told(drawings, photographs[:1].repeat(5, 0))
     )
+    # Eight drawings among photographs, on one side or on both; none where sides are of one kind each.
+    many = rng.integers(0, 256, (24, 16, 16, 3), np.uint8)
+    plain = np.where(rng.random((24, 16, 16, 1)) < 0.2, 0, 255).astype(np.uint8).repeat(3, -1)
+    mixed, kind = np.concatenate([plain[:8], many[:16]]), "8 of 24 pictures looked at are of another kind"
+    assert told(plain, many) == told(many, many[::-1]) == []
+    assert [line[: len(kind) + 3] for line in told(mixed, mixed) if "another kind" in line] == [
+        f"x: {kind}",
+        f"y: {kind}",
+    ]
+    assert [line[: len(kind) + 3] for line in told(plain, mixed) if "another kind" in line] == [f"y: {kind}"]
     assert any("x: 5 of 5 pictures looked at are of one colour" in line for line in told(0 * drawings, photographs))
     assert any("brighter than 1 of 255" in line for line in told(drawings // 255, photographs))
 
@@ -295,7 +305,15 @@ def test_numbers_that_do_not_fit_a_method(config):
     for method, given, message in (
         ("dsvib", {"image_size": 18}, "image_size must divide by 4 for dsvib, got 18"),
         ("bicyclegan", {"batch_size": 3}, "batch_size must be even for bicyclegan, got 3"),
-        ("dsvib", {"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ("dsvib", {"batch_size": 0}, "config.batch_size must be at least 1 for dsvib, got 0"),
+        ("dsvib", {"width": 0}, "config.width must be at least 1 for dsvib, got 0"),
+        ("bicyclegan", {"width": 1}, "config.width must be at least 2 for bicyclegan, got 1"),
+        ("dsvib", {"num_steps": 0}, "config.num_steps must be at least 1"),
+        ("munit", {"munit": {"num_scales": 0}}, "config.munit.num_scales must be at least 1 for munit, got 0"),
+        ("dsvib", {"channels": (3,)}, r"config.channels must be those of x and of y, 1 or 3 each, got \(3,\)"),
+        ("dsvib", {"optimizer": {"clip_norm": -1.0}}, r"clip_norm must be 0 \(none\) or more, got -1.0"),
+        ("cyclegan", {"image_size": 16}, "at least 24 for cyclegan, or a smaller config.judge_layers, got 16"),
+        ("dsvib", {"image_size": 8}, "image_size must be at least 12 for dsvib, or a smaller config.judge_layers"),
         (
             "munit",
             {"munit": {"num_scales": 3}, "image_size": 32},
@@ -319,7 +337,7 @@ def test_numbers_that_do_not_fit_a_method(config):
         with pytest.raises(ValueError, match=message):
             build.build(changed, optax.identity())
     config.dsvib.bank = 0
-    config.batch_size = 1
+    config.batch_size, config.image_size = 1, 16
     with pytest.raises(
         ValueError, match="takes two codes at least: got config.dsvib.bank = 0 and config.batch_size = 1"
     ):

@@ -190,11 +190,19 @@ def test_each_term_reaches_what_it_should(bound):
 
 
 OTHER_READINGS = {
-    # What each changes: the terms that have another value, and whether "code" reaches the encoder of y.
-    "dsvib.code_cycle_updates=generator": (set(), False),
-    "dsvib.alpha_reference=1": ({"reference"}, True),
-    "dsvib.bound=mixture": ({"information"}, True),
-    "dsvib.kernel=median": ({"prior"}, True),
+    # What each changes: the terms that have another value.
+    "dsvib.code_cycle_updates=generator": set(),
+    "dsvib.alpha_reference=1": {"reference"},
+    "dsvib.bound=mixture": {"information"},
+    "dsvib.bound=matched": {"information"},
+    "dsvib.kernel=median": {"prior"},
+    "dsvib.kernel=laplace": {"prior"},
+    "dsvib.kernel=multiquadric": {"prior"},
+    "dsvib.code_prior=divergence": {"prior"},
+    "dsvib.code_from=sample": {"code"},
+    "dsvib.image_distance=euclidean": {"image"},
+    "dsvib.latent_distance=euclidean": {"code", "content"},
+    "dsvib.likelihood=direct": {"likelihood"},
 }
 
 
@@ -210,29 +218,37 @@ def test_other_readings_of_the_paper():
     @jax.jit
     def run(state):
         _, params, rest = nnx.split(nnx.merge(graphdef, state), nnx.Param, ...)
-        found = {}
+        found, slopes = {}, {}
         for name, changes in readings.items():
             values = {key: float(value) if value.isdigit() else value for key, value in changes.items()}
             options = tiny(**values, **{"dsvib.num_codes": 2}).dsvib
 
             def code(params, options=options):
                 models = nnx.merge(graphdef, params, rest, copy=True)
-                terms, _ = dsvib.cycle(jax.random.key(3), models, images, images, "x", form=form, options=options)
-                return terms["code"], terms
+                terms, shown = dsvib.cycle(
+                    jax.random.key(3), models, images, images[::-1], "x", form=form, options=options
+                )
+                return terms["code"], (terms, shown)
 
-            (_, terms), slopes = jax.value_and_grad(code, has_aux=True)(params)
-            found[name] = terms, slopes["encode_y"]
-        return found
+            _, found[name] = code(params)
+            if name in ("", "dsvib.code_cycle_updates=generator"):
+                slopes[name] = jax.grad(lambda params, code=code: code(params)[0])(params)["encode_y"]
+        return found, slopes
 
-    found = run(state)
-    plain, _ = found.pop("")
-    for name, (terms, slopes) in found.items():
-        changed, reached = OTHER_READINGS[name]
+    found, slopes = run(state)
+    plain, shown = found.pop("")
+    assert set(shown.shape[:1]) == {BATCH}
+    for name, (terms, _) in found.items():
         differing = {term for term in terms if term not in plain or not np.isclose(terms[term], plain[term], rtol=1e-5)}
-        assert differing == changed, name
-        assert (size(slopes) > 0) == reached, name
-    # A reading in which the discriminator of y sees nothing new: references are images of x here.
-    assert found["dsvib.alpha_reference=1"][0]["reference"] > 0
+        assert differing == OTHER_READINGS[name], name
+    assert [size(slopes[name]) > 0 for name in ("", "dsvib.code_cycle_updates=generator")] == [True, False]
+    # The discriminator of y sees what is painted in the style of a reference behind what it sees anyway.
+    terms, both = found["dsvib.alpha_reference=1"]
+    assert terms["reference"] > 0 and both.shape[0] == 2 * BATCH
+    np.testing.assert_allclose(both[:BATCH], shown, atol=1e-6)
+    assert np.abs(both[BATCH:] - shown).max() > 1e-3
+    # Printed as they stand: a norm that is not squared, so that of twice as many numbers it is 1.4 times as large.
+    assert found["dsvib.image_distance=euclidean"][0]["image"] > 5 * plain["image"]
 
 
 def test_logits_of_zero():

@@ -204,6 +204,28 @@ def test_styles_of_references_and_between_them(made, tmp_path):
     assert width % 16 >= 0 and width > 4 * 16
 
 
+def test_a_reference_is_cut_as_training_images_were(made, tmp_path, monkeypatch):
+    """With `fit=cover` all that is seen of a wide picture is its middle."""
+    wide = np.random.default_rng(2).integers(0, 255, (16, 48, 3), np.uint8)
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    Image.fromarray(wide[:, 16:32]).save(tmp_path / "middle.png")
+    Image.fromarray(wide[:, :16]).save(tmp_path / "x.png")
+    trained = runs.load(made / "munit")
+    painted = {}
+    for fit in ("cover", "stretch"):
+        config = trained.config.copy_and_resolve_references()
+        config.unlock()
+        config.fit = fit
+        monkeypatch.setattr(runs, "load", lambda *_, config=config, **__: trained._replace(config=config))
+        for name in ("wide", "middle"):
+            output = tmp_path / fit / name
+            given = {"input": tmp_path / "x.png", "output": output, "reference": tmp_path / f"{name}.png"}
+            assert translate(run=made / "munit", **given) == 0
+            painted[fit, name] = pictures.read(output / "x_0.png").pixels.astype(int)
+    np.testing.assert_array_equal(painted["cover", "wide"], painted["cover", "middle"])
+    assert np.abs(painted["stretch", "wide"] - painted["stretch", "middle"]).max() > 0
+
+
 def test_what_cannot_be_done_is_refused_before_the_work(made, tmp_path, monkeypatch):
     (tmp_path / "in").mkdir()
     Image.new("RGB", (16, 16)).save(tmp_path / "in" / "a.png")

@@ -110,6 +110,7 @@ def test_a_folder_of_ones_own_finds_its_table_its_columns_and_its_split(tmp_path
 
 def test_pages_show_texts_of_a_folder_as_they_are_written(tmp_path):
     texts = ("A Red hat.", "The BLUE hat!", "Shoes", "Bag", "Bag", "Bag")
+    extra = '{"caption": "a text of no picture", "split": "extra"}'
     rows = [
         {"file": f"{max(n, 1)}.png", "caption": text, "split": "test" if n < 3 else "train"}
         for n, text in enumerate(texts)
@@ -119,6 +120,10 @@ def test_pages_show_texts_of_a_folder_as_they_are_written(tmp_path):
     found = data.load(config, vocabulary=Vocabulary(("hat", "the", "red")))
     # The first two are of one picture; words that the vocabulary lacks are written all the same.
     assert data.said(found.test, found.vocabulary, 3) == ["? red hat", "the ? hat", "?"]
+    assert data.written(config, found.test, found.vocabulary, 9, split="test") == list(texts[:3])
+    # Rows that are of no picture, which nothing asks for, are no hindrance.
+    write(tmp_path / "captions.jsonl", "\n".join([*map(json.dumps, rows), extra]))
+    config.folder.table = "captions.jsonl"
     assert data.written(config, found.test, found.vocabulary, 9, split="test") == list(texts[:3])
 
 

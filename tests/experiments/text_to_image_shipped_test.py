@@ -62,7 +62,7 @@ def test_two_objects_of_said_colours_lie_as_said(tmp_path, painter):
         [*command, "--num_seeds=1", f"--output={tmp_path / 'pictures'}"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert f"by {painter}, seed 0, each the best of 64 by detector_scenes32" in done.stdout
+    assert f"by {painter}, seed 0, each the best of 256 by detector_scenes32" in done.stdout
     there, right = 0, 0
     tops: dict[bool, list[float]] = {False: [], True: []}  # by whether it is a triangle
     roundness: dict[str, list[float]] = {"circle": [], "square": [], "triangle": []}
@@ -78,7 +78,7 @@ def test_two_objects_of_said_colours_lie_as_said(tmp_path, painter):
         for colour, shape in zip((one, other), shapes_said, strict=True):
             tops[shape == "triangle"].append(_top(picture, colour))
             roundness[shape].append(_round(picture, colour))
-    # How often what should be a triangle is narrower at its top than what should not, and a circle rounder than a square.
+    # How often what should be a triangle is narrower at its top than what should not; a circle rounder than a square.
     narrower, rounder = _pairs(tops[False], tops[True]), _pairs(roundness["circle"], roundness["square"])
     print(painter, there, right, len(asked), narrower, rounder)
     assert there >= 0.85 * len(asked) and right >= 0.95 * there, (there, right, len(asked))

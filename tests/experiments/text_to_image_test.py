@@ -25,6 +25,7 @@ from gentoolkit.data.text import Vocabulary
 from gentoolkit.models.autoencoder import Posterior
 from gentoolkit.models.detector import Grid
 from gentoolkit.models.text.encoded import Encoded
+from gentoolkit.models.text_to_image.attngan import Painted
 from gentoolkit.models.text_to_image.damsm import Seen
 from tests.training import interruption, scale
 
@@ -51,6 +52,19 @@ class Judge:
         return self.judge_alone(images), self.judge(images, sentence)
 
 
+class Sloping(nnx.Module):
+    """A discriminator whose slopes are those of a sine and of a square."""
+
+    def look(self, images):
+        return images
+
+    def judge(self, seen, sentence):
+        return jnp.sum(jnp.sin(seen), axis=(1, 2, 3)) + jnp.sum(sentence**2, axis=1)
+
+    def __call__(self, images, sentence):
+        return self.judge(self.look(images), sentence)
+
+
 def _batch(num=4):
     return {
         "image": jnp.zeros((num, 8, 8, 3)),
@@ -72,6 +86,28 @@ def test_discriminators_of_attngan_that_know_nothing_lose_twice_log_2_a_size():
     up, down = (lambda x: math.log1p(math.exp(-x))), (lambda x: math.log1p(math.exp(x)))
     want = (up(1) + up(-2)) / 2 + (down(1) + 2 * down(-2)) / 3
     assert float(loss) == pytest.approx(want, rel=1e-6)
+
+
+@pytest.mark.fast
+def test_the_painter_of_attngan_fools_what_knows_nothing_at_twice_log_2_a_size():
+    class Paint:
+        noise_dim, condition_dim = 2, 3
+
+        def __call__(self, z, jitter, sentence, words, valid):
+            images = [jnp.zeros((len(z), size, size, 3)) for size in (4, 8)]
+            return Painted(images, (), Posterior(jnp.ones((len(z), 3)), jnp.zeros((len(z), 3))))
+
+    judges = {f"judge_{size}": lambda fake, sentence: [jnp.zeros((len(fake), 1))] * 2 for size in (4, 8)}
+    models = {"paint": Paint(), "text": lambda tokens, lengths: Encoded(None, jnp.ones((3, 2)), None), **judges}
+    batch = {"caption": Ragged(jnp.arange(6).reshape(3, 2), jnp.full(3, 2))}
+    options = config_lib.get_config().attngan
+    options.damsm, options.divergence = 0.0, 2.0
+    turn = training.Turn(jax.random.key(0))
+    loss, terms, handed = attngan.painting(models, batch, turn, sizes=[4, 8], options=options, matching=None)
+    assert float(terms["fooling_4"]) == float(terms["fooling_8"]) == pytest.approx(2 * _LOG_2)
+    # KL of N(1, I) from N(0, I), a mean over features: 1/2.
+    assert float(terms["divergence"]) == pytest.approx(2 * 0.5)
+    assert float(loss) == pytest.approx(4 * _LOG_2 + 1) and set(handed) == {"fake_4", "fake_8", "sentence", "wrong"}
 
 
 @pytest.mark.fast
@@ -103,6 +139,14 @@ def test_discriminator_of_dfgan_takes_mismatched_pairs_of_the_same_pictures():
     loss, metrics = dfgan.judging({"discriminator": judge}, batch, None, options=options)
     assert float(loss) == pytest.approx(0.5 * 1.25 + 0.5 * 0.5)  # nothing for true pairs beyond the margin
     assert float(metrics["mismatched"]) == -0.5 and float(metrics["real"]) == 3.0
+    # The penalty is on the slope at true pairs alone, whatever is painted and whatever is mismatched.
+    options.gradient_penalty = 2.0
+    sloping = Sloping()
+    found = [
+        dfgan.judging({"discriminator": sloping}, batch | given, None, options=options)[1]["penalty"]
+        for given in ({}, {"generator/fake": jnp.ones((4, 2, 2, 3)), "generator/wrong": jnp.zeros((4, 2))})
+    ]
+    assert float(found[0]) == float(found[1]) > 0
 
 
 @pytest.mark.fast
@@ -141,6 +185,10 @@ def test_every_second_wrong_sentence_is_its_own_with_the_opposite_word():
     found = opposites.wrong({"text": text}, batch, sentence, opposite)
     np.testing.assert_array_equal(found[:, 0], [103.0, 5.5, 5.5, 2.5])  # row 2 has no opposite: it takes the next
     np.testing.assert_array_equal(opposites.wrong({}, batch, sentence, None)[:, 0], [2.5, 5.5, 5.5, 2.5])
+    # Where the next row has the same text, the one after it is wrong.
+    twice = {"caption": Ragged(jnp.array([[2, 3], [2, 3], [5, 6], [5, 5]]), jnp.full(4, 2))}
+    own = jnp.array([[1.0], [1.0], [3.0], [4.0]])
+    np.testing.assert_array_equal(opposites.wrong({}, twice, own, None)[:, 0], [3.0, 3.0, 4.0, 1.0])
 
 
 @pytest.mark.fast
@@ -264,7 +312,8 @@ def test_what_users_write():
 
 @pytest.mark.fast
 def test_texts_of_scenes_are_painted_from_words_that_were_learned():
-    painter = painters.Painter("vae_scenes32", config_lib.get_config("vae_scenes32"), *[None] * 5)
+    config = config_lib.get_config("vae_scenes32")
+    painter = painters.Painter("vae_scenes32", config, *[None] * 3, scenes.VOCABULARY, 36)
     said = ["above a blue square there is a red circle", "a red circle above a blue square", "a red dog near it"]
     worded, told = rewording.reworded(painter, said, literal=False)
     assert worded == ["a red circle above a blue square", *said[1:]]
@@ -272,7 +321,9 @@ def test_texts_of_scenes_are_painted_from_words_that_were_learned():
     assert rewording.reworded(painter, said, literal=True) == (said, [])
     unread, patterns = "a red circle beneath the moon and a blue square", "two striped red circles"
     _, told = rewording.reworded(painter, [unread, patterns], literal=False)
-    assert "not understood: beneath" in told[0] and "does not paint stripes and dots" in told[1] and len(told) == 2
+    assert "not understood, by beneath" in told[0] and "does not paint stripes and dots" in told[1] and len(told) == 2
+    _, told = rewording.reworded(painter, ["a red-and-blue circle"], literal=False)
+    assert told == ["'a red-and-blue circle': the judge looks for nothing that is said by red"]
     painter.config.dataset = "folder"
     assert rewording.reworded(painter, said, literal=False) == (said, [])
 
@@ -383,6 +434,12 @@ def test_a_painter_in_one_file_paints_as_its_run_does(trained, tmp_path):
     assert np.abs(painters.noise(painter, 200, seed=0, truncation=0.5)).max() <= 1.0
     with pytest.raises(ValueError, match="truncation must be from 0 to 1"):
         painters.noise(painter, 1, seed=0, truncation=2.0)
+    with pytest.raises(FileNotFoundError, match="There is no folder vae_scenes. These painters are shipped: vae_scenes32, dfgan"):
+        painters.load("vae_scenes")
+    # Whatever else its run says of texts, a file has the sizes of the encoder inside.
+    painter.config.text.update({"network": "transformer", "features": 12, "embedding": 4})
+    painters.save(tmp_path / "other_text.npz", painter)
+    assert painters.load(tmp_path / "other_text.npz").config.text.features == 8
     with pytest.raises(FileNotFoundError, match=r"There is no file .*gone.npz"):
         painters.load(tmp_path / "gone.npz")
     (tmp_path / "other.npz").write_bytes(b"no file of arrays")
@@ -539,7 +596,7 @@ def test_the_command_that_samples(trained, tmp_path):
     # A smaller call into the same folder leaves no picture of the larger one; what would be ignored is refused.
     for options, message in (
         (["--text=above a ring is a star"], ""),
-        (["--text=a ring", "--judge=x"], "give --best_of=64"),
+        (["--text=a ring", "--judge=x"], "give --best_of=256"),
     ):
         done = subprocess.run(
             [*command, *options, "--num_seeds=1", f"--output={output}"],

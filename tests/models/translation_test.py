@@ -24,6 +24,14 @@ SYSTEMS = {
     "dsvib two layers": (dsvib.networks, {"num_shared": 2}, {"encode_x": 3_918_976 + 1_313_424}),
     "dsvib literal": (dsvib.networks, {"inject": "literal", "share": "activations"}, {"paint_x": 4_152_627}),
     "unit": (unit.networks, {}, {"encode_x": 5_385_856, "paint_x": 5_754_627, "judge_y": 3 * 2_757_057}),
+    **{
+        f"unit 2017, {form}": (
+            unit.networks_2017,
+            {"form": form},
+            {"encode_x": 3_918_976, "shared_paint": 1_180_160, "paint_y": 3_909_507, "judge_x": 1_551_489},
+        )
+        for form in ("leaky", "norms")
+    },
     "munit": (munit.networks, {}, {"encode_y": 5_385_856 + 2_764_936, "paint_x": 6_875_395}),
     "bicyclegan": (
         bicyclegan.networks,
@@ -45,7 +53,7 @@ def test_published_sizes(name):
 
 
 @pytest.mark.fast
-@pytest.mark.parametrize("num_layers,grid,field", [(1, 62, 16), (2, 30, 34), (3, 14, 70)])
+@pytest.mark.parametrize("num_layers,grid,field", [(1, 62, 16), (2, 30, 34), (3, 14, 70), (4, 6, 142)])
 def test_patches_have_the_published_grid_and_field(num_layers, grid, field):
     judge = patches.Patches(
         1, num_layers=num_layers, width=1, norm=lambda features, rngs: lambda x: x, rngs=nnx.Rngs(0)
@@ -199,6 +207,16 @@ TABLES = {
         munit.painter_table(styled=False),
         "dec.model.5.conv.weight",
     ),
+    **{
+        f"unit 2017, {name}": (lambda r, name=name: unit.networks_2017(r)[name], unit.tables_2017("y")[name], member)
+        for name, member in (
+            ("encode_y", "encode_B.5.model.3.weight"),
+            ("shared_encode", "enc_shared.0.model.0.bias"),
+            ("shared_paint", "dec_shared.0.model.3.weight"),
+            ("paint_y", "decode_B.5.weight"),
+            ("judge_y", "model_B.3.model.0.weight"),
+        )
+    },
 }
 
 

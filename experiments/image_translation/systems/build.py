@@ -27,6 +27,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "dsvib.code_from": ("mean", "sample"),
     "dsvib.code_cycle_updates": ("both", "generator"),
     "dsvib.image_distance": ("absolute", "euclidean"),
+    "dsvib.latent_distance": ("squared", "euclidean"),
     "dsvib.likelihood": ("cycle", "direct", "off"),
     "unit.form": ("2018", "2017_leaky", "2017_norms"),
 }
@@ -59,8 +60,35 @@ def optimizer(config: ConfigDict) -> optax.GradientTransformation:
     rate = training.learning_rate(
         peak, num_steps=num_steps, decay="linear", final_fraction=0.0, hold_steps=num_steps // 2
     )
-    adam = optax.adam(rate, b1=config.optimizer.b1, b2=config.optimizer.b2)
-    return optax.chain(optax.add_decayed_weights(decay), adam) if decay else adam
+    chained = [
+        *([optax.clip_by_global_norm(config.optimizer.clip_norm)] if config.optimizer.clip_norm else []),
+        *([optax.add_decayed_weights(decay)] if decay else []),
+        optax.adam(rate, b1=config.optimizer.b1, b2=config.optimizer.b2),
+    ]
+    return optax.chain(*chained) if len(chained) > 1 else chained[0]
+
+
+def _check_sizes(config: ConfigDict) -> None:
+    """Refuses networks that cannot be, before they are built."""
+    # Half of the width is that of BicycleGAN's second discriminator.
+    sizes = {"width": 2 if config.method == "bicyclegan" else 1, "num_steps": 1, "image_size": 4, "batch_size": 1}
+    own = {
+        "dsvib": {"code_dim": 1, "num_blocks": 0},
+        "cyclegan": {"num_blocks": 0},
+        "unit": {"num_blocks": 0, "num_scales": 1},
+        "bicyclegan": {"code_dim": 1},
+        "munit": {"code_dim": 1, "num_blocks": 0, "num_scales": 1},
+    }
+    sizes |= {f"{config.method}.{name}": least for name, least in own[config.method].items()}
+    for name, least in {**sizes, "judge_layers": 0, "pool": 0}.items():
+        found = functools.reduce(getattr, name.split("."), config)
+        if found < least:
+            raise ValueError(f"config.{name} must be at least {least} for {config.method}, got {found}.")
+    channels = tuple(config.channels)
+    if len(channels) != 2 or not set(channels) <= {1, 3}:
+        raise ValueError(f"config.channels must be those of x and of y, 1 or 3 each, got {channels}.")
+    if not 0 <= config.optimizer.clip_norm < math.inf:
+        raise ValueError(f"config.optimizer.clip_norm must be 0 (none) or more, got {config.optimizer.clip_norm}.")
 
 
 def build(config: ConfigDict, optimizer: optax.GradientTransformation) -> System:
@@ -73,14 +101,13 @@ def build(config: ConfigDict, optimizer: optax.GradientTransformation) -> System
     study.choose("config.method", config.method, METHODS)
     for name, known in _WORDS.items():
         study.choose(f"config.{name}", functools.reduce(getattr, name.split("."), config), known)
+    _check_sizes(config)
     least = 1 if config.dsvib.bound == "each" else 2
     if config.dsvib.num_codes < least:
         raise ValueError(
             f"config.dsvib.num_codes must be at least {least} for config.dsvib.bound = {config.dsvib.bound!r}, "
             f"got {config.dsvib.num_codes}."
         )
-    if config.batch_size < 1:
-        raise ValueError(f"config.batch_size must be at least 1, got {config.batch_size}.")
     if not 0 <= config.way_back_noise < math.inf:
         raise ValueError(
             f"config.way_back_noise is a standard deviation, 0 or more, in [-1, 1]; got {config.way_back_noise}."
@@ -93,7 +120,8 @@ def build(config: ConfigDict, optimizer: optax.GradientTransformation) -> System
         )
     system = _SYSTEMS[config.method](config, optimizer)
     if config.image_size < system.least:
-        fewer = f", or a smaller config.{config.method}.num_scales" if config.method in ("unit", "munit") else ""
+        smaller = f"{config.method}.num_scales" if config.method in ("unit", "munit") else "judge_layers"
+        fewer = "" if config.method == "bicyclegan" else f", or a smaller config.{smaller}"
         raise ValueError(
             f"config.image_size must be at least {system.least} for {config.method}{fewer}, got {config.image_size}."
         )

@@ -17,12 +17,12 @@ from gentoolkit.training import Player
 
 def system(config: ConfigDict, optimizer: optax.GradientTransformation) -> System:
     """Builds the system of a configuration."""
-    options, form = config.cyclegan, judges.FORMS[config.adversarial]()
+    options, form, num_layers = config.cyclegan, judges.FORMS[config.adversarial](), config.judge_layers or 3
 
     def models(rngs: nnx.Rngs) -> dict[str, nnx.Module]:
         made = cyclegan.networks(
             rngs, image_size=config.image_size, channels=tuple(config.channels), width=config.width,
-            num_blocks=options.num_blocks or None, num_layers=config.judge_layers or 3, upsample=config.upsample,
+            num_blocks=options.num_blocks or None, num_layers=num_layers, upsample=config.upsample,
         )  # fmt: skip
         for domain, channels in zip("xy", config.channels, strict=True):
             shape = (config.image_size, config.image_size, channels)
@@ -40,6 +40,7 @@ def system(config: ConfigDict, optimizer: optax.GradientTransformation) -> Syste
             "judges": judges.player(optimizer, form=form, pairs=pairs, weight=config.judge_weight),
         },
         translate=translate,
+        least=judges.least_of_patches(num_layers),
     )
 
 

@@ -53,6 +53,7 @@ def system(config: ConfigDict, optimizer: optax.GradientTransformation) -> Syste
         style=style,
         restyle=restyle,
         code_dim=options.code_dim,
+        least=judges.least_of_patches(config.judge_layers or dsvib.num_judge_layers(config.image_size)),
     )
 
 
@@ -124,7 +125,8 @@ def cycle(
       noise: as of `way_back`.
 
     Returns:
-      The terms by name, each a mean over the batch, and the translated images.
+      The terms by name, each a mean over the batch, and the translated images that the discriminator is to see: with
+      `options.alpha_reference` those in the style of a reference, too, behind the others.
     """
     target = other(source)
     own_key, drawn_key, again_key, prior_key = jax.random.split(key, 4)
@@ -142,14 +144,20 @@ def cycle(
     code_again = sent_back.mean if options.code_from == "mean" else variational.sample(again_key, *sent_back)
     goal = jax.lax.stop_gradient(content) if options.fixed_content else content
     returned = models[f"paint_{source}"](content_again, _repeat(own_code, many))
-    distance = {"absolute": reconstruction.absolute, "euclidean": reconstruction.euclidean}[options.image_distance]
+    known = {
+        "absolute": reconstruction.absolute,
+        "euclidean": reconstruction.euclidean,
+        "squared": reconstruction.squared,
+    }
+    distance, of_latents = known[options.image_distance], known[options.latent_distance]
+    # Summed over the code, as the bound is: with a mean the bound would weigh code_dim times as much, and where it
+    # does, codes are best ignored. The Euclidean distance is a sum as it is.
+    whole_code = options.code_dim if options.latent_distance == "squared" else 1
     terms = {
         "fooling": judges.fooling(form, models[f"judge_{target}"], painted),
         "image": mean(distance(returned, _repeat(images, many))),
-        # Summed over the code, as the bound is: with a mean the bound would weigh code_dim times as much, and where it
-        # does, codes are best ignored.
-        "code": options.code_dim * mean(reconstruction.squared(code_again, drawn)),
-        "content": mean(reconstruction.squared(content_again, _repeat(goal, many))),
+        "code": whole_code * mean(of_latents(code_again, drawn)),
+        "content": mean(of_latents(content_again, _repeat(goal, many))),
         "information": information(mixture_key, again, count, options),
         "prior": prior(prior_key, models[f"bank_{source}"](own_code), own, options),
     }
@@ -157,16 +165,18 @@ def cycle(
         direct = options.likelihood == "direct"
         likely = _repeat(models[f"paint_{source}"](content, own_code), many) if direct else returned
         terms["likelihood"] = mean(reconstruction.absolute(likely, _repeat(images, many)))
+    shown = painted[::many]
     if options.alpha_reference:
-        referred = variational.sample(reference_key, *models[f"encode_{target}"].style(references))
-        terms["reference"] = judges.fooling(
-            form, models[f"judge_{target}"], models[f"paint_{target}"](content, referred)
-        )
+        code_of_reference = variational.sample(reference_key, *models[f"encode_{target}"].style(references))
+        referred = models[f"paint_{target}"](content, code_of_reference)
+        terms["reference"] = judges.fooling(form, models[f"judge_{target}"], referred)
+        # Or the painter would fool a discriminator that never learned what such images look like.
+        shown = jnp.concatenate([shown, referred])
     if count > 1:  # a single code has no spread
         spread = jnp.std(own.mean.astype(jnp.float32), axis=0)
         terms["code_spread"] = jnp.mean(spread)
         terms["active_units"] = jnp.sum(spread > judgement.ACTIVE).astype(jnp.float32)
-    return terms, painted[::many]
+    return terms, shown
 
 
 def information(key: jax.Array, again, count: int, options: ConfigDict) -> jax.Array:

@@ -22,6 +22,11 @@ def least(num_scales: int) -> int:
     return 16 << num_scales - 1
 
 
+def least_of_patches(num_layers: int) -> int:
+    """Pixels of a side that a PatchGAN needs: one logit is left of three where all layers of stride 2 have halved."""
+    return 3 << num_layers
+
+
 def fooling(form: adversarial.Form, judge: Callable[[jax.Array], jax.Array | list], fake: jax.Array) -> jax.Array:
     """The painter's loss of its images, summed over the scales of the discriminator."""
     return sum(mean(adversarial.generator(form, logits)) for logits in _scales(judge(fake)))

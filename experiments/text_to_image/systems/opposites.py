@@ -60,7 +60,7 @@ def exchange(opposite: np.ndarray, tokens: jax.Array) -> tuple[jax.Array, jax.Ar
 
 
 def wrong(models: Models, batch: Mapping[str, Any], sentence: jax.Array, opposite: np.ndarray | None) -> jax.Array:
-    """Sentences that are wrong of their picture: those of the next row.
+    """Sentences that are wrong of their picture: those of the next row, or of the one after if that has the same text.
 
     In every second row, where its text has such words, the sentence is its own with the opposite ones.
 
@@ -73,7 +73,9 @@ def wrong(models: Models, batch: Mapping[str, Any], sentence: jax.Array, opposit
     Returns:
       `[b, d]`.
     """
-    others = next_rows(sentence)
+    tokens = batch["caption"].values
+    same = jnp.all(tokens == next_rows(tokens), axis=1)
+    others = jnp.where(same[:, None], next_rows(next_rows(sentence)), next_rows(sentence))
     if opposite is None:
         return others
     tokens, lengths = (rows[::2] for rows in batch["caption"])

@@ -28,11 +28,13 @@ class TextEncoder(Protocol):
       num_words: numbers of words that it knows, padding (0) among them.
       features: of a word and of the sentence.
       passed_over: the number of a word that is read as if it were not there; None for none.
+      embed: the vectors of words.
     """
 
     num_words: int
     features: int
     passed_over: int | None
+    embed: nnx.Embed
 
     def __call__(self, tokens: jax.Array, lengths: jax.Array) -> Encoded:
         """Encodes texts `[b, t]` of `[b]` words each, at least one."""

@@ -50,10 +50,15 @@ class Encoder(nnx.Module):
         Raises:
           ValueError: a size that cannot be.
         """
-        if embedding % 2 or embedding < 2 or num_layers < 1:
+        if embedding % 2 or embedding < 2 or min(num_layers, num_heads) < 1 or embedding % num_heads:
             raise ValueError(
-                "embedding must be even, half of it sines and half cosines of the place, and num_layers >= 1, got "
-                f"embedding = {embedding}, num_layers = {num_layers}."
+                "embedding must be even, half of it sines and half cosines of the place, and num_heads must divide it, "
+                f"got embedding = {embedding}, num_layers = {num_layers}, num_heads = {num_heads}."
+            )
+        if min(num_words, features) < 1 or not 0 <= dropout < 1:
+            raise ValueError(
+                "num_words and features must be at least 1, and dropout in [0, 1), got "
+                f"num_words = {num_words}, features = {features}, dropout = {dropout}."
             )
         self.num_words, self.features, self.passed_over = num_words, features, passed_over
         self.num_layers, self.num_heads = num_layers, num_heads

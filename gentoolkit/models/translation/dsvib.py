@@ -52,6 +52,11 @@ _NORMS: dict[str, Norm] = {"instance": normalization.instance, "batch": normaliz
 _UP_NORMS: dict[str, Norm] = {"instance": normalization.instance, "layer": normalization.LayerNorm}
 
 
+def num_judge_layers(image_size: int) -> int:
+    """Layers of stride 2 of the discriminators, so that their logits are 30 x 30 at 128 and at 256 pixels."""
+    return 3 if image_size >= 256 else 2
+
+
 def networks(
     rngs: nnx.Rngs,
     *,
@@ -109,7 +114,7 @@ def networks(
     halvings = min(5, int(math.log2(image_size >> num_shared - 1))) if image_size >= 8 else 0
     if halvings < 1:
         raise ValueError(f"image_size must be at least 8, got image_size = {image_size}.")
-    num_layers = (3 if image_size >= 256 else 2) if num_layers is None else num_layers
+    num_layers = num_judge_layers(image_size) if num_layers is None else num_layers
     scheme = Scheme(width=width, norm=_NORMS[norm])
     doubling = scheme.norm if up_norm == "instance" else _UP_NORMS[up_norm]
     reading = dataclasses.replace(scheme, kernel_init=_INITS[init])

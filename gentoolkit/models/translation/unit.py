@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from gentoolkit.models import weights
 from gentoolkit.models.translation import munit
 from gentoolkit.models.translation.blocks import Scheme, residual, stem
 from gentoolkit.models.translation.decoders import Plain, Upward
@@ -151,6 +152,49 @@ def networks_2017(
         judge = Steep(count, num_layers=num_layers, width=width, kernel=3, reflect=False, slope=_SLOPE, rngs=rngs)
         made[f"judge_{domain}"] = Scales([judge])
     return made
+
+
+def tables_2017(domain: Literal["x", "y"] = "x", *, num_layers: int = 4) -> dict[str, weights.Table]:
+    """Where the parameters of the networks of 2017 stand in files of the authors' public code.
+
+    Args:
+      domain: "x" is their A, "y" their B.
+      num_layers: of stride 2 in the discriminators.
+
+    Returns:
+      Tables of `encode_DOMAIN`, `shared_encode`, `shared_paint` and `paint_DOMAIN`, which stand in the file of the
+      generators, and of `judge_DOMAIN`, in that of the discriminators.
+    """
+    letter = {"x": "A", "y": "B"}[domain]
+
+    def block(path: str, name: str) -> weights.Table:
+        layers = (("first", 0), ("second", 3))
+        tables = (weights.with_bias(weights.convolution, path + one, f"{name}.model.{at}") for one, at in layers)
+        return {key: entry for table in tables for key, entry in table.items()}
+
+    encoder = dict(weights.with_bias(weights.convolution, "stem", f"encode_{letter}.0.model.0"))
+    painter: dict[str, weights.Entry] = {}
+    judge: dict[str, weights.Entry] = {}
+    for level in range(2):
+        encoder |= weights.with_bias(weights.convolution, f"down/{level}", f"encode_{letter}.{1 + level}.model.0")
+        painter |= weights.with_bias(
+            weights.transposed_convolution, f"up/{level}", f"decode_{letter}.{3 + level}.model.0"
+        )
+    for place in range(3):
+        encoder |= block(f"blocks/{place}/", f"encode_{letter}.{3 + place}")
+        painter |= block(f"blocks/{place}/", f"decode_{letter}.{place}")
+    # A transposed convolution of one pixel is one.
+    painter |= weights.with_bias(weights.transposed_convolution, "last", f"decode_{letter}.5")
+    for layer in range(num_layers):
+        judge |= weights.with_bias(weights.convolution, f"networks/0/layers/{layer}", f"model_{letter}.{layer}.model.0")
+    judge |= weights.with_bias(weights.convolution, "networks/0/last", f"model_{letter}.{num_layers}")
+    return {
+        f"encode_{domain}": encoder,
+        "shared_encode": block("", "enc_shared.0"),
+        "shared_paint": block("", "dec_shared.0"),
+        f"paint_{domain}": painter,
+        f"judge_{domain}": judge,
+    }
 
 
 _SLOPE = 0.01  # of leaky ReLU, PyTorch's own
