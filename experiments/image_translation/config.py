@@ -22,7 +22,7 @@ PRESETS = {
 }
 
 
-def get_config(preset: str = "polygons") -> ConfigDict:
+def get_config(preset: str = "openmoji") -> ConfigDict:
     """Returns the configuration of a preset."""
     chosen = study.choose("preset", preset, PRESETS)
     small = preset in ("polygons", "openmoji")

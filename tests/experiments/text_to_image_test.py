@@ -434,7 +434,9 @@ def test_a_painter_in_one_file_paints_as_its_run_does(trained, tmp_path):
     assert np.abs(painters.noise(painter, 200, seed=0, truncation=0.5)).max() <= 1.0
     with pytest.raises(ValueError, match="truncation must be from 0 to 1"):
         painters.noise(painter, 1, seed=0, truncation=2.0)
-    with pytest.raises(FileNotFoundError, match="There is no folder vae_scenes. These painters are shipped: vae_scenes32, dfgan"):
+    with pytest.raises(
+        FileNotFoundError, match="There is no folder vae_scenes. These painters are shipped: vae_scenes32, dfgan"
+    ):
         painters.load("vae_scenes")
     # Whatever else its run says of texts, a file has the sizes of the encoder inside.
     painter.config.text.update({"network": "transformer", "features": 12, "embedding": 4})
