@@ -51,7 +51,7 @@ def is_grey(picture: Picture) -> bool:
 
 
 def fitted(image: np.ndarray, size: int, fit: str) -> np.ndarray:
-    """Returns `[size, size, c]`, as training data are brought to their size.
+    """Returns `[size, size, c]`, as training data are brought to their size, to within half a pixel of what is cut off.
 
     Args:
       image: `[h, w, c]`.

@@ -148,7 +148,7 @@ def written(config: ConfigDict, source: Columns, vocabulary: Vocabulary, num: in
     texts = captioned_folder.read_texts(told.table, image=told.image, texts=told.texts, key=told.key)
 
     def as_written(row: int) -> str:
-        # Rows of the table may share a picture: the text is the one with these words.
+        # Rows of the table may share a picture: the text is the first with these words, as far as they are known.
         several = texts.get(source.names[row], [])
         words = vocabulary.encode(several, max_length=tokens.shape[1], too_long="cut").values
         return next((text for text, one in zip(several, words, strict=True) if (one == tokens[row]).all()), known[row])
@@ -205,6 +205,11 @@ def _folder(config: ConfigDict, vocabulary: Vocabulary | None) -> Captioned:
     table, key, rows, known, texts, image = _told(config)
     words = vocabulary or captioned_folder.read_vocabulary(table, texts=texts, key=key)
     labels = attributes.names(options.attributes)
+    if taken := sorted({*labels} & {*record.NAMES}):
+        raise ValueError(
+            f"config.folder.attributes: {', '.join(taken)} would be a class of the whole picture, and is the name of "
+            "something else in every data set. Rename the column."
+        )
 
     def part(split: str | None) -> Columns:
         found = captioned_folder.load(

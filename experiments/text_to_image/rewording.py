@@ -31,7 +31,7 @@ def reworded(painter: Painter, said: Sequence[str], *, literal: bool) -> tuple[l
             )
         nowhere = [word for word in asked.others if not painter.vocabulary.unknown(word)]
         if nowhere:
-            told.append(f"{text!r}: the judge looks for nothing that is said by {', '.join(nowhere)}")
+            told.append(f"{text!r}: not read as part of a scene, so no judge looks for it: {', '.join(nowhere)}")
         again = "" if literal else scenes.reworded(text)
         if again:
             worded[place] = again

@@ -13,7 +13,7 @@ The shipped painters have learned scenes of one or two objects in eight colours,
 left or to the right of each other. In those of the DF-GAN, which paints where none is named, colours and sides are
 right, triangles are triangles, and stripes and dots are there more often than not; circles and squares are ragged and
 hard to tell apart, other shapes mostly not what is asked for. `--painter=vae_scenes32` is smoother and paints round
-blobs, without stripes or dots. They paint 64 candidates of each picture, of which a detector of objects keeps the one
+blobs, without stripes or dots. They paint 256 candidates of each picture, of which a detector of objects keeps the one
 that shows most of what the text says; `--best_of` and `--judge` do so for other painters of scenes.
 
 Painters of scenes have read texts of a few forms only. "Above a blue square there is a red circle" is painted from the
@@ -58,7 +58,8 @@ _LARGEST = 2_000  # pictures of one page
 
 
 def _of_file(name: str) -> list[str]:
-    if name and not pathlib.Path(name).is_file():
+    path = pathlib.Path(name)
+    if name and (path.is_dir() or not path.exists()):
         raise app.UsageError(f"--texts={name}: there is no such file; it has a text on each line.")
     return texts.read_file(name) if name else []
 

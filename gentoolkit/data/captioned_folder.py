@@ -172,10 +172,14 @@ def read_texts(
 
     Raises:
       FileNotFoundError: the table is not there.
-      ValueError: a line of another form, or a column that holds no texts.
+      ValueError: a line of another form, a column that is not there, or one that holds something else than texts.
     """
     path, found = pathlib.Path(table), dict[str, list[str]]()
-    for row in read_table(path, key=key):
+    rows = read_table(path, key=key)
+    for name in texts:
+        if not any(name in row for row in rows):
+            raise ValueError(f"{str(path)!r} has no column {name!r}.")
+    for row in rows:
         if several := _texts(row, texts, path):
             with contextlib.suppress(ValueError):
                 found.setdefault(_file(image, row, path), []).extend(several)

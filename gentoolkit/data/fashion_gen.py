@@ -173,7 +173,7 @@ def _whole(path: str | os.PathLike[str], what: str) -> Iterator[None]:
     try:
         yield
     except (KeyError, OSError, RuntimeError) as error:
-        raise ValueError(f"{os.fspath(path)!r}: {what} is damaged: {error}") from error
+        raise ValueError(f"{os.fspath(path)!r}: {what} cannot be read, or is damaged: {error}") from error
 
 
 def _texts(path: pathlib.Path, texts: Sequence[str]) -> list[list[str]]:

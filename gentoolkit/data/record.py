@@ -80,6 +80,7 @@ _COLUMNS: dict[str, tuple[str, Callable[[Field], bool]]] = {
     ),
     "sound": ("a Sound of variable length", lambda field: isinstance(field, Sound) and _several(field)),
 }
+NAMES = tuple(name for name in _COLUMNS if name != "label")  # those that mean something else than a class
 _OF_PICTURES = ("image", "masks", "segmentation", "outline")
 _NOT_OF_OBJECTS = ("caption", "regions", "relations", "sound")
 
@@ -125,7 +126,8 @@ def _wanted(name: str) -> tuple[str, Callable[[Field], bool]]:
 
 
 def _is_of_objects(name: str, field: Field) -> bool:
-    return _several(field) and name not in _NOT_OF_OBJECTS
+    of_others = isinstance(field, Sound | Tokens) or (isinstance(field, Image) and not isinstance(field, Mask))
+    return _several(field) and name not in _NOT_OF_OBJECTS and not of_others
 
 
 def _check_values(of: str, batch: Mapping[str, Column], rooms: Mapping[str, Any], fields: Mapping[str, Field]) -> None:
@@ -140,10 +142,8 @@ def _check_values(of: str, batch: Mapping[str, Column], rooms: Mapping[str, Any]
         if "relations" in values and values["relations"].size:
             found, there = values["relations"], counts["objects"]
             ends = found[:, [0, 2]]
-            if not 0 <= ends.min() <= ends.max() < there or found.min() < 0 or (ends[:, 0] == ends[:, 1]).any():
-                raise ValueError(
-                    f"{where}: {found.tolist()} must relate objects to others, of which there are {there}."
-                )
+            if not 0 <= ends.min() <= ends.max() < there or found.min() < 0:
+                raise ValueError(f"{where}: {found.tolist()} must relate objects, of which there are {there}.")
         if "regions" in values and len(values["regions"]) != len(values[_CAPTIONS]):
             raise ValueError(
                 f"{where}: there are {len(values['regions'])} 'regions' of {len(values[_CAPTIONS])} 'captions'."

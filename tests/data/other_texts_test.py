@@ -115,12 +115,12 @@ def test_clothes_have_their_texts_and_category(clothes, monkeypatch):
     damaged[whole.index(b"TREE") : whole.index(b"TREE") + 4] = b"EERT"
     validation.unlink()  # the library keeps what it has read of a file that is open
     validation.write_bytes(damaged)
-    with pytest.raises(ValueError, match="validation.h5': the part 'input_description' is damaged"):
+    with pytest.raises(ValueError, match="validation.h5': the part 'input_description' cannot be read, or is damaged"):
         fashion_gen.load(clothes, "validation")
     packed = zlib.compress(quarters(clothes / "unused.png", 16, 16).tobytes(), 4)
     validation.unlink()
     validation.write_bytes(whole.replace(packed, packed[:9] + bytes(len(packed) - 9)))
-    with pytest.raises(ValueError, match="validation.h5': picture 0 is damaged"):
+    with pytest.raises(ValueError, match="validation.h5': picture 0 cannot be read, or is damaged"):
         fashion_gen.load(clothes, "validation")[0]
     validation.unlink()
     validation.write_bytes(b"no such file")

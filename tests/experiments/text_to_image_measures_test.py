@@ -153,11 +153,13 @@ def test_a_painter_of_one_picture_is_stopped():
     pictures = np.stack([np.full((4, 4, 3), level) for level in (-1.0, 0.0, 1.0)])
     assert experiment._apart(pictures, "dfgan", 7) == {"apart": pytest.approx((0.5 + 0.5 + 1) / 3)}
     assert experiment._apart(pictures[:1], "dfgan", 7) == {}  # of a folder with one held-out picture
-    told = r"Step 700: the painter of dfgan has collapsed: all of its 3 pictures.*mean level 1.000 of 1.*bounded=False"
+    told = r"Step 7: the painter of dfgan has collapsed: all of its 3 pictures.*mean level 1.000 of 1.*bounded=False"
     for white in (1.0, 3.0):  # what is beyond white is shown as white
         with pytest.raises(training.TrainingError, match=told):
-            experiment._apart(np.full((3, 4, 4, 3), white), "dfgan", 700)
+            experiment._apart(np.full((3, 4, 4, 3), white), "dfgan", 7)
     with pytest.raises(training.TrainingError, match=r"try lower learning rates \(config.vae.peak…\) or larger"):
-        experiment._apart(np.full((3, 4, 4, 3), np.nan), "vae", 700)
+        experiment._apart(np.full((3, 4, 4, 3), np.nan), "vae", 7)
     # In the beginning all is grey.
     assert experiment._apart(np.zeros((3, 4, 4, 3)), "vae", 2) == {"apart": 0.0}
+    with pytest.raises(training.TrainingError, match="Step 200"):
+        experiment._apart(np.zeros((3, 4, 4, 3)), "vae", 200)

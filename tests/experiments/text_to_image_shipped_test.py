@@ -38,7 +38,7 @@ def _top(picture, colour):
 
 
 def _round(picture, colour):
-    """The area of a colour over that of the circle around it: 1 in a circle, 0.64 in a square, however it is turned."""
+    """The area of a colour over that of a circle around nearly all of it: more in a circle than in a square."""
     rows, columns = _pixels(picture, colour)
     radii = np.hypot(rows - rows.mean(), columns - columns.mean())
     return len(rows) / (np.pi * (np.quantile(radii, 0.95) / 0.95 + 0.5) ** 2)
@@ -85,7 +85,7 @@ def test_two_objects_of_said_colours_lie_as_said(tmp_path, painter):
     print(painter, there, right, len(asked), narrower, rounder)
     assert there >= 0.85 * len(asked) and right >= 0.95 * there, (there, right, len(asked))
     assert narrower >= {"dfgan_scenes32": 0.85, "vae_scenes32": 0.5}[painter], narrower
-    assert rounder >= {"dfgan_scenes32": 0.65, "vae_scenes32": 0.5}[painter], rounder
+    assert rounder >= {"dfgan_scenes32": 0.65, "vae_scenes32": 0.55}[painter], rounder
 
 
 @pytest.mark.fast

@@ -323,7 +323,7 @@ def test_texts_of_scenes_are_painted_from_words_that_were_learned():
     _, told = rewording.reworded(painter, [unread, patterns], literal=False)
     assert "not understood, by beneath" in told[0] and "does not paint stripes and dots" in told[1] and len(told) == 2
     _, told = rewording.reworded(painter, ["a red-and-blue circle"], literal=False)
-    assert told == ["'a red-and-blue circle': the judge looks for nothing that is said by red"]
+    assert told == ["'a red-and-blue circle': not read as part of a scene, so no judge looks for it: red"]
     painter.config.dataset = "folder"
     assert rewording.reworded(painter, said, literal=False) == (said, [])
 

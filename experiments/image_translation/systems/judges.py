@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable, Sequence
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from experiments.image_translation.systems.system import Models, mean
@@ -40,7 +41,7 @@ def judging(models: Models, batch, turn, *, form: adversarial.Form, pairs: Pairs
 
     Args:
       models: discriminators, and pools as `pool_NAME` beside them where past images are to be shown.
-      batch: real images under `"x"` and `"y"`, translated ones as the painters handed them on.
+      batch: real images under `"x"` and `"y"`, translated ones as the painters handed them on, as many or a multiple.
       turn: the key draws from the pools.
       form: what is asked of logits.
       pairs: `(discriminator, real, fake)` names.
@@ -53,7 +54,11 @@ def judging(models: Models, batch, turn, *, form: adversarial.Form, pairs: Pairs
             images = models[f"pool_{name}"](jax.random.fold_in(turn.key, place), images)
         judge = models[name]
         scales = zip(_scales(judge(batch[real]["image"])), _scales(judge(images)), strict=True)
-        loss = sum(mean(adversarial.discriminator(form, *logits)) for logits in scales)
+        loss = sum(
+            # Of several kinds of translated images each counts the same, and all of them as much as the real ones.
+            mean(adversarial.discriminator(form, true, *jnp.split(painted, len(painted) // len(true))))
+            for true, painted in scales
+        )
         total, metrics[name] = total + weight * loss, loss
     return total, metrics
 

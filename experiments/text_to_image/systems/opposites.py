@@ -62,7 +62,8 @@ def exchange(opposite: np.ndarray, tokens: jax.Array) -> tuple[jax.Array, jax.Ar
 def wrong(models: Models, batch: Mapping[str, Any], sentence: jax.Array, opposite: np.ndarray | None) -> jax.Array:
     """Sentences that are wrong of their picture: those of the next row, or of the one after if that has the same text.
 
-    In every second row, where its text has such words, the sentence is its own with the opposite ones.
+    Where both have the same text, as may be in a small batch, it is right after all. In every second row, where its
+    text has such words, the sentence is its own with the opposite ones.
 
     Args:
       models: with the encoder `text`.

@@ -43,7 +43,7 @@ class Encoder(nnx.Module):
           embedding: features of a word inside, an even number that `num_heads` divides.
           num_layers: transformer blocks.
           num_heads: of each block's attention.
-          dropout: share of the word vectors' features that training leaves out.
+          dropout: share of the features of word vectors and positions that training leaves out.
           passed_over: a number that is read as if the word were not there (`recurrent.Encoder`); None reads all.
           rngs: of the initial weights and of dropout.
 
@@ -94,7 +94,7 @@ class Encoder(nnx.Module):
             tokens, lengths = without(tokens, lengths, self.passed_over)
         valid = jnp.arange(tokens.shape[1]) < lengths[:, None]
         vectors = self.embed(tokens)
-        # As long as the waves, whose squares sum to half the features, whatever the initial vectors are.
+        # Initial vectors have the length 1 in the mean, and waves the root of half their features.
         x = vectors * np.float32(np.sqrt(vectors.shape[-1] / 2)) + waves(*vectors.shape[1:]).astype(vectors.dtype)
         if self.dropout is not None:
             x = self.dropout(x)
@@ -106,7 +106,7 @@ class Encoder(nnx.Module):
 
 
 def waves(num: int, features: int) -> np.ndarray:
-    """Positions as sines and cosines of lengths from 2 pi to 10,000 times that, `[num, features]` float32.
+    """Positions as sines and cosines of lengths from 2 pi to nearly 10,000 times that, `[num, features]` float32.
 
     Args:
       num: of positions.
