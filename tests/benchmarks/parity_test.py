@@ -29,7 +29,7 @@ def _no_peers(tmp_path):
     ("command", "folders"),
     [
         (text_to_image_parity, ["DF-GAN", "DF-GAN", "AttnGAN", "DF-GAN", "AttnGAN"]),
-        (translation_parity, ["contrastive-unpaired-translation", "BicycleGAN", "MUNIT", "UNIT"]),
+        (translation_parity, ["contrastive-unpaired-translation", "BicycleGAN", "MUNIT", "UNIT", "UNIT-2017"]),
     ],
     ids=["text_to_image", "translation"],
 )
