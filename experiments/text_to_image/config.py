@@ -95,6 +95,7 @@ def get_config(preset: str = "dfgan_scenes32") -> ConfigDict:
             },
             **chosen,
             "num_train": 50000,  # scenes
+            "hold_out": True,  # combinations of shape and colour, of which training sees none; else all are trained on
             "num_test": 2000,
             "max_objects": 4,  # of a scene
             "seed": 0,
@@ -103,7 +104,9 @@ def get_config(preset: str = "dfgan_scenes32") -> ConfigDict:
             # What frozen encoder painters are told by: the folder of a damsm run, a file that `export` wrote of one,
             # "damsm_scenes32", the shipped one (scenes of at most two objects), or the folder of published files.
             "encoder": "",
-            "initial": "",  # folder of a run of the same system, whose networks training begins with
+            # Networks that training begins with: of a run of the same system, a file that `export` wrote of one, or one
+            # that is shipped. A file has no discriminator, which begins anew.
+            "initial": "",
             "compute_dtype": "float32",  # or "bfloat16" on accelerators
             "ema_decay": 0.999 if system in PAINTERS else 0.0,
             "train": {"log_every": 100, "checkpoint_every": 1000, "evaluate_every": 2000},

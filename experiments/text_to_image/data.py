@@ -162,7 +162,7 @@ def _scenes(config: ConfigDict, vocabulary: Vocabulary | None) -> Captioned:
         raise ValueError("Scenes are told in words of their own; config.encoder must be a damsm run on scenes.")
     # Splits differ in what is drawn from one seed; the run's own seed is of the networks.
     options = {"image_size": size, "max_objects": config.max_objects}
-    train = scenes.load("train", config.num_train, **options)
+    train = scenes.load("train" if config.hold_out else "all", config.num_train, **options)
     test, held_out = (scenes.load(split, config.num_test, **options) for split in ("test", "held_out"))
     return Captioned(train, test, held_out, scenes.VOCABULARY)
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments.text_to_image import attributes, data, encoders, measures, runs
+from experiments.text_to_image import attributes, beginning, data, encoders, measures
 from experiments.text_to_image import config as config_lib
 from experiments.text_to_image.data import Captioned
 from experiments.text_to_image.encoders import Pretrained
@@ -69,7 +69,7 @@ def run(config: ConfigDict, workdir: str | pathlib.Path, mesh: jax.sharding.Mesh
         seed=config.seed,
         config=config,
         frozen=system.frozen or None,
-        initial=_initial(config, system),
+        initial=beginning.initial(config, system),
         prepare=lambda batch: pipeline.scale(fields, batch, (-1.0, 1.0)),
         evaluators={"test": _kept(_measurements(config, system, captioned, told, workdir), captioned, workdir)},
         compute_dtype=dtype,
@@ -87,13 +87,6 @@ def run(config: ConfigDict, workdir: str | pathlib.Path, mesh: jax.sharding.Mesh
         )
         report.write_run(workdir)
     return result.metrics
-
-
-def _initial(config: ConfigDict, system: System) -> training.Initial | str | None:
-    """Weights that training begins with: those of another run, where one is named and the system has no say in it."""
-    if config.initial:
-        runs.read_config(config.initial, systems=(config.system,))
-    return system.initial or config.initial or None
 
 
 def _kept(measure, captioned: Captioned, workdir: pathlib.Path):

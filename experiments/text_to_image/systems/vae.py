@@ -9,7 +9,6 @@ import optax
 from flax import nnx
 from ml_collections import ConfigDict
 
-from experiments.text_to_image import runs
 from experiments.text_to_image.encoders import Pretrained
 from experiments.text_to_image.systems.system import Models, System, encode, mean
 from gentoolkit import training
@@ -49,10 +48,6 @@ def system(config: ConfigDict, encoders: Pretrained) -> System:
         return made
 
     names = nnx.eval_shape(lambda: models(nnx.Rngs(0))).keys()
-    initial = None
-    if config.initial:
-        own = runs.read_config(config.initial, systems=("vae",)).vae.trains_text
-        initial = training.Initial(config.initial, into=[name for name in names if name != "text" or own])
     rate = training.learning_rate(options.peak, num_steps=config.num_steps, decay="cosine")
     return System(
         models=models,
@@ -61,7 +56,6 @@ def system(config: ConfigDict, encoders: Pretrained) -> System:
         averaged=tuple(name for name in names if name != "encoder"),
         draw=draw,
         noise_dim=options.noise_dim,
-        initial=initial,
     )
 
 

@@ -19,8 +19,9 @@ nothing is kept in memory, and at 32 pixels a core draws some thousands a second
 | `outline` | `[s, s, 1]` bytes, black on white |
 
 Words leave things unsaid (background, rotation, shade, medium size), so that one text has many pictures. Some shapes
-are rare. Eight combinations of shape and colour, one of each shape, are in "held_out" alone: what a system makes of
-them tells whether it takes words apart. Do not mirror these pictures: texts say "left".
+are rare. Eight combinations of shape and colour, one of each shape, are in "held_out" and not in "train" and "test":
+what a system makes of them tells whether it takes words apart. What is to paint anything is trained on "all". Do not
+mirror these pictures: texts say "left".
 """
 
 from gentoolkit.data.scenes.captions import MAX_WORDS as MAX_WORDS

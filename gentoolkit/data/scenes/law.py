@@ -9,7 +9,7 @@ COLOURS = ("red", "green", "blue", "yellow", "purple", "orange", "cyan", "pink")
 SIZES = ("small", "medium", "large")
 TEXTURES = ("plain", "striped", "dotted")
 RELATIONS = ("to the left of", "to the right of", "above", "below")
-SPLITS = ("train", "test", "held_out")
+SPLITS = ("train", "test", "held_out", "all")  # in this order, by which scenes are numbered
 MOST = 4  # objects of a scene
 
 _OFTEN = np.cumsum([0.22, 0.22, 0.22, 0.10, 0.09, 0.09, 0.03, 0.03])  # of the shapes: the last two are rare
@@ -57,7 +57,7 @@ class Scenes(NamedTuple):
 
 
 def held_out(shape: Any, colour: Any) -> Any:
-    """Whether a combination is in the split "held_out" alone: one colour of each shape, one shape of each colour.
+    """Whether "train" and "test" lack a combination: one colour of each shape, one shape of each colour.
 
     Args:
       shape: places in `SHAPES`, a number or an array.
@@ -96,7 +96,7 @@ def draw(split: str, seed: int, indices: np.ndarray) -> Scenes:
     texture = np.where(size == 0, 0, texture)
     twice = (of_scene[:, 1] < _TWICE) & (num > 1)
     # The second of two that are alike is made a copy of the first only then.
-    colour = _distinct(shape, colour, first_held_out=split == "held_out")
+    colour = _distinct(shape, colour, split)
     for attribute in (shape, colour, size, texture):
         attribute[:, 1] = np.where(twice, attribute[:, 0], attribute[:, 1])
     low, high = np.moveaxis(_RADII[size], -1, 0)
@@ -134,15 +134,15 @@ def opposite(relation: int) -> int:
     return relation ^ 1
 
 
-def _distinct(shape: np.ndarray, colour: np.ndarray, *, first_held_out: bool) -> np.ndarray:
+def _distinct(shape: np.ndarray, colour: np.ndarray, split: str) -> np.ndarray:
     """Colours such that no two objects of a scene are of one shape and colour, and combinations are of the split."""
     colour = colour.copy()
     for place in range(MOST):
-        if place == 0 and first_held_out:
+        if place == 0 and split == "held_out":
             colour[:, 0] = (3 * shape[:, 0] + 2) % len(COLOURS)
             continue
         for _ in range(MOST + 1):  # as many changes as there may be reasons for
-            taken = held_out(shape[:, place], colour[:, place])
+            taken = held_out(shape[:, place], colour[:, place]) & (split != "all")
             for before in range(place):
                 same = (shape[:, before] == shape[:, place]) & (colour[:, before] == colour[:, place])
                 taken = taken | same

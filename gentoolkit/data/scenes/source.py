@@ -19,7 +19,7 @@ def load(split: str, num: int, *, image_size: int = 32, seed: int = 0, max_objec
 
     Args:
       split: "train", "test" (other scenes of the same kind) or "held_out" (whose first object is of a combination of
-        shape and colour that neither of the two has).
+        shape and colour that neither of the two has), or "all" (of every combination; others than those of the rest).
       num: how many; the first ones of a longer data set are the same.
       image_size: height and width in pixels, 16 or more.
       seed: non-negative; another seed draws others.
