@@ -32,8 +32,9 @@ def initial(config: ConfigDict, system: System) -> training.Initial | None:
         stored, arrays, _ = files.read(path)
         if stored.system != config.system:
             raise ValueError(f"config.initial: {path} holds a {stored.system}, not a {config.system}.")
-        held = {name.partition("/")[0] for name in arrays}
-        return training.Initial(arrays, into=[name for name in names if name in held])
+        ours = {name: array for name, array in arrays.items() if name.partition("/")[0] in names}
+        held = {name.partition("/")[0] for name in ours}
+        return training.Initial(ours, into=[name for name in names if name in held])
     stored = runs.read_config(path, systems=(config.system,))
     left_as_it_was = {"text"} if config.system == "vae" and not stored.vae.trains_text else set()
     return training.Initial(path, into=[name for name in names if name not in left_as_it_was])
