@@ -52,6 +52,18 @@ class Found(NamedTuple):
     scores: np.ndarray
 
 
+class Agreement(NamedTuple):
+    """How well pictures show what one text asks for, and where.
+
+    Attributes:
+      nats: `[b]`, at most 0.
+      boxes: `[b, m, 4]` of what was taken for each named object; NaN where it is not there.
+    """
+
+    nats: np.ndarray
+    boxes: np.ndarray
+
+
 class Share(NamedTuple):
     """A share with its doubt.
 
@@ -194,7 +206,7 @@ def agreement(
     asked: Asked,
     *,
     directions: Sequence[tuple[int, int]],
-) -> np.ndarray:
+) -> Agreement:
     """How well pictures show what one text asks for: what the best of several is chosen by.
 
     The logarithm of the probability, by a detector, that the objects that it sees are the named ones and no others.
@@ -210,22 +222,25 @@ def agreement(
       directions: as in `accuracy`.
 
     Returns:
-      `[b]` nats, at most 0.
+      The logarithms, and the boxes of the named objects.
 
     References:
       Ramesh et al., Zero-shot text-to-image generation, ICML 2021, section 2.6: the best of several, there by CLIP.
     """
     logs = {name: _log_softmax(logits) for name, logits in classes.items()}
     boxes = np.asarray(boxes, np.float64)
-    return np.array(
-        [
-            _agreement(sure, {name: of[row] for name, of in logs.items()}, boxes[row], asked, directions)
-            for row, sure in enumerate(_sigmoid(presence))
-        ]
-    )
+    nats, where = np.empty(len(boxes)), np.full((len(boxes), len(asked.objects), 4), np.nan)
+    for row, sure in enumerate(_sigmoid(presence)):
+        own = {name: of[row] for name, of in logs.items()}
+        nats[row], match = _agreement(sure, own, boxes[row], asked, directions)
+        for one, place in enumerate(match):
+            if place is not None:
+                where[row, one] = boxes[row, place]
+    return Agreement(nats, where)
 
 
-def _agreement(sure, logs, boxes, asked: Asked, directions) -> float:
+def _agreement(sure, logs, boxes, asked: Asked, directions) -> tuple[float, list[int | None]]:
+    """The value of one picture, and the cell of each named object."""
     kept = _kept(sure, boxes, _FAINT, 0.4)
     sure = np.clip(sure[kept], 1e-6, 1 - 1e-6)
     there, absent = np.log(sure), np.log1p(-sure)
@@ -240,8 +255,8 @@ def _agreement(sure, logs, boxes, asked: Asked, directions) -> float:
 
     fits = [[as_said(one, i) for i in places] for one in asked.objects]
     holds = _holding(asked, middle, directions)
-    best, _ = _assigned(np.reshape(fits, (len(fits), len(places))), holds, missing=_UNLIKELY, broken=_UNLIKELY)
-    return float(absent.sum() + best)
+    best, match = _assigned(np.reshape(fits, (len(fits), len(places))), holds, missing=_UNLIKELY, broken=_UNLIKELY)
+    return float(absent.sum() + best), [None if place is None else kept[place] for place in match]
 
 
 Match = Sequence[int | None]  # for each named object the place of one that was seen, or none

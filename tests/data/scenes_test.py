@@ -156,7 +156,7 @@ def test_words_have_numbers_whatever_was_drawn(batch, drawn):
 def test_distances_have_slope_one_at_the_border(shape):
     """So that borders are equally smooth everywhere, but at corners."""
     grid = np.linspace(-1.2, 1.2, 241, dtype=np.float32)
-    distance = render._DISTANCES[shape](*np.meshgrid(grid, grid))
+    distance = render.DISTANCES[shape](*np.meshgrid(grid, grid))
     slopes = np.hypot(*np.gradient(distance.astype(np.float64), grid[1] - grid[0]))
     near = np.abs(distance) < 0.03
     assert near.sum() > 500 and abs(np.median(slopes[near]) - 1) < 0.01
@@ -170,6 +170,18 @@ def test_fewer_objects_are_the_first_ones_of_the_same_scenes():
     np.testing.assert_array_equal(few["boxes"].values[:, 0], whole["boxes"].values[:, 0])
     assert (few["boxes"].lengths == 1).all() and whole["boxes"].lengths.max() > 2
     assert all(len(scenes.read(scenes.texts("train", row, max_objects=1)[0]).objects) == 1 for row in range(40))
+
+
+def test_the_whole_law_has_every_combination_and_scenes_of_its_own():
+    whole = law.draw("all", 0, np.arange(2000))
+    held = scenes.held_out(whole.shape[:, 0], whole.colour[:, 0])
+    assert 0.09 < held.mean() < 0.16  # one of eight
+    seen = {(shape, colour) for shape, colour in zip(whole.shape[:, 0], whole.colour[:, 0], strict=True)}
+    assert len(seen) == len(scenes.SHAPES) * len(scenes.COLOURS)
+    for split in ("train", "test"):
+        other = law.draw(split, 0, np.arange(2000))
+        assert not scenes.held_out(other.shape, other.colour)[np.arange(4) < other.num[:, None]].any()
+        assert not np.isin(whole.centre[:, 0, 0], other.centre[:, 0, 0]).any()
 
 
 def test_options_that_cannot_be(monkeypatch):

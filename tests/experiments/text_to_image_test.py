@@ -491,6 +491,30 @@ def test_of_several_pictures_the_one_that_shows_what_is_said(monkeypatch):
         judges.best(judge, images, ["a red dog"])
 
 
+@pytest.mark.fast
+def test_of_pictures_that_please_the_detector_that_of_the_drawn_shape(monkeypatch):
+    """A detector that takes all for what was said leaves it to the outlines: a torn square is chosen before none."""
+    places = np.arange(32) + 0.5
+    apart = np.maximum(np.abs(places - 16)[:, None], np.abs(places - 16))  # from the middle, in squares
+    square, torn = (np.ones((32, 32, 3), np.float32) for _ in range(2))
+    square[apart < 5] = torn[apart < 5] = (0.2, -0.9, -0.7)
+    torn[np.add.outer(np.arange(32), np.arange(32)) % 5 == 0] = 1.0
+    circle = np.where((np.hypot(places - 16, (places - 16)[:, None]) < 5.5)[..., None], square[16, 16], square[0, 0])
+    presence, boxes = np.array([[9.0, -9.0]] * 4), np.array([[[11 / 32, 11 / 32, 21 / 32, 21 / 32]] * 2] * 4)
+    presence[3] = -9.0  # nothing is seen
+    kinds = {name: np.zeros((4, 2, len(known))) for name, (_, known) in detector.KINDS.items()}
+    monkeypatch.setattr(judges.detector, "grid", lambda models, images: Grid(presence, kinds, boxes))
+    judge = judges.Judge("judge", config_lib.get_config("detector_scenes32"), {})
+    images = np.stack([torn, circle, square, square])[None]
+    for text, best in (("a square", 2), ("a circle", 1), ("a striped circle", 1)):
+        assert judges.best(judge, images, [text]).tolist() == [best], text
+    named = ({"shape": scenes.SHAPES.index("square")},)
+    empty = np.full((1, 1, 4), np.nan)
+    assert judges._fits(torn[None], boxes[:1], named) > judges._fits(torn[None], empty, named) == -20
+    assert judges._fits(torn[None], boxes[:1], ({"colour": 0},)) == 0
+    assert judges._fits(torn[None, :24, :24], boxes[:1], named) == 0  # a size that shapes are not drawn at
+
+
 def test_an_encoder_that_is_missing_or_another(trained, tmp_path, monkeypatch):
     run = trained[0] / "dfgan"
     with pytest.raises(ValueError, match="cannot be loaded .--encoder=FOLDER if it has moved.: There"):

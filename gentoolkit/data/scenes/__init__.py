@@ -27,6 +27,8 @@ mirror these pictures: texts say "left".
 from gentoolkit.data.scenes.captions import MAX_WORDS as MAX_WORDS
 from gentoolkit.data.scenes.captions import NUM_TEXTS as NUM_TEXTS
 from gentoolkit.data.scenes.captions import VOCABULARY as VOCABULARY
+from gentoolkit.data.scenes.fitting import FITTED_SIDE as FITTED_SIDE
+from gentoolkit.data.scenes.fitting import misfits as misfits
 from gentoolkit.data.scenes.law import COLOURS as COLOURS
 from gentoolkit.data.scenes.law import RELATIONS as RELATIONS
 from gentoolkit.data.scenes.law import SHAPES as SHAPES

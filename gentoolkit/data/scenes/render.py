@@ -58,7 +58,7 @@ def draw(scenes: Scenes, image_size: int, *, image: bool = True, masks: bool = T
             rows = np.flatnonzero(there & (scenes.shape[:, place] == kind))
             radius = scenes.radius[rows, place, None, None].astype(np.float32)
             x, y = _local(scenes, rows, place, places)
-            distance = _DISTANCES[SHAPES[kind]](x, y) * radius  # in sides of the picture
+            distance = DISTANCES[SHAPES[kind]](x, y) * radius  # in sides of the picture
             if covered is not None:
                 covered[rows, place] = distance < 0
             if away is not None:
@@ -200,7 +200,7 @@ def _star(x, y):
     return ((along - 1) * normal[0] + aside * normal[1]).astype(x.dtype)
 
 
-_DISTANCES = {
+DISTANCES = {
     "circle": _circle,
     "square": _square,
     "triangle": _triangle,
