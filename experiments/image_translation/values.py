@@ -7,16 +7,17 @@ import numpy as np
 from gentoolkit.data import aligned, columns
 from gentoolkit.data.columns import Columns
 
-_LOOKED_AT = 24
+_LOOKED_AT = 64
 _DARK = 16  # of 255: no picture is meant to be as dark as that
-_FEWEST = 8  # pictures of a domain by which kinds can be told apart
-_TWO_KINDS = 0.8  # share of the variance between two groups: a normal law has 0.64, a uniform one 0.75
-_MIXED = (0.15, 0.85)  # share of one kind in a domain of two
+_FEWEST = 16  # pictures of a domain by which kinds can be told apart
+_NEAREST = 5  # pictures that decide on which side one is
+_ALIKE = 0.25  # share of all pictures on the wrong side that is told
+_SOME, _FEW = 0.2, 0.12  # or these of one domain, with so few of the other
 _NEUTRAL = 3  # levels by which the colours of a grey picture differ after JPEG
 
 
 def told(x: Columns, y: Columns) -> Iterator[str]:
-    """Looks at two dozen training pictures of each domain.
+    """Looks at some dozens of training pictures of each domain.
 
     Args:
       x: pictures in the column `image`, which should be the plainer ones: drawings, edges, labels.
@@ -56,53 +57,54 @@ def _of_domain(images: np.ndarray) -> Iterator[str]:
 
 
 def _mixed(both: dict[str, np.ndarray]) -> Iterator[str]:
-    """Says where a domain has two kinds of pictures, such as drawings and photographs.
+    """Says where pictures look like those of the other domain more than like their own: kinds are mixed in a folder.
 
-    All pictures of both domains fall into two groups along the direction in which they differ most. Where these are
-    clearly apart, a domain should be of one of them. What differs plainly is found (label maps among photographs of
-    fronts always, edges of shoes among photographs in two of three cases or more), not what differs little: edges of
-    handbags, whose photographs are as white, or winter and summer.
+    Each picture goes with most of its nearest ones, in edges, colours and levels of grey. Of drawings and photographs
+    hardly one is nearer to the other domain. Domains that differ in little else than what is seen in them, winter and
+    summer or shoes and handbags, are as near to each other as mixed ones: the line says what it may be.
     """
     if min(map(len, both.values())) < _FEWEST:
         return
-    looks = {name: _looks(images) for name, images in both.items()}
-    every = np.concatenate(list(looks.values()))
-    _, _, axes = np.linalg.svd(every - every.mean(0), full_matrices=False)
-    along = {name: (rows - every.mean(0)) @ axes[0] for name, rows in looks.items()}
-    border, share = _two_groups(np.concatenate(list(along.values())))
-    if share < _TWO_KINDS:
+    rows = np.concatenate([_looks(images) for images in both.values()])
+    rows = (rows - rows.mean(0)) / (rows.std(0) + 1e-6)
+    apart = ((rows[:, None] - rows) ** 2).sum(-1)
+    np.fill_diagonal(apart, np.inf)
+    of_y = np.arange(len(rows)) >= len(both["x"])
+    astray = (of_y[np.argsort(apart, axis=1)[:, :_NEAREST]].mean(1) > 0.5) != of_y
+    shares = {"x": astray[~of_y], "y": astray[of_y]}
+    seen = "pictures looked at are in edges, colours and levels of grey"
+    if astray.mean() >= _ALIKE:
+        yield (
+            f"{astray.sum()} of {len(rows)} {seen} more like those of the other domain than like their own. Are the "
+            "domains mixed up, or do they differ in something else (as winter and summer)?"
+        )
         return
-    for name, places in along.items():
-        of_one = int((places > border).sum())
-        if _MIXED[0] <= of_one / len(places) <= _MIXED[1]:
-            fewer = min(of_one, len(places) - of_one)
-            yield (
-                f"{name}: {fewer} of {len(places)} pictures looked at are of another kind than the others, in edges, "
-                "colours and levels of grey. Are domains mixed up?"
-            )
+    for (name, own), (other, theirs) in (tuple(shares.items()), tuple(shares.items())[::-1]):
+        if own.mean() >= _SOME and theirs.mean() <= _FEW:
+            yield f"{name}: {own.sum()} of {len(own)} {seen} more like those of {other}. Are domains mixed up?"
 
 
 def _looks(images: np.ndarray) -> np.ndarray:
-    """Five shares by which drawings differ from photographs, `[n, 5]`."""
+    """Shares by which drawings differ from photographs, `[n, 16]`."""
     pixels = images.astype(np.float32) / 255
     grey = pixels.mean(-1)
-    edges = sum(np.abs(np.diff(grey, axis=axis)).mean((1, 2)) for axis in (1, 2))
+    flat, colours = grey.reshape(len(grey), -1), np.ptp(pixels, axis=-1).reshape(len(grey), -1)
+    across, down = (np.abs(np.diff(grey, axis=axis)).reshape(len(grey), -1) for axis in (2, 1))
     counts = np.stack([np.bincount(level.ravel(), minlength=16) for level in (grey * 15.99).astype(int)])
     levels = -np.sort(-counts, axis=1) / counts[0].sum()
-    several = 1 + (np.cumsum(levels, axis=1) < 0.95).sum(axis=1)
-    between = ((grey > 0.1) & (grey < 0.9)).mean((1, 2))
-    return np.stack([4 * edges, levels[:, 0], 2 * np.ptp(pixels, axis=-1).mean((1, 2)), several / 16, between], axis=1)
-
-
-def _two_groups(values: np.ndarray) -> tuple[float, float]:
-    """The border of the two groups that explain most of the variance of numbers, and the share that they do."""
-    order = np.sort(values)
-    sizes = np.arange(1, len(order))
-    before = np.cumsum(order)[:-1] / sizes
-    after = (order.sum() - np.cumsum(order)[:-1]) / (len(order) - sizes)
-    shares = sizes * (len(order) - sizes) / len(order) ** 2 * (before - after) ** 2 / max(order.var(), 1e-12)
-    place = int(shares.argmax())
-    return (order[place] + order[place + 1]) / 2, float(shares[place])
+    return np.column_stack(
+        [
+            across.mean(1) + down.mean(1),
+            *((down > step).mean(1) for step in (0.05, 0.2, 0.5)),
+            levels[:, 0],
+            (np.cumsum(levels, axis=1) < 0.95).sum(axis=1),
+            ((flat > 0.1) & (flat < 0.9)).mean(1),
+            (flat < 0.15).mean(1),
+            *np.quantile(flat, (0.02, 0.1, 0.25, 0.5), axis=1),
+            colours.mean(1),
+            *np.quantile(colours, (0.5, 0.9, 0.99), axis=1),
+        ]
+    )
 
 
 def _some(source: Columns) -> np.ndarray:
