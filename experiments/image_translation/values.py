@@ -11,7 +11,7 @@ _LOOKED_AT = 64
 _DARK = 16  # of 255: no picture is meant to be as dark as that
 _FEWEST = 16  # pictures of a domain by which kinds can be told apart
 _NEAREST = 5  # pictures that decide on which side one is
-_ALIKE = 0.25  # share of all pictures on the wrong side that is told
+_ALIKE = 0.2  # share of all pictures on the wrong side that is told
 _SOME, _FEW = 0.2, 0.12  # or these of one domain, with so few of the other
 _NEUTRAL = 3  # levels by which the colours of a grey picture differ after JPEG
 
