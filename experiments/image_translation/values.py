@@ -72,15 +72,20 @@ def _mixed(both: dict[str, np.ndarray]) -> Iterator[str]:
     of_y = np.arange(len(rows)) >= len(both["x"])
     astray = (of_y[np.argsort(apart, axis=1)[:, :_NEAREST]].mean(1) > 0.5) != of_y
     shares = {"x": astray[~of_y], "y": astray[of_y]}
+
+    def more(num: int, usual: int) -> float:
+        """What is added to a share of fewer pictures than usual, in which chance alone sends more astray."""
+        return num**-0.5 - usual**-0.5
+
     seen = "pictures looked at are in edges, colours and levels of grey"
-    if astray.mean() >= _ALIKE:
+    if astray.mean() >= _ALIKE + more(len(astray), 2 * _LOOKED_AT):
         yield (
             f"{astray.sum()} of {len(rows)} {seen} more like those of the other domain than like their own. Are the "
             "domains mixed up, or do they differ in something else (as winter and summer)?"
         )
         return
     for (name, own), (other, theirs) in (tuple(shares.items()), tuple(shares.items())[::-1]):
-        if own.mean() >= _SOME and theirs.mean() <= _FEW:
+        if own.mean() >= _SOME + more(len(own), _LOOKED_AT) and theirs.mean() <= _FEW:
             yield f"{name}: {own.sum()} of {len(own)} {seen} more like those of {other}. Are domains mixed up?"
 
 

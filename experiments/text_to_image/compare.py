@@ -232,7 +232,8 @@ def main() -> None:
         column = columns.get(key["run"])
         if column is not None:
             told["weights"] = rows.weights({**column.painter.models, "text": column.painter.text})
-            told |= {"judge": _numbered(_JUDGE.value or "shipped", column.judge.models)} if column.judge else {}
+            if column.judge:
+                told["judge"] = f"{_numbered(_JUDGE.value or 'shipped', column.judge.models)} {judges_lib.RULE}"
         return told
 
     folder = pathlib.Path(_WORKDIR.value)
@@ -253,6 +254,12 @@ def main() -> None:
         blocks += [made]
         blocks.append(_sheet(columns, texts[split]))
     report.write_text(folder / "compare.md", "\n".join(b.markdown() for b in blocks if isinstance(b, report.Table)))
+    if every := [
+        of.painter.name
+        for of in columns.values()
+        if of.painter.config.dataset == "scenes" and not of.painter.config.hold_out
+    ]:
+        blocks.append(report.notes(f"Trained on every combination, so nothing was held out of: {', '.join(every)}."))
     if captioned.credit:
         blocks.append(report.notes(captioned.credit))
     page = report.write_page(

@@ -48,7 +48,8 @@ class Captioned(NamedTuple):
     Attributes:
       train: with columns `image` and `captions`, and what else a source knows.
       test: other pictures of the same kind.
-      held_out: pictures of combinations that training has not seen; None where nobody knows of any.
+      held_out: pictures of combinations that training has not seen, unless `config.hold_out` says that it has; None
+        where nobody knows of any.
       vocabulary: the words behind the numbers in `captions`.
       credit: who is to be named where pictures are shown.
       attributes: columns of classes, and which of their values are told apart.

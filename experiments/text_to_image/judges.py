@@ -19,6 +19,7 @@ from gentoolkit import training
 from gentoolkit.data import scenes
 from gentoolkit.evaluation import objects
 
+RULE = 2  # changes with the way in which candidates are chosen, so that figures of another way are made anew
 _DRAWN_OVER = 128  # candidates, the best by the detector
 _SPREAD = 0.02  # misfit of a drawn object, as a unit
 _WORST = -20.0  # for a named object that is not there, or like nothing that was said
@@ -128,7 +129,7 @@ def _fits(images: np.ndarray, boxes: np.ndarray, named: Sequence[Mapping[str, in
         there = np.flatnonzero(~np.isnan(boxes[:, place, 0]))
         apart = -scenes.misfits((images[there] + 1) / 2, boxes[there, place]) / _SPREAD
         own = apart[:, one["shape"]]
-        value = own - np.logaddexp.reduce(apart, axis=1) + (0 if "texture" in one else own)
+        value = own - np.logaddexp.reduce(apart, axis=1) + (0 if one.get("texture") else own)
         gained = np.full(len(images), _WORST)
         gained[there] = np.maximum(value, _WORST)
         total += gained

@@ -185,8 +185,8 @@ def of_texts(found: Sequence[objects.Found], texts: Sequence[str]) -> dict[str, 
 
     Returns:
       As `objects.accuracy`, and `objects_held_out`: `objects` of those combinations of shape and colour alone that are
-      never trained on (in a text of the split "held_out" the first object is of one, the others as they come); only
-      where such are named.
+      not trained on, where `config.hold_out` is left as it is (in a text of the split "held_out" the first object is of
+      one, the others as they come); only where such are named.
     """
     asked = [scenes.read(text) for text in texts]
     rare = [scenes.Asked(tuple(filter(_is_held_out, one.objects)), ()) for one in asked]

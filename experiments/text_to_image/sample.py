@@ -13,8 +13,9 @@ The shipped painters have learned scenes of one or two objects in eight colours,
 left or to the right of each other. In those of the DF-GAN, which paints where none is named, colours and sides are
 right, triangles are triangles, and stripes and dots are there more often than not; circles and squares are ragged and
 hard to tell apart, other shapes mostly not what is asked for. `--painter=vae_scenes32` is smoother and paints round
-blobs, without stripes or dots. They paint 256 candidates of each picture, of which a detector of objects keeps the one
-that shows most of what the text says; `--best_of` and `--judge` do so for other painters of scenes.
+blobs, without stripes or dots. They paint 256 candidates of each picture, of which a judge keeps the one that shows
+most of what the text says (a detector of objects, and the said shapes drawn over what it found); `--best_of` and
+`--judge` do so for other painters of scenes.
 
 Painters of scenes have read texts of a few forms only. "Above a blue square there is a red circle" is painted from the
 words "a red circle above a blue square", and a line says so: wherever each word is understood and both mean the same.

@@ -289,13 +289,13 @@ def test_pixels_that_look_wrong_are_told_of():
         "all of 5 pictures looked at are the same" in line for line in told(drawings, photographs[:1].repeat(5, 0))
     )
     # Drawings among photographs on one side, a few or half of all, or on both; none where sides are of one kind each.
-    many = rng.integers(0, 256, (48, 16, 16, 3), np.uint8)
-    plain = np.where(rng.random((48, 16, 16, 1)) < 0.2, 0, 255).astype(np.uint8).repeat(3, -1)
-    assert told(plain[:24], many[:24]) == []
-    few, half = np.concatenate([plain[24:32], many[24:40]]), np.concatenate([plain[24:36], many[24:36]])
-    (line,) = (line for line in told(plain[:24], few) if "in edges" in line)
-    assert re.match(r"y: [78] of 24 pictures looked at are .* more like those of x. Are domains mixed up\?", line), line
-    for x, y in ((half, many[:24]), (plain[:24], half), (half, np.concatenate([plain[:12], many[:12]]))):
+    many = rng.integers(0, 256, (128, 16, 16, 3), np.uint8)
+    plain = np.where(rng.random((128, 16, 16, 1)) < 0.2, 0, 255).astype(np.uint8).repeat(3, -1)
+    assert told(plain[:64], many[:64]) == told(plain[:64], many[:16]) == told(plain[:16], many[:64]) == []
+    few, half = np.concatenate([plain[64:82], many[64:110]]), np.concatenate([plain[64:96], many[64:96]])
+    (line,) = (line for line in told(plain[:64], few) if "in edges" in line)
+    assert re.match(r"y: 1\d of 64 pictures looked at are .* more like those of x. Are domains mixed up\?", line)
+    for x, y in ((half, many[:64]), (plain[:64], half), (half, np.concatenate([plain[:32], many[:32]]))):
         assert any("in edges, colours" in line for line in told(x, y))
     assert any("x: 5 of 5 pictures looked at are of one colour" in line for line in told(0 * drawings, photographs))
     assert any("brighter than 1 of 255" in line for line in told(drawings // 255, photographs))

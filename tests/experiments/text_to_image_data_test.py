@@ -251,6 +251,16 @@ def test_drawn_pictographs_take_the_language_that_is_asked_for(monkeypatch):
     assert asked[0][3:] == (64, 2, 12, True) and found.vocabulary == words and found.credit == openmoji.CREDIT
 
 
+def test_scenes_of_training_lack_some_combinations_unless_all_are_asked_for():
+    config = config_lib.get_config("dfgan_scenes32")
+    config.update({"num_train": 200, "num_test": 8, "image_size": 16})
+    for hold_out in (True, False):
+        config.hold_out = hold_out
+        found = data.load(config).train.select("objects", "colours").take(np.arange(200))
+        rare = scenes.held_out(found["objects"].values, found["colours"].values)[:, 0]
+        assert rare.any() != hold_out
+
+
 def test_scenes_are_told_in_their_own_words():
     config = config_lib.get_config("vae_scenes32")
     config.keywords = True

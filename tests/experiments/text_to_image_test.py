@@ -214,6 +214,13 @@ def test_a_painter_in_one_file_is_what_training_goes_on_from(trained, tmp_path):
     config.initial = str(trained[0] / "dfgan")
     assert set(beginning.initial(config, build.painter(config, told)).into) == {"generator", "discriminator"}
     config.initial = str(tmp_path / "small.npz")
+    other = told.text.alike(rngs=nnx.Rngs(7))
+    with pytest.raises(ValueError, match="has read its texts by another encoder than config.encoder"):
+        beginning.initial(config, build.painter(config, told._replace(text=other)))
+    config.initial = "vae_scenes32"
+    with pytest.raises(ValueError, match=r"vae_scenes32.npz holds a vae, not a dfgan"):
+        beginning.initial(config, build.painter(config, told))
+    config.initial = str(tmp_path / "small.npz")
     config.update({"system": "vae"})
     with pytest.raises(ValueError, match=r"config.initial: .*small.npz holds a dfgan, not a vae"):
         beginning.initial(config, build.painter(config, told))

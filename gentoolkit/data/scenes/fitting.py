@@ -32,7 +32,8 @@ def misfits(images: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 
     Returns:
       `[n, 8]` for each of `SHAPES` the squared differences of its pixels, as shares of the larger area: 0 for the same,
-      about 1 for nothing in common. A drawn object of 32 pixels has 0.02 for its own (nine tenths below 0.05).
+      about 1 for nothing in common. A plain drawn object of 32 pixels has 0.02 for its own (nine tenths below 0.05),
+      one with a pattern 0.1 to 0.4; rings, in whose middle is a hole, are read in nine of ten cases.
 
     Raises:
       ValueError: pictures of another size.
