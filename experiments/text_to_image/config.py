@@ -27,11 +27,15 @@ from gentoolkit.models.text_to_image import attngan
 ENCODERS = ("damsm", "clip")
 PAINTERS = ("vae", "dfgan", "attngan")
 SYSTEMS = (*ENCODERS, "detector", "probe", *PAINTERS)
-_PLACES = {"opposites": "above below, over under, left right"}
+# Words of scenes that exclude each other: sides and shapes.
+_EXCLUDING = {
+    "opposites": "above below, over under, left right, circle square triangle star cross diamond heart ring, "
+    "circles squares triangles stars crosses diamonds hearts rings"
+}
 _REAL = {"image_size": 256, "flip": True, "load_scale": 76 / 64, "words_drawn": 18}  # as the authors' code
 DATA = {
-    "scenes32": {"dataset": "scenes", "image_size": 32, **_PLACES},
-    "scenes64": {"dataset": "scenes", "image_size": 64, **_PLACES},
+    "scenes32": {"dataset": "scenes", "image_size": 32, **_EXCLUDING},
+    "scenes64": {"dataset": "scenes", "image_size": 64, **_EXCLUDING},
     "openmoji64": {"dataset": "openmoji", "image_size": 64, "max_words": 12, "num_captions": 2},
     "folder64": {"dataset": "folder", "image_size": 64, "num_captions": 1},
     "cub256": {"dataset": "cub", **_REAL, "num_captions": 10},
@@ -71,7 +75,8 @@ def get_config(preset: str = "dfgan_scenes32") -> ConfigDict:
             "num_captions": 5,  # of a picture; scenes have always five
             "max_words": 32,  # of a text; scenes have their own
             "words_drawn": 0,  # words of a longer text that a training step sees, others each time; 0: all
-            # Pairs of words; a text in which one stands for the other is a wrong one to learn from. None if empty.
+            # Groups of words; a text in which one stands for another of its group is a wrong one to learn from. None if
+            # empty.
             # What paints must be told by an encoder that was trained with the same, or the sentences hardly differ.
             "opposites": "",
             "load_scale": 1.0,  # training pictures of the real sets are larger so many times; windows are cut out

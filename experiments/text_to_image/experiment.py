@@ -142,7 +142,8 @@ def _measurements(
             seen = encoders.encode_images(models["images"], images)
             found = measures.of_embeddings(seen.picture, texts.sentence, measures.groups_of(tokens))
             if config.opposites:
-                turned, has = opposites.exchange(opposites.table(config.opposites, captioned.vocabulary), tokens)
+                known = opposites.table(config.opposites, captioned.vocabulary)
+                turned, has = opposites.exchange(known, tokens, jax.random.key(0))
                 wrong = encoders.encode_texts(models["text"], np.asarray(turned), lengths)
                 found |= measures.of_opposites(*(rows[has] for rows in (seen.picture, texts.sentence, wrong.sentence)))
             return found

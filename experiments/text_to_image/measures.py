@@ -108,7 +108,7 @@ def of_embeddings(images: np.ndarray, texts: np.ndarray, groups: np.ndarray) -> 
 
 
 def of_opposites(images: np.ndarray, texts: np.ndarray, wrong: np.ndarray) -> dict[str, float]:
-    """How often a picture fits its own text better than the one with the opposite words; one half by chance."""
+    """How often a picture fits its own text better than the one with another word in it; one half by chance."""
     own, other = (np.sum(_directions(images) * _directions(rows), axis=1) for rows in (texts, wrong))
     hits = own > other
     error = float(hits.std() / np.sqrt(max(len(hits), 1)))

@@ -68,7 +68,8 @@ def attention(models: Models, texts: Encoded, noise: jax.Array) -> jax.Array:
 def painting(models: Models, batch, turn, *, sizes, options, matching, opposite=None):
     """Objective: every size passes for real, alone and with its sentence, and the last fits its words."""
     texts, paint = encode(models, batch), models["paint"]
-    noise = jax.random.normal(turn.key, (len(texts.sentence), paint.noise_dim + paint.condition_dim))
+    key_noise, key_wrong = jax.random.split(turn.key)
+    noise = jax.random.normal(key_noise, (len(texts.sentence), paint.noise_dim + paint.condition_dim))
     found = painted(models, texts, noise)
     form, terms = adversarial.logistic(), {}
     for size, fake in zip(sizes, found.images, strict=True):
@@ -81,7 +82,7 @@ def painting(models: Models, batch, turn, *, sizes, options, matching, opposite=
         seen = models["images"](found.images[-1])
         terms["damsm"] = options.damsm * damsm.loss(seen, texts, matching, groups=batch.get("label"))
     handed = {f"fake_{size}": fake for size, fake in zip(sizes, found.images, strict=True)}
-    wrong = opposites.wrong(models, batch, texts.sentence, opposite)
+    wrong = opposites.wrong(models, batch, texts.sentence, opposite, key_wrong)
     return sum(terms.values()), terms, handed | {"sentence": texts.sentence, "wrong": wrong}
 
 

@@ -1,20 +1,20 @@
 """DAMSM: encoders of texts and pictures, trained until each text finds its picture by words and as a whole.
 
-Where words have opposites (`opposites`), each sentence that has one must also fit its picture better than the same text
-with the opposite word does; that is not in AttnGAN.
+Where words exclude each other (`opposites`), each sentence that has such a word must also fit its picture better than
+the same text with another in its place does; that is not in AttnGAN.
 """
 
 import functools
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import nnx
 from ml_collections import ConfigDict
 
 from experiments.text_to_image import encoders
 from experiments.text_to_image.systems import opposites
+from experiments.text_to_image.systems.opposites import Opposites
 from experiments.text_to_image.systems.system import Models, System, encode, mean
 from gentoolkit import training
 from gentoolkit.data.text import Vocabulary
@@ -37,7 +37,7 @@ def system(config: ConfigDict, vocabulary: Vocabulary) -> System:
 
     Raises:
       ValueError: Inception is asked for without a file of its weights, or the file is another's; or
-        `config.opposites` are no pairs of words, or are given with dropout.
+        `config.opposites` are no groups of words, or are given with dropout.
     """
     options = config.damsm
     initial = None
@@ -84,12 +84,11 @@ def columns(config: ConfigDict) -> tuple[str, ...]:
     return ("label",) if config.dataset in ("cub", "flowers") else ()
 
 
-def matching(models: Models, batch, turn, *, options, opposite: np.ndarray | None = None):
+def matching(models: Models, batch, turn, *, options, opposite: Opposites | None = None):
     """Objective: both cross-entropies, of words with regions and of sentences with pictures.
 
-    With `opposite` also how surely a sentence is told from the one with the opposite words.
+    With `opposite` also how surely a sentence is told from the one with another word in place of one.
     """
-    del turn
     texts, pictures = encode(models, batch), models["images"](batch["image"])
     terms = scores(pictures, texts, options, groups=batch.get("label"))
     losses = {name: mean(both.rows) + mean(both.columns) for name, both in terms.items()}
@@ -97,7 +96,7 @@ def matching(models: Models, batch, turn, *, options, opposite: np.ndarray | Non
     metrics = losses | {"sure": hits}
     if opposite is not None:
         tokens, lengths = batch["caption"]
-        turned, has = opposites.exchange(opposite, tokens)
+        turned, has = opposites.exchange(opposite, tokens, turn.key)
         telling, right = told_apart(
             pictures.picture, texts.sentence, models["text"](turned, lengths).sentence, options.gamma_3
         )

@@ -56,11 +56,12 @@ def draw(models: Models, texts: Encoded, noise: jax.Array) -> jax.Array:
 def painting(models: Models, batch, turn, *, opposite=None):
     """Objective: painted pictures pass for real ones that belong to their text."""
     texts = encode(models, batch)
-    noise = jax.random.normal(turn.key, (len(texts.sentence), models["generator"].noise_dim))
+    key_noise, key_wrong = jax.random.split(turn.key)
+    noise = jax.random.normal(key_noise, (len(texts.sentence), models["generator"].noise_dim))
     fake = models["generator"](noise, texts.sentence)
     logits = models["discriminator"](fake, texts.sentence)
     handed = {"fake": fake, "sentence": texts.sentence}
-    handed["wrong"] = opposites.wrong(models, batch, texts.sentence, opposite)
+    handed["wrong"] = opposites.wrong(models, batch, texts.sentence, opposite, key_wrong)
     return mean(adversarial.generator(adversarial.hinge(), logits)), {}, handed
 
 
