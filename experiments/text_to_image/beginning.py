@@ -25,7 +25,8 @@ def initial(config: ConfigDict, system: System) -> training.Initial | None:
 
     Raises:
       FileNotFoundError: there is no such folder or file.
-      ValueError: it is of another system, or has read its texts by another encoder than the frozen one.
+      ValueError: it is of another system or of other sizes, or has read its texts by another encoder than the frozen
+        one.
     """
     if not config.initial:
         return system.initial
@@ -35,13 +36,29 @@ def initial(config: ConfigDict, system: System) -> training.Initial | None:
         stored, arrays, _ = files.read(path)
         if stored.system != config.system:
             raise ValueError(f"config.initial: {path} holds a {stored.system}, not a {config.system}.")
+        _check_sizes(config, stored)
         _check_text(config, system, arrays)
         ours = {name: array for name, array in arrays.items() if name.partition("/")[0] in names}
         held = {name.partition("/")[0] for name in ours}
         return training.Initial(ours, into=[name for name in names if name in held])
     stored = runs.read_config(path, systems=(config.system,))
+    _check_sizes(config, stored)
     left_as_it_was = {"text"} if config.system == "vae" and not stored.vae.trains_text else set()
     return training.Initial(path, into=[name for name in names if name not in left_as_it_was])
+
+
+def _check_sizes(config: ConfigDict, stored: ConfigDict) -> None:
+    """Refuses networks of other sizes; the options that say them are the whole numbers, unlike weights and rates."""
+    sizes = {"image_size": (config.image_size, stored.image_size)}
+    sizes |= {
+        f"{config.system}.{name}": (ours, stored[stored.system][name]) for name, ours in config[config.system].items()
+    }
+    for name, (ours, theirs) in sizes.items():
+        if type(ours) is int and ours != theirs:
+            raise ValueError(
+                f"config.initial = {config.initial} is of config.{name} = {theirs}, not {ours}; give the same, or "
+                "begin without config.initial."
+            )
 
 
 def _check_text(config: ConfigDict, system: System, arrays: Mapping[str, np.ndarray]) -> None:

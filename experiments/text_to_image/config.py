@@ -155,6 +155,7 @@ def get_config(preset: str = "dfgan_scenes32") -> ConfigDict:
                 "gradient_penalty": 2.0,  # its strength; 0 leaves it out
                 "power": 6.0,
                 "bounded": True,  # colours by tanh, as published; without it a light page cannot blind the painter
+                "damsm": 0.0,  # weight of DAMSM's word on painted pictures, as in AttnGAN; not in what was published
                 "mismatched": 0.5,  # weight of real pictures with the text of others, and of painted ones
                 "peak_generator": 1e-4,
                 "peak_discriminator": 4e-4,

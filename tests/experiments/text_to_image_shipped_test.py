@@ -4,6 +4,7 @@ import itertools
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -128,14 +129,14 @@ def test_plain_phrasings_lie_as_said(tmp_path):
     assert right >= 7, right
 
 
-def test_the_shipped_encoders_find_pictures_by_their_texts_and_know_what_lies_where():
+def test_the_shipped_encoders_find_pictures_by_their_texts_and_know_sides_and_shapes():
     """0.985 of 64 and 0.991 on 1,000 held-out texts at the end of their training."""
     told = encoders.find("damsm_scenes32")
     test = scenes.load("test", 192, image_size=32, max_objects=2)
     tokens, lengths = data.first_texts(test, 192)
     images = encoders.encode_images(told.images, measures.signed(test.select("image").take(np.arange(192))["image"]))
     opposite = opposites.table(config_lib.get_config("damsm_scenes32").opposites, told.vocabulary)
-    turned, has = opposites.exchange(opposite, tokens)
+    turned, has = opposites.exchange(opposite, tokens, jax.random.key(0))
     own, wrong = (encoders.encode_texts(told.text, np.asarray(rows), lengths).sentence for rows in (tokens, turned))
     found = measures.of_embeddings(images.picture, own, measures.groups_of(tokens))
     assert found["recall_of_64"] >= 0.9

@@ -154,31 +154,49 @@ def test_damsm_loses_log_b_four_times_where_nothing_is_known():
 
 
 @pytest.mark.fast
-def test_opposites_are_exchanged_both_ways_and_all_other_words_stay():
-    vocabulary = Vocabulary(("a", "above", "below", "left", "right"))
-    np.testing.assert_array_equal(opposites.table("above below, left right", vocabulary), [0, 1, 2, 4, 3, 6, 5])
-    for pairs in ("above", "above below left", "above below, below left", " , "):
-        with pytest.raises(ValueError, match="config.opposites must be pairs like"):
-            opposites.table(pairs, vocabulary)
+def test_one_word_of_a_text_is_exchanged_for_another_of_its_group_wherever_it_stands():
+    vocabulary = Vocabulary(("a", "above", "below", "circle", "square", "star"))
+    known = opposites.table("above below, circle square star", vocabulary)
+    a, above, below, circle, square, star = range(2, 8)
+    np.testing.assert_array_equal(known.num, [0, 0, 0, 1, 1, 2, 2, 2])
+    np.testing.assert_array_equal(known.others[circle], [square, star])
+    # "a circle above a circle", "a square a", padded, and a text of no such word.
+    texts = jnp.array([[a, circle, above, a, circle], [a, square, a, 0, 0], [a, a, 0, 0, 0]])
+    many = jax.vmap(lambda key: opposites.exchange(known, texts, key))(jax.random.split(jax.random.key(0), 600))
+    turned, has = map(np.asarray, many)
+    assert has[:, :2].all() and not has[:, 2].any()
+    told = {tuple(row): np.mean((turned[:, 0] == row).all(axis=1)) for row in np.unique(turned[:, 0], axis=0)}
+    expected = {
+        (a, circle, below, a, circle): 0.5,
+        (a, square, above, a, square): 0.25,
+        (a, star, above, a, star): 0.25,
+    }
+    assert told == pytest.approx(expected, abs=0.08)  # four standard errors of one half
+    assert {tuple(row) for row in turned[:, 1]} == {(a, circle, a, 0, 0), (a, star, a, 0, 0)}
+    np.testing.assert_array_equal(turned[0, 2], texts[2])
+    for groups in ("above", "above below, below left", " , "):
+        with pytest.raises(ValueError, match="config.opposites must be groups of two or more words like"):
+            opposites.table(groups, vocabulary)
     with pytest.raises(ValueError, match="opposites: 'over' is no word"):
         opposites.table("above over", vocabulary)
 
 
 @pytest.mark.fast
-def test_every_second_wrong_sentence_is_its_own_with_the_opposite_word():
+def test_every_second_wrong_sentence_is_its_own_with_another_word():
     def text(tokens, lengths):
         return Encoded(None, tokens[:, :1] + 100.0, None)
 
     tokens = jnp.array([[2, 3], [2, 4], [5, 6], [5, 5]])
     sentence = tokens[:, :1] + 0.5
-    batch, opposite = {"caption": Ragged(tokens, jnp.full(4, 2))}, np.array([0, 1, 3, 2, 4, 5, 6])
-    found = opposites.wrong({"text": text}, batch, sentence, opposite)
+    batch, key = {"caption": Ragged(tokens, jnp.full(4, 2))}, jax.random.key(0)
+    opposite = opposites.table("b c", Vocabulary(tuple("bcdef")))
+    found = opposites.wrong({"text": text}, batch, sentence, opposite, key)
     np.testing.assert_array_equal(found[:, 0], [103.0, 5.5, 5.5, 2.5])  # row 2 has no opposite: it takes the next
-    np.testing.assert_array_equal(opposites.wrong({}, batch, sentence, None)[:, 0], [2.5, 5.5, 5.5, 2.5])
+    np.testing.assert_array_equal(opposites.wrong({}, batch, sentence, None, key)[:, 0], [2.5, 5.5, 5.5, 2.5])
     # Where the next row has the same text, the one after it is wrong.
     twice = {"caption": Ragged(jnp.array([[2, 3], [2, 3], [5, 6], [5, 5]]), jnp.full(4, 2))}
     own = jnp.array([[1.0], [1.0], [3.0], [4.0]])
-    np.testing.assert_array_equal(opposites.wrong({}, twice, own, None)[:, 0], [3.0, 3.0, 4.0, 1.0])
+    np.testing.assert_array_equal(opposites.wrong({}, twice, own, None, key)[:, 0], [3.0, 3.0, 4.0, 1.0])
 
 
 @pytest.mark.fast
@@ -193,9 +211,9 @@ def test_a_text_is_told_from_the_one_with_the_opposite_word():
     options = config_lib.get_config().damsm
     batch = {"caption": Ragged(jnp.array([[2], [4]]), jnp.array([1, 1])), "image": jnp.zeros((2, 1))}
     models = {"text": text, "images": lambda images: pictures}
-    opposite = np.array([0, 1, 3, 2, 4])
-    plain, _ = damsm.matching(models, batch, None, options=options)
-    loss, metrics = damsm.matching(models, batch, None, options=options, opposite=opposite)
+    opposite, turn = opposites.table("b c", Vocabulary(tuple("bcd"))), training.Turn(jax.random.key(0))
+    plain, _ = damsm.matching(models, batch, turn, options=options)
+    loss, metrics = damsm.matching(models, batch, turn, options=options, opposite=opposite)
     by_size = math.log1p(math.exp(-options.gamma_3))  # cosines 1 and 0
     by_direction = math.log1p(math.exp(-options.gamma_3 / math.sqrt(2)))  # 45 degrees from what changes
     told = options.opposites * (by_size + by_direction)

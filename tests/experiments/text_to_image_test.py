@@ -217,6 +217,10 @@ def test_a_painter_in_one_file_is_what_training_goes_on_from(trained, tmp_path):
     other = told.text.alike(rngs=nnx.Rngs(7))
     with pytest.raises(ValueError, match="has read its texts by another encoder than config.encoder"):
         beginning.initial(config, build.painter(config, told._replace(text=other)))
+    config.dfgan.width *= 2
+    with pytest.raises(ValueError, match=rf"small.npz is of config.dfgan.width = {config.dfgan.width // 2}, not"):
+        beginning.initial(config, build.painter(config, told))
+    config.dfgan.width //= 2
     config.initial = "vae_scenes32"
     with pytest.raises(ValueError, match=r"vae_scenes32.npz holds a vae, not a dfgan"):
         beginning.initial(config, build.painter(config, told))

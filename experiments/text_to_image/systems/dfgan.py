@@ -9,7 +9,7 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from experiments.text_to_image.encoders import Pretrained
-from experiments.text_to_image.systems import opposites
+from experiments.text_to_image.systems import damsm, opposites
 from experiments.text_to_image.systems.system import Models, System, encode, mean
 from gentoolkit import training
 from gentoolkit.models.text.encoded import Encoded
@@ -31,17 +31,27 @@ def system(config: ConfigDict, encoders: Pretrained) -> System:
         }
 
     adam = functools.partial(optax.adam, b1=options.b1, b2=options.b2)
+    frozen: dict[str, nnx.Module] = {"text": encoders.text}
+    if options.damsm:
+        if encoders.images is None:
+            raise ValueError(
+                "config.dfgan.damsm needs an encoder of pictures beside that of texts; config.encoder has none."
+            )
+        frozen["images"] = encoders.images
     return System(
         models=models,
+        columns=damsm.columns(config) if options.damsm else (),
         players={
             "generator": Player(
-                functools.partial(painting, opposite=opposite), adam(options.peak_generator), ("generator",)
+                functools.partial(painting, weight=options.damsm, matching=config.damsm, opposite=opposite),
+                adam(options.peak_generator),
+                ("generator",),
             ),
             "discriminator": Player(
                 functools.partial(judging, options=options), adam(options.peak_discriminator), ("discriminator",)
             ),
         },
-        frozen={"text": encoders.text},
+        frozen=frozen,
         averaged=("generator",),
         draw=draw,
         noise_dim=options.noise_dim,
@@ -53,8 +63,8 @@ def draw(models: Models, texts: Encoded, noise: jax.Array) -> jax.Array:
     return jnp.clip(models["generator"](noise, texts.sentence), -1, 1)
 
 
-def painting(models: Models, batch, turn, *, opposite=None):
-    """Objective: painted pictures pass for real ones that belong to their text."""
+def painting(models: Models, batch, turn, *, weight=0.0, matching=None, opposite=None):
+    """Objective: painted pictures pass for real ones that belong to their text and, with a weight, find it by DAMSM."""
     texts = encode(models, batch)
     key_noise, key_wrong = jax.random.split(turn.key)
     noise = jax.random.normal(key_noise, (len(texts.sentence), models["generator"].noise_dim))
@@ -62,7 +72,11 @@ def painting(models: Models, batch, turn, *, opposite=None):
     logits = models["discriminator"](fake, texts.sentence)
     handed = {"fake": fake, "sentence": texts.sentence}
     handed["wrong"] = opposites.wrong(models, batch, texts.sentence, opposite, key_wrong)
-    return mean(adversarial.generator(adversarial.hinge(), logits)), {}, handed
+    loss, metrics = mean(adversarial.generator(adversarial.hinge(), logits)), {}
+    if weight:
+        found = damsm.loss(models["images"](fake), texts, matching, groups=batch.get("label"))
+        loss, metrics = loss + weight * found, {"damsm": found}
+    return loss, metrics, handed
 
 
 def judging(models: Models, batch, turn, *, options):
