@@ -19,7 +19,7 @@ import numpy as np
 from absl import app, flags
 from ml_collections import ConfigDict
 
-from experiments.text_to_image import attributes, data, encoders, measures, painters, rows, runs
+from experiments.text_to_image import attributes, data, encoders, measures, painters, rows, runs, search
 from experiments.text_to_image import judges as judges_lib
 from experiments.text_to_image.encoders import Pretrained
 from experiments.text_to_image.judges import Judge
@@ -43,7 +43,7 @@ _ENCODER = flags.DEFINE_string(
 )
 _DATA_DIR = flags.DEFINE_string("data_dir", "", "Folder of the data; that of the first run if empty.")
 _TEXTS = flags.DEFINE_integer("texts", 1000, "Held-out texts, of as many pictures.", lower_bound=2)
-_BEST_OF = flags.DEFINE_integer("best_of", 1, "Also measures the best of so many pictures, by --judge.", lower_bound=1)
+_BEST_OF = flags.DEFINE_integer("best_of", 1, "Also measures the best of so many pictures, by --judge (search).", lower_bound=1)
 _JUDGE = flags.DEFINE_string(
     "judge", "", "A detector that chooses, another than --detector, which measures; the shipped one if empty."
 )
@@ -107,12 +107,12 @@ class Texts:
 
 
 class Column(NamedTuple):
-    """A painter, or the best of several of its pictures.
+    """A painter, or the best of many of its pictures, by `search`.
 
     Attributes:
       label: its row in the table.
       painter: that paints.
-      best_of: candidates of each picture.
+      best_of: pictures that are looked at for each that is kept.
       judge: chooses among them.
     """
 
@@ -125,14 +125,14 @@ class Column(NamedTuple):
         """Paints a picture of each of the first texts, `[num, h, w, 3]` in [-1, 1]."""
         painter = self.painter
         encoded = encoders.encode_texts(painter.text, of.tokens[:num], of.lengths[:num])
-        drawn = [
-            measures.paint(painter.system, painter.models, encoded, seed=seed + 1000 * candidate)
-            for candidate in range(self.best_of)
-        ]
         if self.judge is None:
-            return drawn[0]
-        candidates = np.stack(drawn, axis=1)
-        return candidates[range(len(candidates)), judges_lib.best(self.judge, candidates, of.said[:num])]
+            return measures.paint(painter.system, painter.models, encoded, seed=seed)
+        shape, found = (self.best_of, painter.system.noise_dim), []
+        for row, said in enumerate(of.said[:num]):
+            noise = np.random.default_rng([seed, row]).standard_normal(shape, np.float32)
+            text = Encoded(*(column[row : row + 1] for column in encoded))
+            found.append(search.best(painter, self.judge, text, said, noise))
+        return np.stack(found)
 
 
 def table(

@@ -1,4 +1,4 @@
-"""Judges: which of several pictures shows most of what its text says.
+"""Judges: how much of what its text says a picture shows.
 
 A detector says what is there and how it lies. It was trained on drawn scenes alone, and of hundreds of painted pictures
 some please it that no eye would take for what was said; so shapes are also drawn over what it found
@@ -9,7 +9,6 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -19,8 +18,8 @@ from gentoolkit import training
 from gentoolkit.data import scenes
 from gentoolkit.evaluation import objects
 
-RULE = 2  # changes with the way in which candidates are chosen, so that figures of another way are made anew
-_DRAWN_OVER = 128  # candidates, the best by the detector
+RULE = 3  # changes with the way in which candidates are chosen, so that figures of another way are made anew
+_DRAWN_OVER = 16  # pictures at least
 _SPREAD = 0.02  # misfit of a drawn object, as a unit
 _WORST = -20.0  # for a named object that is not there, or like nothing that was said
 
@@ -86,31 +85,27 @@ def of(config: ConfigDict, source: str = "", *, name: str) -> Judge:
     return judge
 
 
-def best(judge: Judge, images: np.ndarray, texts: Sequence[str]) -> np.ndarray:
-    """Chooses among pictures of the same texts.
+def scores(judge: Judge, images: np.ndarray, text: str) -> np.ndarray:
+    """How much of what a text says pictures show.
 
     Args:
       judge: a detector of pictures of their size.
-      images: `[n, k, h, w, 3]` in [-1, 1], k candidates of each of n pictures.
-      texts: `n`, what each picture is to show.
+      images: `[k, h, w, 3]` in [-1, 1].
+      text: what they are to show.
 
     Returns:
-      `[n]` which candidate shows most of what its text says: by `objects.agreement`, and of the best by that also by
-      how well the said shapes fit what was found.
+      `[k]` nats, by `objects.agreement` and how well the said shapes fit what was found; of many pictures -inf for
+      the half of which the detector finds less.
 
     Raises:
-      ValueError: a text names no shape that the detector knows.
+      ValueError: the text names no shape that the detector knows.
     """
-    asked = [scenes.read(text) for text in texts]
-    cells = detector.grid(judge.models, images.reshape(-1, *images.shape[2:]))
-    cells = jax.tree.map(lambda x: x.reshape(*images.shape[:2], *x.shape[1:]), cells)
-    found = np.empty(len(images), np.int64)
-    for row, one in enumerate(asked):
-        own = jax.tree.map(lambda x, row=row: x[row], cells)
-        nats, boxes = objects.agreement(*own, one, directions=detector.DIRECTIONS)
-        first = np.argsort(-nats, kind="stable")[:_DRAWN_OVER]
-        fits = _fits(images[row, first], boxes[first], one.objects)
-        found[row] = first[(nats[first] + fits).argmax()]
+    asked = scenes.read(text)
+    cells = detector.grid(judge.models, images)
+    nats, boxes = objects.agreement(*cells, asked, directions=detector.DIRECTIONS)
+    first = np.argsort(-nats, kind="stable")[: max(_DRAWN_OVER, len(images) // 2)]
+    found = np.full(len(images), -np.inf)
+    found[first] = nats[first] + _fits(images[first], boxes[first], asked.objects)
     return found
 
 

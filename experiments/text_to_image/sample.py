@@ -33,7 +33,7 @@ import numpy as np
 from absl import app, flags
 from PIL import Image
 
-from experiments.text_to_image import judges, measures, painters, rewording, texts
+from experiments.text_to_image import judges, measures, painters, rewording, search, texts
 from gentoolkit import report, study
 from gentoolkit.data import scenes
 from gentoolkit.models.text.encoded import Encoded
@@ -49,12 +49,12 @@ _NUM_SEEDS = flags.DEFINE_integer("num_seeds", 4, "Pictures of each text.", lowe
 _SEED = flags.DEFINE_integer("seed", 0, "Of the noise; every text gets the same.", lower_bound=0)
 _TRUNCATION = flags.DEFINE_float("truncation", 0.0, "0: noise as in training; else within 2 deviations, times this.")
 _BEST_OF = flags.DEFINE_integer(
-    "best_of", 0, "Candidates of each picture, of which a judge keeps one; 0: 256 by a shipped painter, else 1.",
+    "best_of", 0, "Pictures that a judge looks at for each that is kept; 0: 512 by a shipped painter, else 1.",
     lower_bound=0,
 )  # fmt: skip
 _JUDGE = flags.DEFINE_string("judge", "", "Folder of a detector's run, or a file of one; the shipped one if empty.")
 _LITERAL = flags.DEFINE_bool("literal", False, "Paints texts of scenes from their own words, in whatever form.")
-_CANDIDATES = 256
+_LOOKED_AT = 512
 _LARGEST = 2_000  # pictures of one page
 
 
@@ -77,10 +77,10 @@ def main() -> None:
     if not source:
         raise app.UsageError("No painter is shipped; give --run.")
     painter = painters.load(source, encoder=_ENCODER.value)
-    best_of = _BEST_OF.value or (_CANDIDATES if painter.name in known else 1)
+    best_of = _BEST_OF.value or (_LOOKED_AT if painter.name in known else 1)
     if _JUDGE.value and best_of == 1:
         raise app.UsageError(
-            f"--judge chooses among candidates, of which {painter.name} paints one; give --best_of={_CANDIDATES}."
+            f"--judge chooses among pictures, of which {painter.name} paints one; give --best_of={_LOOKED_AT}."
         )
     judge = judges.of(painter.config, _JUDGE.value, name=painter.name) if best_of > 1 else None
     painter.read(said)  # refuses what cannot be read
@@ -91,23 +91,23 @@ def main() -> None:
     if len(said) * count > _LARGEST:
         raise app.UsageError(f"{len(said)} texts of {count} pictures are more than {_LARGEST}; take them in parts.")
     noise = painters.noise(painter, count * best_of, seed=_SEED.value, truncation=_TRUNCATION.value)
+    noise = noise.reshape(count, best_of, -1)
     images, judged = [], []
     for row, text in enumerate(said):
-        rows = Encoded(*(np.repeat(column[row : row + 1], len(noise), axis=0) for column in encoded))
-        candidates = measures.paint(painter.system, painter.models, rows, noise=noise, batch_size=min(len(noise), 100))
-        candidates = candidates.reshape(count, best_of, *candidates.shape[1:])
-        kept = np.zeros(count, int)
+        one = Encoded(*(column[row : row + 1] for column in encoded))
         judged.append(judge is not None)
         if judge is not None:
             try:
                 asked, most = len(scenes.read(text).objects), painter.config.max_objects
                 if asked > most:
                     told.append(f"{text!r} asks for {asked} objects; {painter.name} has learned at most {most}.")
-                kept = judges.best(judge, candidates, [text] * count)
+                images.append(np.stack([search.best(painter, judge, one, text, own) for own in noise]))
+                continue
             except ValueError as error:
                 judged[-1] = False
-                told.append(f"{text!r} is not judged, and has the first of its candidates: {error}")
-        images.append(candidates[range(count), kept])
+                told.append(f"{text!r} is not judged, and its pictures are as they come: {error}")
+        rows = Encoded(*(np.repeat(column, count, axis=0) for column in one))
+        images.append(measures.paint(painter.system, painter.models, rows, noise=noise[:, 0], batch_size=count))
     images = measures.unit(np.concatenate(images))
     if judge is not None and judge.config.max_objects < painter.config.max_objects:
         told.append(
