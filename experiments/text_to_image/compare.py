@@ -43,7 +43,7 @@ _ENCODER = flags.DEFINE_string(
 )
 _DATA_DIR = flags.DEFINE_string("data_dir", "", "Folder of the data; that of the first run if empty.")
 _TEXTS = flags.DEFINE_integer("texts", 1000, "Held-out texts, of as many pictures.", lower_bound=2)
-_BEST_OF = flags.DEFINE_integer("best_of", 1, "Also measures the best of so many pictures, by --judge (search).", lower_bound=1)
+_BEST_OF = flags.DEFINE_integer("best_of", 1, "Also measures the best of so many, found by search.", lower_bound=1)
 _JUDGE = flags.DEFINE_string(
     "judge", "", "A detector that chooses, another than --detector, which measures; the shipped one if empty."
 )
@@ -52,6 +52,7 @@ _ROWS, _TWICE = 12, 200
 _COLUMNS = {
     "objects": "objects with shape and colour",
     "objects_held_out": "those of held-out combinations",
+    "shapes_drawn": "their shape, by drawing",
     "size": "their size",
     "texture": "their texture",
     "relations": "relations",

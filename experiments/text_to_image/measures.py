@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
@@ -17,13 +18,14 @@ from gentoolkit import evaluation, training
 from gentoolkit.data import scenes
 from gentoolkit.data.columns import Columns
 from gentoolkit.evaluation import layout, objects, preprocessing, probes, retrieval
+from gentoolkit.models.detector import Grid
 from gentoolkit.models.extractors.inception import InceptionV3
 from gentoolkit.models.text.encoded import Encoded
 
 _SETS = (64, 1000)  # sizes of the sets in which a text looks for its picture
 _BATCH = 100
 _INCEPTION_BATCH, _SPLITS = 20, 10  # pictures of 299 pixels; parts of the Inception score
-DEFINITION = 2  # of what `of_pictures` returns; one more whenever a figure of the same name means something else
+DEFINITION = 3  # of what `of_pictures` returns; one more whenever a figure of the same name means something else
 _OTHERS = 99  # texts beside its own that a picture is to be told from
 PROBE = "probe_"  # before the name of an attribute that a probe reads
 
@@ -196,6 +198,44 @@ def of_texts(found: Sequence[objects.Found], texts: Sequence[str]) -> dict[str, 
     )
 
 
+def of_shapes(images: np.ndarray, cells: Grid, texts: Sequence[str]) -> dict[str, objects.Share]:
+    """How often the said shape fits an object best, of all shapes drawn at every size and turn (`scenes.misfits`).
+
+    Which object is meant a detector says, by all that the text says of it but its shape. Of a search, which looks for
+    such pictures (`judges.scores`), it tells only how far that went.
+
+    Args:
+      images: `[n, h, w, 3]` in [-1, 1].
+      cells: what a detector says of them.
+      texts: `n` of them.
+
+    Returns:
+      `shapes_drawn`; nothing for pictures whose sides are no multiple of `scenes.FITTED_SIDE`, or where none is said.
+    """
+    if images.shape[1] % scenes.FITTED_SIDE:
+        return {}
+    rows: list[int] = []
+    shapes, boxes = [], []
+    for row, text in enumerate(texts):
+        named = scenes.read(text).objects
+        bare = scenes.Asked(tuple({key: of for key, of in one.items() if key != "shape"} for one in named), ())
+        own = jax.tree.map(lambda x, row=row: x[row : row + 1], cells)
+        found = objects.agreement(*own, bare, directions=detector.DIRECTIONS).boxes[0]
+        for one, box in zip(named, found, strict=True):
+            if "shape" in one:
+                rows.append(row)
+                shapes.append(one["shape"])
+                boxes.append(box)
+    if not rows:
+        return {}
+    row, shape, box = np.array(rows), np.array(shapes), np.array(boxes)
+    there = ~np.isnan(box[:, 0])
+    right = np.zeros(len(rows))
+    right[there] = scenes.misfits(unit(images[row[there]]), box[there]).argmin(axis=1) == shape[there]
+    counts = [np.bincount(row, weights, minlength=len(texts)) for weights in (right, np.ones(len(rows)))]
+    return {"shapes_drawn": objects.pooled(np.stack(counts, axis=1))}
+
+
 def _is_held_out(one: Mapping[str, int]) -> bool:
     return "shape" in one and "colour" in one and bool(scenes.held_out(one["shape"], one["colour"]))
 
@@ -293,7 +333,8 @@ def of_pictures(
             score = evaluation.clip_score(embedded, both[1])
             values |= {"clip_score": score.value, "clip_score_error": score.standard_error}
     if judges.detector is not None:
-        values |= _shares(of_texts(detector.look(judges.detector, images), texts))
+        cells = detector.grid(judges.detector, images)
+        values |= _shares(of_texts(objects.decode(*cells), texts) | of_shapes(images, cells, texts))
         values |= _distance("detector", judges.detector, images, real) if real is not None else {}
     if judges.probe is not None:
         read = of_probe(judges.probe, images, asked or {})

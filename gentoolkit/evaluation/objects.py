@@ -78,6 +78,24 @@ class Share(NamedTuple):
     num: int
 
 
+def pooled(rows: np.ndarray) -> Share:
+    """The share of what was asked for that is there, over all pictures.
+
+    Args:
+      rows: `[n, 2]`, of each picture how much is there and how much was asked for.
+
+    Returns:
+      The share, with an error by a jackknife over pictures.
+    """
+
+    def share(keep: Any) -> float:
+        hits, num = rows[keep].sum(0)
+        return hits / num if num else float("nan")
+
+    everything = np.ones(len(rows), bool)
+    return Share(share(everything), _jackknife(share, len(rows)), int(rows[:, 1].sum()))
+
+
 def decode(
     presence: np.ndarray,
     classes: Mapping[str, np.ndarray],
@@ -192,10 +210,10 @@ def accuracy(
             scores["soa_iou"] = _overlaps(seen, [one.get(kind) for one in text.objects], boxes[row], kind)
         for name, values in scores.items():
             parts.setdefault(name, [(0.0, 0)] * len(found))[row] = (float(np.sum(values)), len(values))
-    shares = {name: _pooled(np.array(rows, np.float64)) for name, rows in parts.items()}
+    shares = {name: pooled(np.array(rows, np.float64)) for name, rows in parts.items()}
     each = _jackknife(lambda keep: _mean_of_classes(hits[keep], wanted[keep]), len(found))
     shares["soa_c"] = Share(_mean_of_classes(hits, wanted), each, int(wanted.sum()))
-    shares["soa_i"] = _pooled(np.stack([hits.sum(1), wanted.sum(1)], axis=1))
+    shares["soa_i"] = pooled(np.stack([hits.sum(1), wanted.sum(1)], axis=1))
     return shares
 
 
@@ -363,17 +381,6 @@ def _lies(offset: np.ndarray, direction: tuple[int, int]) -> bool:
     along = float(offset @ np.array(direction))
     across = float(abs(offset @ np.array(direction[::-1])))
     return along > 0 and along >= _CLEAR * across
-
-
-def _pooled(rows: np.ndarray) -> Share:
-    """`[n, 2]` hits and numbers of each picture to the share of all."""
-
-    def share(keep: Any) -> float:
-        hits, num = rows[keep].sum(0)
-        return hits / num if num else float("nan")
-
-    everything = np.ones(len(rows), bool)
-    return Share(share(everything), _jackknife(share, len(rows)), int(rows[:, 1].sum()))
 
 
 def _mean_of_classes(hits: np.ndarray, wanted: np.ndarray) -> float:

@@ -1,5 +1,7 @@
 """What is measured of painted scenes: texts that say the same, rare combinations alone, errors of all figures."""
 
+import re
+
 import numpy as np
 import pytest
 from flax import nnx
@@ -11,6 +13,7 @@ from gentoolkit.data import scenes
 from gentoolkit.data.text import Vocabulary
 from gentoolkit.evaluation import objects
 from gentoolkit.models import weights
+from gentoolkit.models.detector import Grid
 from gentoolkit.models.text.encoded import Encoded
 from gentoolkit.models.text_to_image.damsm import Seen
 
@@ -80,6 +83,26 @@ def _measured(monkeypatch, num, *, again=True, real=True, groups=None):
         texts=[f"a {scenes.COLOURS[0]} {scenes.SHAPES[1]}"] * num, tokens=np.zeros((num, 3), int),
         lengths=np.full(num, 3), encoded=Encoded(None, own, None), groups=np.arange(num) if groups is None else groups,
     )  # fmt: skip
+
+
+def test_shapes_are_read_by_drawing_them_where_the_rest_of_a_text_says():
+    """A detector that knows all but shapes; every drawn one is found, none where the texts say others."""
+    num, kinds = 48, detector.KINDS
+    part = scenes.load("all", num, image_size=32, max_objects=2)
+    part = part.select("image", "boxes", *(column for column, _ in kinds.values())).take(np.arange(num))
+    presence = np.where(np.arange(4) < part["boxes"].lengths[:, None], 9.0, -9.0)
+    sure = {name: 9.0 * np.eye(len(known))[part[column].values] for name, (column, known) in kinds.items()}
+    cells = Grid(presence, sure | {"shape": np.zeros_like(sure["shape"])}, part["boxes"].values)
+    texts = [scenes.texts("all", row, max_objects=2)[0] for row in range(num)]
+    told = measures.of_shapes(measures.signed(part["image"]), cells, texts)["shapes_drawn"]
+    named = sum(len(scenes.read(text).objects) for text in texts)
+    assert told.value >= 0.9 and told.num == named > num and 0 < told.standard_error < 0.1
+    texts = [re.sub("circle|square|triangle|star|cross|diamond", "ring", text) for text in texts]
+    texts = [text.replace("heart", "ring").replace("ringes", "rings") for text in texts]
+    assert measures.of_shapes(measures.signed(part["image"]), cells, texts)["shapes_drawn"].value < 0.2
+    nothing = cells._replace(presence=np.full_like(presence, -9.0))
+    assert measures.of_shapes(measures.signed(part["image"]), nothing, texts)["shapes_drawn"].value == 0
+    assert not measures.of_shapes(np.zeros((1, 24, 24, 3)), cells, texts[:1])
 
 
 def test_every_figure_has_its_error(monkeypatch):

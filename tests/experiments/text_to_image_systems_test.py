@@ -10,7 +10,8 @@ from flax import nnx
 
 from experiments.text_to_image import config as config_lib
 from experiments.text_to_image import measures
-from experiments.text_to_image.systems import attngan, clip, damsm, dfgan, opposites, vae
+from experiments.text_to_image.encoders import Pretrained
+from experiments.text_to_image.systems import attngan, build, clip, damsm, dfgan, opposites, vae
 from gentoolkit import training
 from gentoolkit.data import scenes
 from gentoolkit.data.fields import Ragged
@@ -98,6 +99,37 @@ def test_the_painter_of_attngan_fools_what_knows_nothing_at_twice_log_2_a_size()
     # KL of N(1, I) from N(0, I), a mean over features: 1/2.
     assert float(terms["divergence"]) == pytest.approx(2 * 0.5)
     assert float(loss) == pytest.approx(4 * _LOG_2 + 1) and set(handed) == {"fake_4", "fake_8", "sentence", "wrong"}
+
+
+@pytest.mark.fast
+def test_dfgan_is_told_by_damsm_too_where_it_is_asked_for():
+    """Logits are 0; pictures and texts are all alike to DAMSM, which is then off by log 3 in each of four terms."""
+
+    class Painter:
+        noise_dim = 2
+
+        def __call__(self, noise, sentence):
+            return jnp.zeros((len(noise), 8, 8, 3))
+
+    words, valid = jnp.ones((3, 5, 4)), jnp.ones((3, 5), bool)
+    models = {
+        "generator": Painter(),
+        "discriminator": lambda images, sentence: jnp.zeros(len(images)),
+        "text": lambda tokens, lengths: Encoded(words, jnp.ones((3, 4)), valid),
+        "images": lambda images: Seen(jnp.ones((3, 6, 4)), jnp.ones((3, 4))),
+    }
+    batch = {"caption": Ragged(jnp.arange(15).reshape(3, 5), jnp.full(3, 5))}
+    turn, matching = training.Turn(jax.random.key(0)), config_lib.get_config().damsm
+    plain, terms, _ = dfgan.painting(models, batch, turn)
+    assert float(plain) == 0 and not terms
+    loss, terms, handed = dfgan.painting(models, batch, turn, weight=0.5, matching=matching)
+    assert float(terms["damsm"]) == pytest.approx(4 * math.log(3), rel=1e-5)
+    assert float(loss) == pytest.approx(2 * math.log(3), rel=1e-5) and set(handed) == {"fake", "sentence", "wrong"}
+    config = config_lib.get_config("dfgan_scenes32")
+    config.dfgan.damsm = 0.5
+    told = Pretrained(lambda tokens: None, None, scenes.VOCABULARY, scenes.MAX_WORDS, 128, 32)
+    with pytest.raises(ValueError, match=r"trained by an encoder of pictures too, .*or give config.dfgan.damsm=0"):
+        build.build(config, None, told)
 
 
 @pytest.mark.fast

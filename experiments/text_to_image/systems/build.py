@@ -35,10 +35,10 @@ def build(config: ConfigDict, captioned: Captioned, encoders: Pretrained | None)
     if config.system == "probe":
         return probe.system(config, captioned)
     assert encoders is not None
-    if config.system == "attngan" and config.attngan.damsm and encoders.images is None:
+    if config[config.system].get("damsm") and encoders.images is None:
         raise ValueError(
-            f"AttnGAN is trained by an encoder of pictures too, and {config.encoder} has none (image_encoder*.pth). "
-            "Put it there, or give config.attngan.damsm=0."
+            f"This painter is trained by an encoder of pictures too, and {config.encoder} has none "
+            f"(image_encoder*.pth). Put it there, or give config.{config.system}.damsm=0."
         )
     return painter(config, encoders)
 
