@@ -10,12 +10,10 @@ r"""Paints pictures of texts: by a small painter that is shipped, by a trained r
     … --literal             texts of scenes in their own words, see below
 
 The shipped painters have learned scenes of one or two objects in eight colours, small or large, above, below, to the
-left or to the right of each other. In those of the DF-GAN, which paints where none is named, colours and sides are
-right, triangles are triangles, and stripes and dots are there more often than not; circles and squares are ragged and
-hard to tell apart, other shapes mostly not what is asked for. `--painter=vae_scenes32` is smoother and paints round
-blobs, without stripes or dots. They paint 256 candidates of each picture, of which a judge keeps the one that shows
-most of what the text says (a detector of objects, and the said shapes drawn over what it found); `--best_of` and
-`--judge` do so for other painters of scenes.
+left or to the right of each other. The DF-GAN paints where none is named; `--painter=vae_scenes32` is smoother and
+paints round blobs, without stripes or dots. For each picture 512 are looked at, most of them near the best so far
+(`search`), and a judge keeps the one that shows most of what the text says (a detector of objects, and the said shapes
+drawn over what it found); `--best_of` and `--judge` do so for other painters of scenes.
 
 Painters of scenes have read texts of a few forms only. "Above a blue square there is a red circle" is painted from the
 words "a red circle above a blue square", and a line says so: wherever each word is understood and both mean the same.

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gentoolkit.evaluation.objects import Share, intersection_over_union
+from gentoolkit.evaluation.objects import Share, intersection_over_union, pooled
 
 RELATIONS = ("left", "right", "above", "below", "inside", "surrounding")
 _ABSOLUTE, _RELATIVE = 0.25, 0.75  # weights of single boxes and of pairs, in location and area
@@ -81,8 +81,8 @@ def quality(found: Sequence[Layout], asked: Sequence[Layout], *, sigma: float = 
     rows = np.concatenate([rows, rows.sum(1, keepdims=True)], axis=1)
     names = ("recall", "precision", "location", "area", "lqs_reimpl")
     scores = {name: _mean(rows[:, place]) for place, name in enumerate(names)}
-    pooled = {"iou": ious, "relations": relations}
-    return scores | {name: pooled(np.array(values, np.float64)) for name, values in pooled.items()}
+    shared = {"iou": ious, "relations": relations}
+    return scores | {name: pooled(np.array(values, np.float64)) for name, values in shared.items()}
 
 
 def matched(found: Layout, asked: Layout) -> list[tuple[int, int]]:

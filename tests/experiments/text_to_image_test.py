@@ -337,7 +337,7 @@ def test_the_command_that_samples(trained, tmp_path):
     # A smaller call into the same folder leaves no picture of the larger one; what would be ignored is refused.
     for options, message in (
         (["--text=above a ring is a star"], ""),
-        (["--text=a ring", "--judge=x"], "give --best_of=256"),
+        (["--text=a ring", "--judge=x"], "give --best_of=512"),
     ):
         done = subprocess.run(
             [*command, *options, "--num_seeds=1", f"--output={output}"],
