@@ -57,7 +57,7 @@ def test_two_objects_of_said_colours_lie_as_said(tmp_path, painter):
     asked = [(*said, *next(shapes)) for said in asked]
     texts = [f"a {one} {first} {side} a {other} {second}" for (one, other), side, first, second in asked]
     (tmp_path / "texts.txt").write_text("\n".join(texts))
-    # A quarter of the candidates that a user has: more would take minutes.
+    # An eighth of what is looked at for a user: more would take minutes.
     command = [sys.executable, "-m", "experiments.text_to_image.sample", f"--texts={tmp_path / 'texts.txt'}"]
     command += ["--best_of=64"]
     command += [] if painter == painters.shipped()[0] else [f"--painter={painter}"]
